@@ -1,0 +1,307 @@
+//! The one error type of the library: at which step something failed, what was observed, why, what to do about it,
+//! and whether trying again can help.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// Why a step did not succeed, in the words that its user needs.
+///
+/// `observed` is what the other side said, word for word, without secrets. `cause` and `remedy` are empty in what the
+/// inner rooms return; [`crate::explain`] fills them in before a failure leaves the library. No field ever holds a
+/// token, secret, password or assertion, nor anything of a mail's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub step: Step,
+    pub kind: Kind,
+    pub observed: String,
+    /// The property to look at, as it is written in the file: `cmsbs.mail.imap.server`.
+    pub key: Option<String>,
+    pub cause: String,
+    pub remedy: String,
+    pub retry: Retry,
+    /// What led to it, where that is a failure of its own.
+    pub source: Option<Box<Failure>>,
+}
+
+/// The steps from the configuration to a settled mail, in the order in which they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Reading the properties and the files that they name.
+    Configuration,
+    /// Looking up a host's addresses.
+    Resolve,
+    /// Opening the TCP connection.
+    Connect,
+    /// The proxy's answer to CONNECT.
+    Proxy,
+    /// The TLS handshake.
+    Tls,
+    /// The access token request (RFC 6749 §4.4).
+    Token,
+    /// The IMAP greeting and the server's capabilities.
+    Greeting,
+    /// AUTHENTICATE.
+    Login,
+    /// LIST and CREATE of the target folders.
+    Folders,
+    /// SELECT or EXAMINE of the inbox.
+    Select,
+    Search,
+    Fetch,
+    /// Moving, deleting and marking what was decided.
+    Settle,
+    /// Files of our own: temporary files, the journal, what the command line writes.
+    Storage,
+    /// Nothing outside: a call that is not allowed, or a fault of the library.
+    Call,
+}
+
+/// What kind of failure it is, so that a program can react.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A property is missing or wrong.
+    Configuration,
+    /// The network or the other side did not answer, refused or cut the connection.
+    Network,
+    /// The other side's certificate or TLS version is not acceptable.
+    Tls,
+    /// No access token: the credential, the application or its permission was refused.
+    Token,
+    /// The server refused the login, or the mailbox behind it.
+    Login,
+    /// The server refused a command (NO or BAD).
+    Refused,
+    /// The server asks to wait.
+    Throttled,
+    /// The other side said something that the protocol does not allow, or more than our limits allow.
+    Protocol,
+    /// A limit on time was reached.
+    Timeout,
+    /// The mailbox is not the one any more in which a mail was read (UIDVALIDITY changed).
+    Stale,
+    /// Another reader has the mailbox.
+    Busy,
+    /// The mailbox was closed.
+    Closed,
+    /// A call that makes no sense: a mail of another mailbox, a fetch that was ended by a newer one.
+    Usage,
+    /// A file or folder of our own could not be read or written.
+    Storage,
+    /// A fault of this library.
+    Internal,
+}
+
+/// Whether the same call can succeed later without anybody changing anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Not before somebody has changed something.
+    Never,
+    /// At the next poll.
+    Later,
+    /// Not before this time has passed.
+    After(Duration),
+}
+
+impl Failure {
+    pub fn new(step: Step, kind: Kind, observed: impl Into<String>) -> Self {
+        Self {
+            step,
+            kind,
+            observed: observed.into(),
+            key: None,
+            cause: String::new(),
+            remedy: String::new(),
+            retry: kind.retry(),
+            source: None,
+        }
+    }
+
+    /// A wrong or missing property. `observed` names file, line and value (secrets masked).
+    pub fn configuration(
+        key: impl Into<String>,
+        observed: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(Step::Configuration, Kind::Configuration, observed).key(key).remedy(remedy)
+    }
+
+    /// A fault of this library, at the place that calls it.
+    #[track_caller]
+    pub fn internal(observed: impl fmt::Display) -> Self {
+        let place = std::panic::Location::caller();
+        Self::new(Step::Call, Kind::Internal, format!("{observed} ({}:{})", place.file(), place.line()))
+    }
+
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    pub fn caused_by(mut self, source: Failure) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    /// One paragraph: step, what was observed, the key, then cause and remedy where they are known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, self.observed)?;
+        if let Some(key) = &self.key
+            && !self.observed.contains(key.as_str())
+        {
+            write!(f, " [{key}]")?;
+        }
+        for sentence in [&self.cause, &self.remedy] {
+            if !sentence.is_empty() {
+                write!(f, " {sentence}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl Step {
+    pub const ALL: [Step; 15] = [
+        Step::Configuration,
+        Step::Resolve,
+        Step::Connect,
+        Step::Proxy,
+        Step::Tls,
+        Step::Token,
+        Step::Greeting,
+        Step::Login,
+        Step::Folders,
+        Step::Select,
+        Step::Search,
+        Step::Fetch,
+        Step::Settle,
+        Step::Storage,
+        Step::Call,
+    ];
+
+    /// The name in messages, in JSON and in `MailboxException.step()`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Configuration => "configuration",
+            Step::Resolve => "resolve",
+            Step::Connect => "connect",
+            Step::Proxy => "proxy",
+            Step::Tls => "tls",
+            Step::Token => "token",
+            Step::Greeting => "greeting",
+            Step::Login => "login",
+            Step::Folders => "folders",
+            Step::Select => "select",
+            Step::Search => "search",
+            Step::Fetch => "fetch",
+            Step::Settle => "settle",
+            Step::Storage => "storage",
+            Step::Call => "call",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Kind {
+    pub const ALL: [Kind; 15] = [
+        Kind::Configuration,
+        Kind::Network,
+        Kind::Tls,
+        Kind::Token,
+        Kind::Login,
+        Kind::Refused,
+        Kind::Throttled,
+        Kind::Protocol,
+        Kind::Timeout,
+        Kind::Stale,
+        Kind::Busy,
+        Kind::Closed,
+        Kind::Usage,
+        Kind::Storage,
+        Kind::Internal,
+    ];
+
+    /// The name of the constant in Java's `MailboxException.Kind`, which is kept in step with this one by a test.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Configuration => "CONFIGURATION",
+            Kind::Network => "NETWORK",
+            Kind::Tls => "TLS",
+            Kind::Token => "TOKEN",
+            Kind::Login => "LOGIN",
+            Kind::Refused => "REFUSED",
+            Kind::Throttled => "THROTTLED",
+            Kind::Protocol => "PROTOCOL",
+            Kind::Timeout => "TIMEOUT",
+            Kind::Stale => "STALE",
+            Kind::Busy => "BUSY",
+            Kind::Closed => "CLOSED",
+            Kind::Usage => "USAGE",
+            Kind::Storage => "STORAGE",
+            Kind::Internal => "INTERNAL",
+        }
+    }
+
+    /// What is true of most failures of a kind; a place that knows better says so.
+    fn retry(self) -> Retry {
+        match self {
+            Kind::Network | Kind::Throttled | Kind::Protocol | Kind::Timeout | Kind::Busy => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_reads_as_one_paragraph() {
+        let failure = Failure::new(Step::Connect, Kind::Network, "connection refused")
+            .key("cmsbs.mail.imap.server")
+            .cause("Nothing listens there.")
+            .remedy("Correct the server.");
+        assert_eq!(
+            failure.to_string(),
+            "connect: connection refused [cmsbs.mail.imap.server] Nothing listens there. Correct the server."
+        );
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let steps: std::collections::HashSet<_> = Step::ALL.iter().map(|s| s.name()).collect();
+        assert_eq!(steps.len(), Step::ALL.len());
+        let kinds: std::collections::HashSet<_> = Kind::ALL.iter().map(|k| k.name()).collect();
+        assert_eq!(kinds.len(), Kind::ALL.len());
+    }
+}

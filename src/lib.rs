@@ -1,0 +1,12 @@
+//! Reads a bounce mailbox for Universal Messenger: OAuth2 access tokens by the client-credentials grant, IMAP with SASL XOAUTH2.
+//!
+//! Data goes one way, and a room uses only rooms before it, [`failure`] and [`explain`]:
+//!
+//! | room | from → to |
+//! | --- | --- |
+//! | [`config`] | UM's files and keys → `MailboxConfig` |
+//!
+//! This API serves the command line and the Java wrapper. It is not stable.
+
+pub mod config;
+pub mod failure;
