@@ -5,9 +5,11 @@
 //! | room | from → to |
 //! | --- | --- |
 //! | [`config`] | UM's files and keys → `MailboxConfig` |
+//! | [`net`] | deadline, cancellation, TLS → a `Stream` |
 //!
 //! This API serves the command line and the Java wrapper. It is not stable.
 
 pub mod config;
 pub mod failure;
 pub mod log;
+pub mod net;

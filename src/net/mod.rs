@@ -1,0 +1,356 @@
+//! Deadline, cancellation and TLS → a [`Stream`].
+//!
+//! Everything that goes over the network goes through [`connect`]: one way to look up a name, one TLS configuration, and
+//! limits that stand below TLS, at the socket, so that a peer that sends a byte now and then cannot hold a call.
+
+// A failure ends a network operation, beside which copying 128 octets costs nothing.
+#![allow(clippy::result_large_err)]
+
+mod limits;
+mod trust;
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConnection, StreamOwned};
+
+use crate::failure::{Failure, Kind, Result, Retry, Step};
+
+pub use limits::{Cancel, Deadline};
+pub use trust::{Anchors, Trust};
+
+use limits::Closed;
+use trust::Distrust;
+
+/// Opens a connection; with `trust` it is TLS and the handshake is done.
+///
+/// All of the host's addresses are tried, IPv6 and IPv4 in turn (RFC 8305 §4), sharing what is left of the deadline. The
+/// look-up and the TCP connect cannot be interrupted; they run in a thread that touches nothing else and ends by its own
+/// limit, while the call itself ends with the deadline or with `cancel`.
+///
+/// The stream keeps `deadline` until [`Stream::set_deadline`]. A failure names no property: the caller knows which.
+pub fn connect(
+    host: &str,
+    port: u16,
+    trust: Option<&Trust>,
+    deadline: Deadline,
+    cancel: &Cancel,
+) -> Result<Stream> {
+    let peer = peer_name(host, port);
+    let addresses = resolve(host, port, deadline, cancel)?;
+    let socket = open(addresses, &peer, deadline, cancel)?;
+    let socket = Socket { stream: Arc::new(socket), peer, deadline, cancel: cancel.clone() };
+    cancel
+        .watch(&socket.stream)
+        .and_then(|()| socket.stream.set_nodelay(true))
+        .map_err(|error| io_failure(Step::Connect, &socket.peer, &error))?;
+    match trust {
+        Some(trust) => handshake(socket, host, trust),
+        None => Ok(Stream { inner: Inner::Plain(socket) }),
+    }
+}
+
+/// The failure that an [`io::Error`] of a [`Stream`] means: a reached deadline, a cancellation, a fault of TLS or of the
+/// network. `who` is the peer, as `observed` shall name it.
+pub fn io_failure(step: Step, who: &str, error: &io::Error) -> Failure {
+    let inner = error.get_ref();
+    if inner.is_some_and(|inner| inner.is::<Closed>()) {
+        return Failure::new(step, Kind::Closed, error.to_string());
+    }
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return tls_failure(who, error);
+    }
+    let (kind, observed) = match error.kind() {
+        io::ErrorKind::TimedOut => (Kind::Timeout, format!("{who} did not answer in time")),
+        io::ErrorKind::UnexpectedEof => (Kind::Network, format!("{who} closed the connection")),
+        _ => (Kind::Network, format!("{who}: {error}")),
+    };
+    Failure::new(step, kind, observed)
+}
+
+/// A connection whose every wait ends with its deadline or with the [`Cancel`] under which it was opened.
+///
+/// A reached deadline is an error of [`io::ErrorKind::TimedOut`]; use [`io_failure`] to tell it from others. Nothing is
+/// buffered on a plain connection.
+pub struct Stream {
+    inner: Inner,
+}
+
+impl Stream {
+    /// Encrypts a plain connection after the server agreed to STARTTLS (RFC 9051 §6.2.1). The stream's deadline becomes
+    /// `deadline`.
+    pub fn start_tls(self, host: &str, trust: &Trust, deadline: Deadline) -> Result<Stream> {
+        match self.inner {
+            Inner::Plain(mut socket) => {
+                socket.deadline = deadline;
+                handshake(socket, host, trust)
+            }
+            Inner::Tls(_) => Err(Failure::internal("STARTTLS on a connection that has TLS")),
+        }
+    }
+
+    /// The end of every read and write from now on.
+    pub fn set_deadline(&mut self, deadline: Deadline) {
+        match &mut self.inner {
+            Inner::Plain(socket) => socket.deadline = deadline,
+            Inner::Tls(tls) => tls.sock.deadline = deadline,
+        }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        matches!(self.inner, Inner::Tls(_))
+    }
+
+    /// The other end, as failures name it: `outlook.office365.com:993`.
+    pub fn peer(&self) -> &str {
+        match &self.inner {
+            Inner::Plain(socket) => &socket.peer,
+            Inner::Tls(tls) => &tls.sock.peer,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.inner {
+            Inner::Plain(socket) => socket.read(buffer),
+            Inner::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.inner {
+            Inner::Plain(socket) => socket.write(bytes),
+            Inner::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.inner {
+            Inner::Plain(socket) => socket.flush(),
+            Inner::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("peer", &self.peer()).field("tls", &self.is_tls()).finish()
+    }
+}
+
+enum Inner {
+    Plain(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+fn resolve(host: &str, port: u16, deadline: Deadline, cancel: &Cancel) -> Result<Vec<SocketAddr>> {
+    let name = host.to_owned();
+    let addresses = detached(deadline, cancel, move || {
+        (name.as_str(), port).to_socket_addrs().map(|addresses| addresses.collect::<Vec<_>>())
+    })
+    .and_then(|looked_up| looked_up)
+    .map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => {
+            Failure::new(Step::Resolve, Kind::Timeout, format!("the look-up of '{host}' did not end in time"))
+        }
+        _ => io_failure(Step::Resolve, &format!("'{host}'"), &error),
+    })?;
+    if addresses.is_empty() {
+        return Err(Failure::new(Step::Resolve, Kind::Network, format!("'{host}' has no address")));
+    }
+    Ok(alternating(addresses))
+}
+
+/// Every other address of the other family, beginning with the first one's: where one family leads nowhere, the second
+/// attempt is on the other.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all = Vec::new();
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair == [None, None] {
+            return all;
+        }
+        all.extend(pair.into_iter().flatten());
+    }
+}
+
+fn open(addresses: Vec<SocketAddr>, peer: &str, deadline: Deadline, cancel: &Cancel) -> Result<TcpStream> {
+    let tried = addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ");
+    let refusals = match detached(deadline, cancel, move || first_to_answer(&addresses, deadline)) {
+        Ok(Ok(socket)) => return Ok(socket),
+        Ok(Err(refusals)) => refusals,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let observed = format!("{peer} did not answer in time ({tried})");
+            return Err(Failure::new(Step::Connect, Kind::Timeout, observed));
+        }
+        Err(error) => return Err(io_failure(Step::Connect, peer, &error)),
+    };
+    let in_time = refusals.iter().any(|(_, error)| error.kind() != io::ErrorKind::TimedOut);
+    let refusals = refusals.iter().map(|(address, error)| format!("{}: {error}", address.ip()));
+    Err(Failure::new(
+        Step::Connect,
+        if in_time { Kind::Network } else { Kind::Timeout },
+        format!("no connection to {peer} ({})", refusals.collect::<Vec<_>>().join("; ")),
+    ))
+}
+
+type Refusals = Vec<(SocketAddr, io::Error)>;
+
+fn first_to_answer(addresses: &[SocketAddr], deadline: Deadline) -> std::result::Result<TcpStream, Refusals> {
+    let mut refusals = Refusals::new();
+    for (tried, address) in addresses.iter().enumerate() {
+        let shares = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let attempt = deadline.left().and_then(|left| TcpStream::connect_timeout(address, left / shares));
+        match attempt {
+            Ok(socket) => return Ok(socket),
+            Err(error) => refusals.push((*address, error)),
+        }
+    }
+    Err(refusals)
+}
+
+/// Runs `work`, which cannot be interrupted, in a thread of its own, and stops waiting for it at the deadline or at
+/// `cancel`; then its result is dropped in that thread.
+fn detached<T: Send + 'static>(
+    deadline: Deadline,
+    cancel: &Cancel,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    cancel.check()?;
+    deadline.left()?;
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().name("um-imap-connect".into()).spawn(move || {
+        // Nobody waits any more: then the result is of no use.
+        let _ = sender.send(work());
+    })?;
+    loop {
+        match receiver.recv_timeout(deadline.left()?.min(CANCEL_IS_SEEN_WITHIN)) {
+            Ok(result) => return Ok(result),
+            Err(mpsc::RecvTimeoutError::Timeout) => cancel.check()?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the connecting thread ended without a result"));
+            }
+        }
+    }
+}
+
+fn handshake(mut socket: Socket, host: &str, trust: &Trust) -> Result<Stream> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        Failure::new(Step::Tls, Kind::Configuration, format!("'{host}' is not a valid host name"))
+    })?;
+    let mut connection = ClientConnection::new(trust.client_config(), name)
+        .map_err(|error| tls_failure(&socket.peer, &error))?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut socket).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Failure::new(
+                Step::Tls,
+                Kind::Network,
+                format!("{} closed the connection during the TLS handshake", socket.peer),
+            ),
+            io::ErrorKind::TimedOut => Failure::new(
+                Step::Tls,
+                Kind::Timeout,
+                format!("{} did not finish the TLS handshake in time", socket.peer),
+            ),
+            _ => io_failure(Step::Tls, &socket.peer, &error),
+        })?;
+    }
+    Ok(Stream { inner: Inner::Tls(Box::new(StreamOwned::new(connection, socket))) })
+}
+
+fn tls_failure(peer: &str, error: &rustls::Error) -> Failure {
+    use rustls::Error as E;
+    let observed = match error {
+        E::InvalidCertificate(problem) => match Distrust::of(problem) {
+            Some(distrust) => format!("the certificate of {peer} {distrust}"),
+            None => format!("the certificate of {peer} is not acceptable: {problem}"),
+        },
+        E::InvalidMessage(_) => format!("{peer} answered with something that is not TLS ({error})"),
+        E::AlertReceived(AlertDescription::ProtocolVersion) => {
+            format!("{peer} refused TLS 1.2 and 1.3 (alert ProtocolVersion)")
+        }
+        E::AlertReceived(alert) => format!("{peer} ended TLS with the alert {alert:?}"),
+        _ => format!("TLS with {peer} failed: {error}"),
+    };
+    // A server in trouble, or what stands before it, can end TLS in the middle; a certificate does not mend itself.
+    let retry = match error {
+        E::AlertReceived(AlertDescription::InternalError | AlertDescription::UserCanceled)
+        | E::DecryptError
+        | E::PeerMisbehaved(_) => Retry::Later,
+        _ => Retry::Never,
+    };
+    Failure::new(Step::Tls, Kind::Tls, observed).retry(retry)
+}
+
+fn peer_name(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The TCP connection below TLS: the one place where the library waits for a peer.
+struct Socket {
+    stream: Arc<TcpStream>,
+    peer: String,
+    deadline: Deadline,
+    cancel: Cancel,
+}
+
+impl Socket {
+    /// One system call within what is left of the deadline.
+    fn within_deadline(
+        &self,
+        set_timeout: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
+        mut call: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            set_timeout(&self.stream, Some(self.deadline.left()?))?;
+            match call(&self.stream) {
+                // A call with a timeout is not restarted after a signal, whatever SA_RESTART says (signal(7)), and a JVM
+                // sends itself signals.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                // What a shut down socket answers looks like the peer's doing.
+                result @ (Ok(0) | Err(_)) => return self.cancel.check().and(result),
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.within_deadline(TcpStream::set_read_timeout, |mut stream| stream.read(buffer))
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.within_deadline(TcpStream::set_write_timeout, |mut stream| stream.write(bytes))
+    }
+
+    /// Nothing is held back here.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A call that is waiting for a look-up or a connect ends this much after it was cancelled, at latest.
+const CANCEL_IS_SEEN_WITHIN: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

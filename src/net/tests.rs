@@ -1,0 +1,301 @@
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::testing::*;
+use super::*;
+
+const NO_TIME: Duration = Duration::from_millis(500);
+
+fn refused(port: u16, host: &str, trust: &Trust) -> Failure {
+    connect(host, port, Some(trust), soon(), &Cancel::default()).unwrap_err()
+}
+
+#[test]
+fn a_verified_server_is_talked_to_over_tls() {
+    let ca = Authority::new();
+    let port = listen_tls(ca.server_for(&["localhost"]), echo);
+    let mut stream = connect("localhost", port, Some(&ca.trust()), soon(), &Cancel::default()).unwrap();
+    assert!(stream.is_tls());
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
+}
+
+#[test]
+fn the_ca_file_adds_to_the_anchors() {
+    let ca = Authority::new();
+    let port = listen_tls(ca.server_for(&["127.0.0.1"]), echo);
+    let file = ca.pem_file();
+    for anchors in [Anchors::Given(vec![]), Anchors::Platform] {
+        let trust = Trust::new(anchors, Some(file.path())).unwrap();
+        connect("127.0.0.1", port, Some(&trust), soon(), &Cancel::default()).unwrap();
+    }
+}
+
+#[test]
+fn an_unusable_ca_file_is_a_configuration_failure() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let missing = a_path_without_a_file();
+    for (path, content) in [
+        (missing.as_path(), None),
+        (file.path(), Some("")),
+        (file.path(), Some("no PEM at all\n")),
+        (file.path(), Some("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n")),
+        (file.path(), Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")),
+    ] {
+        if let Some(content) = content {
+            fs::write(path, content).unwrap();
+        }
+        let failure = Trust::new(Anchors::Platform, Some(path)).unwrap_err();
+        assert_eq!((failure.step, failure.kind), (Step::Configuration, Kind::Configuration));
+        assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.ssl.caFile"));
+        assert!(failure.observed.starts_with(&path.display().to_string()), "{failure}");
+    }
+}
+
+#[test]
+fn nobody_to_trust_is_a_configuration_failure() {
+    let failure = Trust::new(Anchors::Given(vec![]), None).unwrap_err();
+    assert_eq!(failure.kind, Kind::Configuration);
+}
+
+#[test]
+fn an_unknown_issuer_is_named() {
+    let port = listen_tls(Authority::new().server_for(&["localhost"]), echo);
+    let failure = refused(port, "localhost", &Authority::new().trust());
+    assert_eq!((failure.step, failure.kind, failure.retry), (Step::Tls, Kind::Tls, Retry::Never));
+    // Both are called 'test CA': it is the signature that tells them apart.
+    assert_eq!(
+        failure.observed,
+        format!(
+            "the certificate of localhost:{port} names 'CN=test CA' as its issuer, but the one that is trusted has not signed it"
+        )
+    );
+
+    let failure = refused(port, "localhost", &Trust::new(Anchors::Platform, None).unwrap());
+    assert_eq!(
+        failure.observed,
+        format!("the certificate of localhost:{port} was issued by 'CN=test CA', which is not trusted")
+    );
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_called_so() {
+    let port = listen_tls(self_signed_server_for(&["localhost"]), echo);
+    let failure = refused(port, "localhost", &Authority::new().trust());
+    assert_eq!(
+        failure.observed,
+        format!("the certificate of localhost:{port} is signed by itself ('CN=alone') and not trusted")
+    );
+}
+
+#[test]
+fn a_certificate_for_another_host_names_that_host() {
+    let ca = Authority::new();
+    let port = listen_tls(ca.server_for(&["other.example", "192.0.2.1"]), echo);
+    let failure = refused(port, "localhost", &ca.trust());
+    assert_eq!(
+        failure.observed,
+        format!("the certificate of localhost:{port} is for other.example and 192.0.2.1, not for localhost")
+    );
+}
+
+#[test]
+fn an_expired_certificate_names_the_day() {
+    let ca = Authority::new();
+    let port = listen_tls(ca.expired_server_for(&["localhost"]), echo);
+    let failure = refused(port, "localhost", &ca.trust());
+    assert_eq!(failure.observed, format!("the certificate of localhost:{port} expired on 2020-02-29"));
+}
+
+#[test]
+fn a_server_without_tls_is_called_so() {
+    let port = listen(|mut socket| {
+        let _ = socket.write_all(b"* OK IMAP4rev1 ready\r\n");
+        echo(socket);
+    });
+    let failure = refused(port, "localhost", &Authority::new().trust());
+    assert_eq!((failure.step, failure.kind), (Step::Tls, Kind::Tls));
+    assert!(failure.observed.contains("something that is not TLS"), "{failure}");
+}
+
+#[test]
+fn a_cut_in_the_handshake_is_the_networks_fault() {
+    let port = listen(drop);
+    let failure = refused(port, "localhost", &Authority::new().trust());
+    assert_eq!((failure.step, failure.kind, failure.retry), (Step::Tls, Kind::Network, Retry::Later));
+}
+
+#[test]
+fn start_tls_encrypts_the_connection_it_was_given() {
+    let ca = Authority::new();
+    let config = ca.server_for(&["localhost"]);
+    let port = listen(move |mut socket| {
+        let mut command = [0; 10];
+        socket.read_exact(&mut command).unwrap();
+        socket.write_all(b"OK\r\n").unwrap();
+        echo(tls(&config, socket));
+    });
+    let mut stream = connect("localhost", port, None, soon(), &Cancel::default()).unwrap();
+    assert!(!stream.is_tls());
+    stream.write_all(b"STARTTLS\r\n").unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).unwrap();
+    let mut stream = stream.start_tls("localhost", &ca.trust(), soon()).unwrap();
+    assert!(stream.is_tls());
+    stream.write_all(b"ping").unwrap();
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"ping");
+}
+
+#[test]
+fn a_dripping_server_cannot_hold_a_call_beyond_its_deadline() {
+    let ca = Authority::new();
+    let port = listen_tls(ca.server_for(&["localhost"]), |mut peer| {
+        while peer.write_all(b".").is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let mut stream = connect("localhost", port, Some(&ca.trust()), soon(), &Cancel::default()).unwrap();
+    let start = Instant::now();
+    stream.set_deadline(Deadline::after(Duration::from_millis(300)));
+    let error = stream.read_exact(&mut [0; 100_000]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(start.elapsed() < Duration::from_millis(300) + NO_TIME);
+    assert_eq!(io_failure(Step::Fetch, stream.peer(), &error).kind, Kind::Timeout);
+}
+
+#[test]
+fn a_handshake_that_drips_ends_with_the_deadline() {
+    let port = listen(|mut socket| {
+        // A TLS record of 16 kB, one byte at a time.
+        let _ = socket.write_all(&[0x16, 3, 3, 0x40, 0]);
+        while socket.write_all(&[2]).is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let start = Instant::now();
+    let deadline = Deadline::after(Duration::from_millis(300));
+    let trust = Authority::new().trust();
+    let failure = connect("localhost", port, Some(&trust), deadline, &Cancel::default()).unwrap_err();
+    assert_eq!((failure.step, failure.kind), (Step::Tls, Kind::Timeout));
+    assert!(start.elapsed() < Duration::from_millis(300) + NO_TIME);
+}
+
+#[test]
+fn a_peer_that_does_not_read_cannot_hold_a_writer_beyond_its_deadline() {
+    let port = listen(|_socket| thread::sleep(Duration::from_secs(5)));
+    let mut stream = connect("localhost", port, None, soon(), &Cancel::default()).unwrap();
+    stream.set_deadline(Deadline::after(Duration::from_millis(300)));
+    let start = Instant::now();
+    let error = stream.write_all(&vec![0; 64 << 20]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(start.elapsed() < Duration::from_millis(300) + NO_TIME);
+}
+
+#[test]
+fn nothing_is_read_after_the_deadline_even_if_it_is_there() {
+    let port = listen(|mut socket| {
+        let _ = socket.write_all(b"here");
+        echo(socket);
+    });
+    let mut stream = connect("localhost", port, None, soon(), &Cancel::default()).unwrap();
+    stream.read_exact(&mut [0; 1]).unwrap();
+    stream.set_deadline(Deadline::after(Duration::ZERO));
+    assert_eq!(stream.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+}
+
+#[test]
+fn cancelling_ends_a_blocked_read_at_once_and_forbids_new_connections() {
+    let ca = Authority::new();
+    let port = listen_tls(ca.server_for(&["localhost"]), echo);
+    let cancel = Cancel::default();
+    for trust in [None, Some(ca.trust())] {
+        let cancel = if trust.is_none() { Cancel::default() } else { cancel.clone() };
+        let mut stream = connect("localhost", port, trust.as_ref(), soon(), &cancel).unwrap();
+        let reader = thread::spawn(move || (stream.read(&mut [0; 1]).unwrap_err(), Instant::now()));
+        thread::sleep(Duration::from_millis(100));
+        let cancelled = Instant::now();
+        cancel.cancel();
+        let (error, ended) = reader.join().unwrap();
+        assert_eq!(io_failure(Step::Fetch, "", &error).kind, Kind::Closed);
+        assert!(ended - cancelled < NO_TIME);
+    }
+    let failure = connect("localhost", port, None, soon(), &cancel).unwrap_err();
+    assert_eq!(failure.kind, Kind::Closed);
+}
+
+#[test]
+fn cancelling_ends_a_call_whose_connect_is_under_way() {
+    // A full accept queue: the kernel leaves further connection attempts unanswered.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _queued: Vec<_> = (0..10_000)
+        .map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok())
+        .collect();
+    let cancel = Cancel::default();
+    let canceller = cancel.clone();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        canceller.cancel();
+    });
+    let start = Instant::now();
+    let failure = connect("127.0.0.1", address.port(), None, soon(), &cancel).unwrap_err();
+    assert_eq!((failure.step, failure.kind), (Step::Connect, Kind::Closed));
+    assert!(start.elapsed() < Duration::from_millis(200) + NO_TIME);
+
+    let start = Instant::now();
+    let deadline = Deadline::after(Duration::from_millis(300));
+    let failure = connect("127.0.0.1", address.port(), None, deadline, &Cancel::default()).unwrap_err();
+    assert_eq!((failure.step, failure.kind), (Step::Connect, Kind::Timeout));
+    assert!(start.elapsed() < Duration::from_millis(300) + NO_TIME);
+}
+
+#[test]
+fn cancel_forgets_connections_that_are_gone() {
+    let port = listen(echo);
+    let cancel = Cancel::default();
+    let _kept = connect("localhost", port, None, soon(), &cancel).unwrap();
+    for _ in 0..20 {
+        connect("localhost", port, None, soon(), &cancel).unwrap();
+    }
+    assert!(cancel.watched() <= 2);
+}
+
+#[test]
+fn a_port_without_a_server_names_host_port_and_addresses() {
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let failure = connect("127.0.0.1", port, None, soon(), &Cancel::default()).unwrap_err();
+    assert_eq!((failure.step, failure.kind, failure.retry), (Step::Connect, Kind::Network, Retry::Later));
+    assert!(
+        failure.observed.starts_with(&format!("no connection to 127.0.0.1:{port} (127.0.0.1: ")),
+        "{failure}"
+    );
+}
+
+#[test]
+fn the_second_attempt_is_on_the_other_family() {
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let given = ["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1", "1.0.0.2:1"].map(address);
+    let order = ["[::1]:1", "1.0.0.1:1", "[::2]:1", "1.0.0.2:1", "[::3]:1"].map(address);
+    assert_eq!(alternating(given.to_vec()), order);
+}
+
+#[test]
+fn a_host_that_cannot_be_looked_up_is_named() {
+    let failure = connect("no host", 1, None, soon(), &Cancel::default()).unwrap_err();
+    assert_eq!((failure.step, failure.kind), (Step::Resolve, Kind::Network));
+    assert!(failure.observed.starts_with("'no host': "), "{failure}");
+}
+
+#[test]
+fn a_deadline_is_moved_forward_only() {
+    let deadline = Deadline::after(Duration::from_secs(1));
+    assert_eq!(deadline.or_sooner(Duration::from_secs(60)), deadline);
+    assert!(deadline.or_sooner(Duration::ZERO) < deadline);
+    assert!(Deadline::after(Duration::MAX).left().unwrap() > Duration::from_secs(60));
+}

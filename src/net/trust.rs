@@ -1,0 +1,258 @@
+//! Whose certificates are accepted, and in plain words why one is not.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    crypto, version,
+};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+
+use crate::failure::{Failure, Result};
+
+/// The certificate authorities that the connections of a mailbox trust. Clones share it.
+///
+/// TLS 1.2 or newer; name, validity and chain of the peer's certificate are always checked.
+#[derive(Clone)]
+pub struct Trust {
+    config: Arc<ClientConfig>,
+}
+
+impl Trust {
+    /// Trusts `anchors`, and what is in `ca_file` (PEM) too.
+    ///
+    /// Fails when the file cannot be read, holds no certificate or one that cannot be used, and when nobody is trusted at all.
+    pub fn new(anchors: Anchors, ca_file: Option<&Path>) -> Result<Self> {
+        let mut roots = anchors.into_roots();
+        if let Some(path) = ca_file {
+            add_file(&mut roots, path)?;
+        }
+        let provider = Arc::new(crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .build()
+            .map_err(|error| {
+                Failure::configuration(
+                    CA_FILE,
+                    format!("no certificate authority is trusted ({error})"),
+                    format!("Write {CA_FILE} = FILE with the certificate authorities (PEM)."),
+                )
+            })?;
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+            .map_err(Failure::internal)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Explaining { verifier }))
+            .with_no_client_auth();
+        // What a session ticket resumes was verified in an earlier connection, and a certificate that has expired since is not
+        // looked at again; there are few connections, so nothing is lost without.
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    pub(super) fn client_config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trust")
+    }
+}
+
+/// Where trust begins.
+#[derive(Debug, Clone)]
+pub enum Anchors {
+    /// The platform's certificate authorities; where it has none, Mozilla's as of this build.
+    Platform,
+    /// These, as a JVM's trust manager names its accepted issuers. One that is no usable anchor is left out.
+    Given(Vec<CertificateDer<'static>>),
+}
+
+impl Anchors {
+    fn into_roots(self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        match self {
+            Anchors::Given(issuers) => {
+                roots.add_parsable_certificates(issuers);
+            }
+            Anchors::Platform => {
+                // Single unreadable files are no reason to do without the others.
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                if roots.is_empty() {
+                    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+                }
+            }
+        }
+        roots
+    }
+}
+
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<()> {
+    let refused = |problem: &dyn fmt::Display| {
+        Failure::configuration(
+            CA_FILE,
+            format!("{}: {problem}", path.display()),
+            "The file must hold the certificate authorities in PEM form (-----BEGIN CERTIFICATE-----), readable for UM's user.",
+        )
+    };
+    let pem = fs::read(path).map_err(|error| refused(&error))?;
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        count += 1;
+        let certificate = certificate.map_err(|error| refused(&format!("certificate {count}: {error}")))?;
+        roots.add(certificate).map_err(|error| refused(&format!("certificate {count}: {error}")))?;
+    }
+    if count == 0 { Err(refused(&"no certificate in it")) } else { Ok(()) }
+}
+
+/// The verdict is webpki's alone; only the words for a refusal are added, while the certificates are at hand.
+#[derive(Debug)]
+struct Explaining {
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Explaining {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, Error> {
+        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map_err(
+            |error| match error {
+                Error::InvalidCertificate(problem) => {
+                    let distrust = Distrust::new(&problem, end_entity, intermediates, server_name);
+                    CertificateError::Other(OtherError(Arc::new(distrust))).into()
+                }
+                other => other,
+            },
+        )
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// Why a peer's certificate was refused; continues "the certificate of HOST …".
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Distrust(String);
+
+impl Distrust {
+    /// The words that [`Explaining`] put into an error of rustls.
+    pub(super) fn of(problem: &CertificateError) -> Option<&Self> {
+        match problem {
+            CertificateError::Other(OtherError(words)) => words.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    fn new(
+        problem: &CertificateError,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+    ) -> Self {
+        use CertificateError as E;
+        let leaf = Certificate::from_der(end_entity).ok();
+        Self(match (problem, leaf) {
+            (E::UnknownIssuer, Some(leaf)) => unknown_issuer(leaf, intermediates),
+            (E::NotValidForNameContext { presented, .. }, _) => {
+                format!("is for {}, not for {}", names(presented), server_name.to_str())
+            }
+            (E::ExpiredContext { not_after, .. }, Some(leaf)) => {
+                let own_end = leaf.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
+                let whose =
+                    if own_end == not_after.as_secs() { "" } else { "has an issuer whose certificate " };
+                format!("{whose}expired on {}", day(not_after))
+            }
+            (E::NotValidYetContext { not_before, .. }, _) => {
+                format!("is not valid before {}: is the clock of this machine right?", day(not_before))
+            }
+            (E::BadSignature, Some(leaf)) => {
+                format!(
+                    "names '{}' as its issuer, but the one that is trusted has not signed it",
+                    leaf.tbs_certificate().issuer()
+                )
+            }
+            (problem, _) => format!("is not acceptable: {problem}"),
+        })
+    }
+}
+
+/// Follows the chain as far as the peer sent it: the last issuer is the one to trust.
+fn unknown_issuer(leaf: Certificate, intermediates: &[CertificateDer<'_>]) -> String {
+    if leaf.tbs_certificate().issuer() == leaf.tbs_certificate().subject() {
+        return format!("is signed by itself ('{}') and not trusted", leaf.tbs_certificate().subject());
+    }
+    let mut chain: Vec<_> = intermediates.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let mut last = leaf;
+    while let Some(issuer) =
+        chain.iter().position(|next| next.tbs_certificate().subject() == last.tbs_certificate().issuer())
+    {
+        last = chain.swap_remove(issuer);
+    }
+    format!("was issued by '{}', which is not trusted", last.tbs_certificate().issuer())
+}
+
+/// webpki writes `DnsName("other.example")` and `IpAddress(192.0.2.1)`.
+fn names(presented: &[String]) -> String {
+    let name = |written: &String| {
+        let inner = written.split_once('(').map_or(written.as_str(), |(_, inner)| inner);
+        inner.trim_end_matches(')').trim_matches('"').to_owned()
+    };
+    match presented {
+        [] => "no host name at all".into(),
+        [first @ .., last] if presented.len() <= NAMES_SHOWN => {
+            let first: Vec<_> = first.iter().map(name).collect();
+            if first.is_empty() { name(last) } else { format!("{} and {}", first.join(", "), name(last)) }
+        }
+        _ => {
+            let shown: Vec<_> = presented.iter().take(NAMES_SHOWN).map(name).collect();
+            format!("{} and {} more", shown.join(", "), presented.len() - NAMES_SHOWN)
+        }
+    }
+}
+
+fn day(time: &UnixTime) -> String {
+    i64::try_from(time.as_secs())
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .map_or_else(|| format!("second {}", time.as_secs()), |time| time.format("%Y-%m-%d").to_string())
+}
+
+const CA_FILE: &str = "cmsbs.mail.imap.ssl.caFile";
+
+/// Certificates with hundreds of names exist; a message needs a few.
+const NAMES_SHOWN: usize = 5;
