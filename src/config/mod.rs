@@ -2,6 +2,8 @@
 //!
 //! A `MailboxConfig` that exists is a valid one: every other room takes it as it is.
 
+pub mod keys;
+
 use std::path::PathBuf;
 
 use secrecy::SecretString;

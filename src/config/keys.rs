@@ -1,0 +1,347 @@
+//! Every key that the library reads: UM's (the vendor's developer manuals for UM 7.53 and 7.64, chapters 3 and 8) and our own.
+//!
+//! From this table come the names that are asked for, the defaults, what is masked, and the documentation.
+
+use std::fmt;
+
+/// One key, by its name for the primary mailbox.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub listener: Listener,
+    pub kind: Kind,
+    pub default: Default,
+    /// Its value is never shown.
+    pub secret: bool,
+    pub english: &'static str,
+    pub german: &'static str,
+}
+
+/// How a further mailbox (`cmsbs.bounce.listeners`) sets the key for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// It cannot: the key holds for all of UM.
+    Shared,
+    /// `cmsbs.bouncelistener.NAME.mail.imap.…`, and nothing is taken from the primary mailbox.
+    Own,
+    /// `cmsbs.bouncelistener.NAME.mail.imap.…`, else as the primary mailbox.
+    Inherited,
+    /// `cmsbs.bouncelistener.NAME.…` as the manual prints it, else with `mail.imap.` (inferred), else as the primary mailbox.
+    InheritedShort,
+    /// `cmsbs.bouncelistener.NAME.…` in the place of `cmsbs.bounce.…` (inferred), else as the primary mailbox.
+    InheritedBounce,
+}
+
+/// What a value has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// A host name or IP address.
+    Host,
+    Port,
+    /// `true` or `false`.
+    Truth,
+    OneOf(&'static [&'static str]),
+    Folder,
+    /// A file or directory; relative to UM_HOME.
+    Path,
+    /// `https://…`
+    HttpsUrl,
+    /// `http://user:password@host:port/`
+    Proxy,
+    /// `none` or `http://user:password@host:port/`.
+    NoneOrProxy,
+    /// Octets, also as `512K`, `16M`, `1G`.
+    Size,
+    /// A number within these.
+    Number(u32, u32),
+    /// Seconds, also as `90s`, `5m`, `1h`.
+    Duration,
+    /// `2027-05-31`
+    Date,
+    /// Words separated by blanks.
+    Words,
+}
+
+/// What holds where no line sets the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// Nothing: it must be set.
+    Required,
+    Unset,
+    /// The manual says so.
+    Manual(&'static str),
+    /// No source says so.
+    Inferred(&'static str),
+    /// Our own key.
+    Own(&'static str),
+    /// Taken from other values, as described.
+    Derived {
+        english: &'static str,
+        german: &'static str,
+    },
+}
+
+impl Key {
+    /// The names under which a mailbox has it, the one that counts first.
+    pub fn names(&self, listener: Option<&str>) -> Vec<String> {
+        let primary = self.name.to_owned();
+        let Some(listener) = listener else { return vec![primary] };
+        let prefix = format!("{LISTENER_PREFIX}{listener}.");
+        let long = || format!("{prefix}{}", self.name.strip_prefix("cmsbs.").unwrap_or(self.name));
+        let short = |of: &str| format!("{prefix}{}", self.name.strip_prefix(of).unwrap_or(self.name));
+        match self.listener {
+            Listener::Shared => vec![primary],
+            Listener::Own => vec![long()],
+            Listener::Inherited => vec![long(), primary],
+            Listener::InheritedShort => vec![short("cmsbs.mail.imap."), long(), primary],
+            Listener::InheritedBounce => vec![short("cmsbs.bounce."), primary],
+        }
+    }
+}
+
+impl Default {
+    /// The value that is read as if it stood in a file.
+    pub fn value(self) -> Option<&'static str> {
+        match self {
+            Default::Manual(value) | Default::Inferred(value) | Default::Own(value) => Some(value),
+            Default::Required | Default::Unset | Default::Derived { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Text => f.write_str("text"),
+            Kind::Host => f.write_str("host"),
+            Kind::Port => f.write_str("1–65535"),
+            Kind::Truth => f.write_str("true | false"),
+            Kind::OneOf(values) => f.write_str(&values.join(" | ")),
+            Kind::Folder => f.write_str("folder"),
+            Kind::Path => f.write_str("path"),
+            Kind::HttpsUrl => f.write_str("https://…"),
+            Kind::Proxy => f.write_str("http://user:password@host:port/"),
+            Kind::NoneOrProxy => f.write_str("none | http://user:password@host:port/"),
+            Kind::Size => f.write_str("octets, 512K, 16M"),
+            Kind::Number(least, most) => write!(f, "{least}–{most}"),
+            Kind::Duration => f.write_str("seconds, 90s, 5m"),
+            Kind::Date => f.write_str("YYYY-MM-DD"),
+            Kind::Words => f.write_str("words"),
+        }
+    }
+}
+
+/// What `key$file` has at its end: the value stands in the file that it names (UM 7.60 and newer).
+pub const FILE_SUFFIX: &str = "$file";
+pub const LISTENER_PREFIX: &str = "cmsbs.bouncelistener.";
+
+macro_rules! keys {
+    ($($id:ident = $name:literal, $listener:ident, $kind:expr, $default:expr, $secret:literal, $en:literal, $de:literal;)*) => {
+        $(pub static $id: Key = Key {
+            name: $name,
+            listener: Listener::$listener,
+            kind: $kind,
+            default: $default,
+            secret: $secret,
+            english: $en,
+            german: $de,
+        };)*
+        /// The whole table.
+        pub static ALL: &[&Key] = &[$(&$id),*];
+    };
+}
+
+// name, listener form, kind, default, secret, meaning
+keys! {
+    SERVER = "cmsbs.mail.imap.server", Own, Kind::Host, Default::Required, false,
+        "The IMAP server.",
+        "Der IMAP-Server.";
+    PORT = "cmsbs.mail.imap.port", Inherited, Kind::Port, Default::Manual("143"), false,
+        "Its port; 993 is what ssl = true needs.",
+        "Sein Port; 993 ist, was ssl = true braucht.";
+    SSL = "cmsbs.mail.imap.ssl", Inherited, Kind::OneOf(&["true", "tls", "false"]), Default::Inferred("false"), false,
+        "true: TLS from the first byte; tls: STARTTLS; false: unencrypted, which OAuth2 does not allow.",
+        "true: TLS vom ersten Byte an; tls: STARTTLS; false: unverschlüsselt, was OAuth2 nicht erlaubt.";
+    USER = "cmsbs.mail.imap.user", Own, Kind::Text, Default::Required, false,
+        "The mailbox: its primary e-mail address.",
+        "Das Postfach: seine primäre E-Mail-Adresse.";
+    PASSWORD = "cmsbs.mail.imap.password", Own, Kind::Text, Default::Unset, true,
+        "The password; \"\" with OAuth2.",
+        "Das Kennwort; \"\" bei OAuth2.";
+    PROTOCOL = "cmsbs.mail.imap.protocol", Inherited, Kind::OneOf(&["imap"]), Default::Manual("imap"), false,
+        "Only imap; pop3 is not supported.",
+        "Nur imap; pop3 wird nicht unterstützt.";
+    AUTHENTICATION_METHOD = "cmsbs.mail.imap.authenticationMethod", InheritedShort, Kind::Text, Default::Unset, false,
+        "oauth2: access tokens; anything else: user and password.",
+        "oauth2: Zugriffstoken; alles andere: Benutzer und Kennwort.";
+    ACCESS_TOKEN_URI = "cmsbs.mail.imap.oauth2.accessTokenUri", InheritedShort, Kind::HttpsUrl, Default::Required, false,
+        "The token endpoint; the tenant stands in it: https://login.microsoftonline.com/TENANT/oauth2/v2.0/token.",
+        "Der Token-Endpunkt; der Mandant steht darin: https://login.microsoftonline.com/MANDANT/oauth2/v2.0/token.";
+    CLIENT_ID = "cmsbs.mail.imap.oauth2.clientId", InheritedShort, Kind::Text, Default::Required, false,
+        "The application (client) ID of the app registration.",
+        "Die Anwendungs-ID (Client) der App-Registrierung.";
+    CLIENT_SECRET = "cmsbs.mail.imap.oauth2.clientSecret", InheritedShort, Kind::Text, Default::Unset, true,
+        "The value of the client secret, not its ID. Or a certificate, or an assertion file.",
+        "Der Wert des geheimen Clientschlüssels, nicht dessen ID. Oder ein Zertifikat, oder eine Assertion-Datei.";
+    CLIENT_SECRET_NEXT = "cmsbs.mail.imap.oauth2.clientSecret.next", InheritedShort, Kind::Text, Default::Unset, true,
+        "Own key: the secret to try when clientSecret is refused.",
+        "Eigener Schlüssel: das Geheimnis, das versucht wird, wenn clientSecret abgelehnt wird.";
+    CLIENT_SECRET_EXPIRES = "cmsbs.mail.imap.oauth2.clientSecretExpires", InheritedShort, Kind::Date, Default::Unset, false,
+        "Own key: the day on which the secret expires, so that it is announced.",
+        "Eigener Schlüssel: der Tag, an dem das Geheimnis abläuft, damit es angekündigt wird.";
+    CLIENT_CERTIFICATE = "cmsbs.mail.imap.oauth2.clientCertificate", InheritedShort, Kind::Path, Default::Unset, false,
+        "Own key: a PEM file with certificate and key, or a PKCS#12 file, in the place of a secret.",
+        "Eigener Schlüssel: eine PEM-Datei mit Zertifikat und Schlüssel oder eine PKCS#12-Datei anstelle eines Geheimnisses.";
+    CLIENT_CERTIFICATE_PASSWORD = "cmsbs.mail.imap.oauth2.clientCertificatePassword", InheritedShort, Kind::Text, Default::Unset, true,
+        "Own key: the password of that file.",
+        "Eigener Schlüssel: das Kennwort dieser Datei.";
+    CLIENT_ASSERTION_FILE = "cmsbs.mail.imap.oauth2.clientAssertionFile", InheritedShort, Kind::Path, Default::Unset, false,
+        "Own key: a file with a client assertion (JWT) that another party keeps fresh, in the place of a secret.",
+        "Eigener Schlüssel: eine Datei mit einer Client-Assertion (JWT), die jemand anders aktuell hält, anstelle eines Geheimnisses.";
+    SCOPE = "cmsbs.mail.imap.oauth2.scope", InheritedShort, Kind::Text,
+        Default::Derived { english: "from the login host, else from the IMAP server", german: "aus dem Login-Host, sonst aus dem IMAP-Server" }, false,
+        "What the token is for: https://outlook.office365.com/.default.",
+        "Wofür das Token ist: https://outlook.office365.com/.default.";
+    GRANT_TYPE = "cmsbs.mail.imap.oauth2.grantType", InheritedShort, Kind::OneOf(&["client_credentials"]), Default::Inferred("client_credentials"), false,
+        "Only client_credentials.",
+        "Nur client_credentials.";
+    OAUTH2_DEBUG = "cmsbs.mail.imap.oauth2.debug", InheritedShort, Kind::Truth, Default::Inferred("false"), false,
+        "Logs the token request and the login, without secrets.",
+        "Protokolliert Token-Anfrage und Anmeldung, ohne Geheimnisse.";
+    OAUTH2_PROXY = "cmsbs.mail.imap.oauth2.proxy", InheritedShort, Kind::NoneOrProxy,
+        Default::Derived { english: "cmsbs.proxy with cmsbs.noproxy", german: "cmsbs.proxy mit cmsbs.noproxy" }, true,
+        "Own key: the HTTP proxy for the token request.",
+        "Eigener Schlüssel: der HTTP-Proxy für die Token-Anfrage.";
+    FOLDER_INBOX = "cmsbs.mail.imap.folder.inbox", Inherited, Kind::Folder, Default::Manual("INBOX"), false,
+        "The folder that is read.",
+        "Der Ordner, der gelesen wird.";
+    FOLDER_DEBUG = "cmsbs.mail.imap.folder.debug", Inherited, Kind::Folder, Default::Inferred("debug"), false,
+        "Where handled mail goes with cmsbs.bounce.debug = true.",
+        "Wohin bearbeitete Mails mit cmsbs.bounce.debug = true kommen.";
+    FOLDER_HARDBOUNCE = "cmsbs.mail.imap.folder.hardbounce", Inherited, Kind::Folder,
+        Default::Derived { english: "the debug folder", german: "der Debug-Ordner" }, false,
+        "The same for hard bounces only.",
+        "Dasselbe nur für Hardbounces.";
+    FOLDER_SOFTBOUNCE = "cmsbs.mail.imap.folder.softbounce", Inherited, Kind::Folder,
+        Default::Derived { english: "the debug folder", german: "der Debug-Ordner" }, false,
+        "The same for soft bounces only.",
+        "Dasselbe nur für Softbounces.";
+    FOLDER_AUTORESPOND = "cmsbs.mail.imap.folder.autorespond", Inherited, Kind::Folder,
+        Default::Derived { english: "the debug folder", german: "der Debug-Ordner" }, false,
+        "The same for automatic replies only.",
+        "Dasselbe nur für automatische Antworten.";
+    FOLDER_UNSUBSCRIBE = "cmsbs.mail.imap.folder.unsubscribe", Inherited, Kind::Folder,
+        Default::Derived { english: "the debug folder", german: "der Debug-Ordner" }, false,
+        "The same for unsubscriptions only.",
+        "Dasselbe nur für Abmeldungen.";
+    FOLDER_SPAM = "cmsbs.mail.imap.folder.spam", Inherited, Kind::Folder,
+        Default::Derived { english: "the debug folder", german: "der Debug-Ordner" }, false,
+        "The same for spam only.",
+        "Dasselbe nur für Spam.";
+    FOLDER_ERROR = "cmsbs.mail.imap.folder.error", Inherited, Kind::Folder, Default::Inferred("error"), false,
+        "Where mail goes that was not recognised.",
+        "Wohin Mails kommen, die nicht erkannt wurden.";
+    CA_FILE = "cmsbs.mail.imap.ssl.caFile", Inherited, Kind::Path, Default::Unset, false,
+        "Own key: a PEM file with certificate authorities to trust beside the usual ones.",
+        "Eigener Schlüssel: eine PEM-Datei mit Zertifizierungsstellen, denen neben den üblichen vertraut wird.";
+    PROXY = "cmsbs.mail.imap.proxy", Inherited, Kind::NoneOrProxy, Default::Own("none"), true,
+        "Own key: the HTTP proxy (CONNECT) for the IMAP connection.",
+        "Eigener Schlüssel: der HTTP-Proxy (CONNECT) für die IMAP-Verbindung.";
+    JOURNAL = "cmsbs.mail.imap.journal", Inherited, Kind::OneOf(&["file", "none"]), Default::Own("file"), false,
+        "Own key: file keeps a journal of settled mail in the work directory, none keeps none.",
+        "Eigener Schlüssel: file führt im Arbeitsverzeichnis ein Journal der erledigten Mails, none führt keines.";
+    FETCH_BUFFER = "cmsbs.mail.imap.fetch.buffer", Inherited, Kind::Size, Default::Own("16M"), false,
+        "Own key: octets of mail in flight or waiting for the caller.",
+        "Eigener Schlüssel: Oktette an Mails, die unterwegs sind oder auf den Aufrufer warten.";
+    FETCH_PIPELINE = "cmsbs.mail.imap.fetch.pipeline", Inherited, Kind::Number(1, 2), Default::Own("2"), false,
+        "Own key: commands in flight; 1 waits for each answer.",
+        "Eigener Schlüssel: Befehle, die gleichzeitig unterwegs sind; 1 wartet auf jede Antwort.";
+    FETCH_PATIENCE = "cmsbs.mail.imap.fetch.patience", Inherited, Kind::Duration, Default::Own("5m"), false,
+        "Own key: how long a fetch goes on without progress.",
+        "Eigener Schlüssel: wie lange ein Abruf ohne Fortschritt weitermacht.";
+    TRACE = "cmsbs.mail.imap.trace", Inherited, Kind::Truth, Default::Own("false"), false,
+        "Own key: logs the IMAP dialogue, without mails and secrets.",
+        "Eigener Schlüssel: protokolliert den IMAP-Dialog, ohne Mails und Geheimnisse.";
+    BOUNCE_DEBUG = "cmsbs.bounce.debug", InheritedBounce, Kind::Truth, Default::Inferred("false"), false,
+        "true: handled mail is moved to the debug folder; false: it is deleted.",
+        "true: bearbeitete Mails kommen in den Debug-Ordner; false: sie werden gelöscht.";
+    PROCESS_ALL = "cmsbs.bounce.processAll", InheritedBounce, Kind::Truth, Default::Inferred("false"), false,
+        "true: every mail in the inbox; false: only unread ones.",
+        "true: jede Mail im Posteingang; false: nur ungelesene.";
+    LISTENERS = "cmsbs.bounce.listeners", Shared, Kind::Words, Default::Unset, false,
+        "The names of further mailboxes.",
+        "Die Namen weiterer Postfächer.";
+    UM_PROXY = "cmsbs.proxy", Shared, Kind::Proxy, Default::Unset, true,
+        "UM's HTTP proxy; that the token request goes through it is inferred.",
+        "Der HTTP-Proxy des UM; dass die Token-Anfrage über ihn geht, ist erschlossen.";
+    NO_PROXY = "cmsbs.noproxy", Shared, Kind::Words, Default::Unset, false,
+        "Hosts or .domains that UM reaches without it.",
+        "Hosts oder .domains, die der UM ohne ihn erreicht.";
+    SSL_CHECKS = "cmsbs.ssl.checks", Shared, Kind::OneOf(&["none", "relaxed", "secure"]), Default::Manual("none"), false,
+        "How far UM checks certificates; not followed here, where they are always checked.",
+        "Wie weit der UM Zertifikate prüft; hier ohne Wirkung, denn sie werden immer geprüft.";
+    SERVER_HOME = "cmsbs.server.home", Shared, Kind::Path, Default::Unset, false,
+        "UM_HOME, to which every path is relative.",
+        "UM_HOME, worauf sich jeder Pfad bezieht.";
+    CONF_D = "cmsbs.directory.confd", Shared, Kind::Path, Default::Manual("cmsbs-conf/conf.d"), false,
+        "The directory of the configuration fragments.",
+        "Das Verzeichnis der Konfigurationsfragmente.";
+    TMP = "cmsbs.directory.tmp", Shared, Kind::Path,
+        Default::Derived { english: "the system's", german: "das des Systems" }, false,
+        "The directory for temporary files; must exist.",
+        "Das Verzeichnis für temporäre Dateien; muss vorhanden sein.";
+    LANG = "cmsbs.lang", Shared, Kind::OneOf(&["de", "en"]), Default::Manual("de"), false,
+        "The language of messages.",
+        "Die Sprache der Meldungen.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for listener in [None, Some("inbox_2")] {
+            let names: Vec<_> = ALL.iter().flat_map(|key| key.names(listener)).collect();
+            let distinct: std::collections::HashSet<_> = names.iter().collect();
+            assert_eq!(distinct.len(), names.len());
+        }
+    }
+
+    #[test]
+    fn a_listener_has_its_keys_in_the_manuals_form_first() {
+        assert_eq!(SERVER.names(Some("x")), ["cmsbs.bouncelistener.x.mail.imap.server"]);
+        assert_eq!(PORT.names(Some("x")), ["cmsbs.bouncelistener.x.mail.imap.port", "cmsbs.mail.imap.port"]);
+        assert_eq!(
+            CLIENT_ID.names(Some("x")),
+            [
+                "cmsbs.bouncelistener.x.oauth2.clientId",
+                "cmsbs.bouncelistener.x.mail.imap.oauth2.clientId",
+                "cmsbs.mail.imap.oauth2.clientId"
+            ]
+        );
+        assert_eq!(BOUNCE_DEBUG.names(Some("x")), ["cmsbs.bouncelistener.x.debug", "cmsbs.bounce.debug"]);
+        assert_eq!(LANG.names(Some("x")), ["cmsbs.lang"]);
+    }
+
+    #[test]
+    fn every_key_is_explained_in_both_languages_and_they_differ() {
+        for key in ALL {
+            assert!(key.english.ends_with('.') && key.german.ends_with('.'), "{}", key.name);
+            assert_ne!(key.english, key.german, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn what_may_hold_a_password_is_secret() {
+        for key in ALL {
+            let name = key.name.to_lowercase();
+            let suspicious = name.contains("password")
+                || name.ends_with("secret")
+                || name.ends_with("secret.next")
+                || matches!(key.kind, Kind::Proxy | Kind::NoneOrProxy);
+            assert_eq!(key.secret, suspicious, "{}", key.name);
+        }
+    }
+}
