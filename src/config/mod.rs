@@ -2,11 +2,69 @@
 //!
 //! A `MailboxConfig` that exists is a valid one: every other room takes it as it is.
 
+// A failure is read once, by a person; its size does not matter here.
+#![allow(clippy::result_large_err)]
+
 pub mod keys;
+mod layers;
+mod mailbox;
+mod problem;
+mod syntax;
+mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
 use secrecy::SecretString;
+
+use crate::failure::Result;
+use layers::Layers;
+
+/// The primary mailbox, or a listener's, from the files below UM_HOME and the environment over them.
+///
+/// `environment` gives a variable's value. Fails with all errors at once: each with file, line, key and what to write
+/// instead, the warnings below them.
+pub fn from_um_home(
+    home: &Path,
+    listener: Option<&str>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded> {
+    mailbox::load(&Layers::of_um_home(home, environment)?, listener)
+}
+
+/// The same from UM's own effective configuration, which `settings` is asked for: each of [`keys`].
+pub fn from_settings(settings: &dyn Fn(&str) -> Option<String>, listener: Option<&str>) -> Result<Loaded> {
+    mailbox::load(&Layers::of_settings(settings), listener)
+}
+
+/// Every name that [`from_settings`] asks for: each key in all forms that the mailbox may have it in, and `$file` beside each.
+pub fn keys(listener: Option<&str>) -> Vec<String> {
+    let names = keys::ALL.iter().flat_map(|key| key.names(listener));
+    names.flat_map(|name| [format!("{name}{}", keys::FILE_SUFFIX), name]).collect()
+}
+
+/// A mailbox's configuration, and what is odd about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub config: MailboxConfig,
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is no error, and worth a look. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    /// The key as it stands in the file; empty where a whole file or line is meant.
+    pub key: String,
+    /// File and line, key, what was found, and what to write instead, in the configured language.
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Info,
+    Warning,
+}
 
 /// One mailbox, as UM's properties describe it.
 #[derive(Debug, Clone)]
@@ -19,6 +77,8 @@ pub struct MailboxConfig {
     /// The mailbox = its primary e-mail address.
     pub user: String,
     pub authentication: Authentication,
+    /// `cmsbs.mail.imap.proxy`: the HTTP proxy for the IMAP connection.
+    pub proxy: Option<Proxy>,
     /// More certificate authorities (PEM) beside the trusted ones, for both connections.
     pub ca_file: Option<PathBuf>,
     pub folders: Folders,
@@ -27,6 +87,8 @@ pub struct MailboxConfig {
     /// `cmsbs.bounce.processAll`: every mail, not only the unread ones.
     pub process_all: bool,
     pub fetch: FetchLimits,
+    /// `cmsbs.mail.imap.journal`: settled mail is written down, where there is a work directory.
+    pub journal: bool,
     /// Where journal and status lie and the native library is unpacked; `None`: nowhere.
     pub work_directory: Option<PathBuf>,
     /// `cmsbs.directory.tmp`, for mails larger than the budget; `None`: the system's.
@@ -61,6 +123,12 @@ pub struct OAuth2 {
     pub client_id: String,
     pub credential: Credential,
     pub scope: String,
+    /// `oauth2.clientSecret.next`: to be tried when the secret is refused.
+    pub next_secret: Option<SecretString>,
+    /// `oauth2.clientSecretExpires`: the last day of the secret.
+    pub secret_expires: Option<NaiveDate>,
+    /// The way to the token endpoint.
+    pub route: Route,
     /// `oauth2.debug`: the token request and the login are logged, without secrets.
     pub debug: bool,
 }
@@ -68,6 +136,32 @@ pub struct OAuth2 {
 #[derive(Debug, Clone)]
 pub enum Credential {
     ClientSecret(SecretString),
+    /// A client assertion (RFC 7523 §2.2) signed with the key of a PEM or PKCS#12 file.
+    Certificate {
+        file: PathBuf,
+        password: Option<SecretString>,
+    },
+    /// A client assertion that another party writes to this file.
+    AssertionFile(PathBuf),
+}
+
+/// How a host is reached.
+#[derive(Debug, Clone, Default)]
+pub enum Route {
+    /// Nothing is configured: as the JVM or the environment says.
+    #[default]
+    Unset,
+    Direct,
+    Proxy(Proxy),
+}
+
+/// An HTTP proxy.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    pub host: String,
+    pub port: u16,
+    /// User and password (RFC 7617).
+    pub credentials: Option<(String, SecretString)>,
 }
 
 /// The inbox and the folders that mail is moved to, as UM's administrator writes them: `.` separates levels.
@@ -102,3 +196,9 @@ pub enum Language {
     German,
     English,
 }
+
+/// What gives the value of a name.
+type Ask<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+#[cfg(test)]
+mod tests;

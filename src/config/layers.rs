@@ -1,0 +1,391 @@
+//! Where a value comes from: `cmsbs.properties` → `include.<n>` → `conf.d/*.properties` → the environment, with
+//! `key$file` beside each key; or UM's own effective configuration.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::keys::{self, FILE_SUFFIX, Key};
+use super::problem::{Origin, Problem, Problems, Shown, Text, text};
+use super::syntax::{self, Flaw};
+use super::{Ask, Language};
+use crate::failure::{Failure, Step};
+
+/// Where the values of UM's keys are looked up.
+pub(super) struct Layers<'a> {
+    /// UM_HOME, to which paths are relative.
+    pub home: Option<PathBuf>,
+    /// What was odd about the files as a whole.
+    pub problems: Problems,
+    base: Base<'a>,
+}
+
+/// The value that counts for one name, and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    pub name: String,
+    pub text: String,
+    pub origin: Origin,
+    pub flaws: Vec<Flaw>,
+    /// The line after it that is neither an option nor a comment.
+    pub stray_after: Option<usize>,
+}
+
+enum Base<'a> {
+    Files { values: HashMap<String, Vec<Value>>, environment: Ask<'a> },
+    Settings(Ask<'a>),
+}
+
+impl<'a> Layers<'a> {
+    /// UM's own effective configuration: UM has read its files and its environment.
+    pub fn of_settings(settings: Ask<'a>) -> Self {
+        let home = settings(keys::SERVER_HOME.name).filter(|home| !home.trim().is_empty()).map(PathBuf::from);
+        Self { home, problems: Problems::default(), base: Base::Settings(settings) }
+    }
+
+    /// The files below UM_HOME, and the environment over them.
+    pub fn of_um_home(home: &Path, environment: Ask<'a>) -> Result<Self, Failure> {
+        let main = home.join(MAIN_FILE);
+        let bytes = read(&main, FILE_LIMIT).map_err(|error| {
+            let language = match environment("cmsbs__lang").or_else(|| environment("cmsbs.lang")) {
+                Some(lang) if lang.eq_ignore_ascii_case("en") => Language::English,
+                _ => Language::German,
+            };
+            let path = main.display();
+            let what = text!("{path}: {error}", "{path}: {error}");
+            let remedy = text!(
+                "UM_HOME is the directory that contains cmsbs-conf/cmsbs.properties, and this account must be able to read it.",
+                "UM_HOME ist das Verzeichnis, das cmsbs-conf/cmsbs.properties enthält, und dieses Konto muss die Datei lesen können."
+            );
+            Failure::new(Step::Configuration, crate::failure::Kind::Configuration, what.in_language(language))
+                .remedy(remedy.in_language(language))
+        })?;
+        let mut layers = Self {
+            home: Some(home.to_owned()),
+            problems: Problems::default(),
+            base: Base::Files { values: HashMap::new(), environment },
+        };
+        let mut read_already = HashSet::new();
+        layers.add_with_includes(main, bytes, &mut read_already);
+        layers.add_fragments(&mut read_already);
+        Ok(layers)
+    }
+
+    /// The value of one name: the environment's, else the content of the file that `name$file` names, else the plain one
+    /// (inferred). A second one beside it, and a file that cannot be read, are noted in `problems`.
+    pub fn value(&self, name: &str, key: &Key, problems: &mut Problems) -> Option<Value> {
+        let file_name = format!("{name}{FILE_SUFFIX}");
+        let (environment, plain, named_file) = match &self.base {
+            Base::Files { .. } => (
+                self.environment(name),
+                self.last(name, key.secret, problems),
+                self.environment(&file_name).or_else(|| self.last(&file_name, false, problems)),
+            ),
+            Base::Settings(settings) => {
+                let ask = |name: &str| settings(name).map(|text| plain_value(name, text, Origin::Settings));
+                (None, ask(name), ask(&file_name))
+            }
+        };
+        let named_file = named_file.filter(|named| !named.text.trim().is_empty());
+        if let Some(environment) = environment {
+            for other in [&plain, &named_file].into_iter().flatten() {
+                problems.warning(set_twice(&environment, other));
+            }
+            return Some(environment);
+        }
+        let Some(named_file) = named_file else { return plain };
+        match (self.content(name, &named_file, problems), plain) {
+            (Ok(content), Some(plain)) => {
+                // UM has read the file itself where it is the one that is asked.
+                if matches!(self.base, Base::Files { .. }) || content.text != plain.text {
+                    problems.warning(set_twice(&content, &plain));
+                }
+                Some(content)
+            }
+            (Ok(content), None) => Some(content),
+            (Err(problem), Some(plain)) if matches!(self.base, Base::Settings(_)) => {
+                problems.warning(problem);
+                Some(plain)
+            }
+            (Err(problem), _) => {
+                problems.error(problem);
+                None
+            }
+        }
+    }
+
+    /// A path as it stands in a file.
+    pub fn path(&self, text: &str) -> PathBuf {
+        match &self.home {
+            Some(home) => home.join(text),
+            None => PathBuf::from(text),
+        }
+    }
+
+    /// A file and what it includes, each file once.
+    fn add_with_includes(&mut self, path: PathBuf, bytes: Vec<u8>, read_already: &mut HashSet<PathBuf>) {
+        read_already.insert(identity(&path));
+        let mut waiting = self.add(path, &bytes);
+        // The last one is the next to read: a file's includes come before those that stand beside it.
+        waiting.reverse();
+        while let Some(include) = waiting.pop() {
+            let path = self.path(&include.text);
+            let shown = path.display();
+            if !read_already.insert(identity(&path)) {
+                self.problems.warning(Problem {
+                    origin: Some(include.origin),
+                    key: include.name,
+                    what: text!(
+                        "{shown} is included a second time.",
+                        "{shown} wird ein zweites Mal eingebunden."
+                    ),
+                    remedy: text!(
+                        "It was read once; take this line out.",
+                        "Die Datei wurde einmal gelesen; diese Zeile entfernen."
+                    ),
+                });
+                continue;
+            }
+            match read(&path, FILE_LIMIT) {
+                Ok(bytes) => {
+                    let mut includes = self.add(path, &bytes);
+                    includes.reverse();
+                    waiting.append(&mut includes);
+                }
+                Err(error) => self.problems.warning(Problem {
+                    origin: Some(include.origin),
+                    key: include.name,
+                    what: text!("{shown}: {error}", "{shown}: {error}"),
+                    remedy: text!(
+                        "Nothing was read from it. The path is relative to UM_HOME.",
+                        "Daraus wurde nichts gelesen. Der Pfad bezieht sich auf UM_HOME."
+                    ),
+                }),
+            }
+        }
+    }
+
+    /// `conf.d/*.properties` in the order of their names.
+    fn add_fragments(&mut self, read_already: &mut HashSet<PathBuf>) {
+        let mut problems = Problems::default();
+        let set = self.value(keys::CONF_D.name, &keys::CONF_D, &mut problems);
+        let set = set.filter(|value| !value.text.trim().is_empty());
+        self.problems.extend(problems);
+        let text = set.as_ref().map(|value| value.text.trim()).or(keys::CONF_D.default.value());
+        let directory = self.path(text.unwrap_or_default());
+        let entries = fs::read_dir(&directory).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let mut paths = match entries {
+            Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect::<Vec<_>>(),
+            // Nobody needs fragments; but who names a directory has some.
+            Err(error) if set.is_none() && error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                let shown = directory.display();
+                self.problems.warning(Problem {
+                    origin: set.map(|value| value.origin),
+                    key: keys::CONF_D.name.to_owned(),
+                    what: text!("{shown}: {error}", "{shown}: {error}"),
+                    remedy: text!("No fragment was read.", "Kein Fragment wurde gelesen."),
+                });
+                return;
+            }
+        };
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "properties"));
+        paths.sort();
+        for path in paths {
+            match read(&path, FILE_LIMIT) {
+                Ok(bytes) => self.add_with_includes(path, bytes, read_already),
+                Err(error) => self.problems.warning(Problem {
+                    origin: Some(Origin::WholeFile(Arc::new(path))),
+                    key: String::new(),
+                    what: text!("{error}", "{error}"),
+                    remedy: text!("Nothing was read from it.", "Daraus wurde nichts gelesen."),
+                }),
+            }
+        }
+    }
+
+    /// Takes over the options of a file, and returns the files that it includes, in the order of their numbers.
+    fn add(&mut self, path: PathBuf, bytes: &[u8]) -> Vec<Value> {
+        let file = syntax::parse(bytes);
+        let path = Arc::new(path);
+        self.note_oddities(&path, &file);
+        let mut includes = BTreeMap::new();
+        let Base::Files { values, .. } = &mut self.base else { return Vec::new() };
+        for option in file.options {
+            let value = Value {
+                name: option.name,
+                text: option.value,
+                origin: Origin::File { path: path.clone(), line: option.line },
+                flaws: option.flaws,
+                stray_after: option.stray_after,
+            };
+            let number = value.name.strip_prefix("include.").and_then(|number| number.parse::<u64>().ok());
+            match number {
+                Some(number) => _ = includes.insert(number, value),
+                None => values.entry(value.name.clone()).or_default().push(value),
+            }
+        }
+        includes.into_values().collect()
+    }
+
+    fn note_oddities(&mut self, path: &Arc<PathBuf>, file: &syntax::File) {
+        let at = |line| Some(Origin::File { path: path.clone(), line });
+        if let Some(line) = file.invalid_utf8 {
+            self.problems.warning(Problem {
+                origin: at(line),
+                key: String::new(),
+                what: text!(
+                    "The file is read as UTF-8, as its beginning says, and this line is not UTF-8.",
+                    "Die Datei wird als UTF-8 gelesen, wie ihr Anfang sagt, und diese Zeile ist kein UTF-8."
+                ),
+                remedy: text!("Save the file as UTF-8.", "Die Datei als UTF-8 speichern."),
+            });
+        }
+        if let Some(line) = file.looks_like_utf8 {
+            self.problems.warning(Problem {
+                origin: at(line),
+                key: String::new(),
+                what: text!(
+                    "The file is read as ISO-8859-1, and this line looks like UTF-8.",
+                    "Die Datei wird als ISO-8859-1 gelesen, und diese Zeile sieht nach UTF-8 aus."
+                ),
+                remedy: text!(
+                    r"Write such characters as \uXXXX, or let the file begin with the line: # Pinuts File Encoding: UTF-8",
+                    r"Solche Zeichen als \uXXXX schreiben, oder die Datei mit dieser Zeile beginnen lassen: # Pinuts File Encoding: UTF-8"
+                ),
+            });
+        }
+        if let Some(line) = file.stray {
+            self.problems.warning(Problem {
+                origin: at(line),
+                key: String::new(),
+                what: text!("The line has no name and no =.", "Die Zeile hat keinen Namen und kein =."),
+                remedy: text!(
+                    "It is skipped. A comment begins with #.",
+                    "Sie wird übergangen. Ein Kommentar beginnt mit #."
+                ),
+            });
+        }
+    }
+
+    /// The environment's value of a name, whose dots may be written as `__` (UM 7.55 and newer).
+    fn environment(&self, name: &str) -> Option<Value> {
+        let Base::Files { environment, .. } = &self.base else { return None };
+        [name.to_owned(), name.replace('.', "__")].into_iter().find_map(|variable| {
+            let text = environment(&variable)?;
+            Some(plain_value(name, text, Origin::Environment(variable)))
+        })
+    }
+
+    /// The last value that the files have for a name, with a word about another one before it.
+    fn last(&self, name: &str, secret: bool, problems: &mut Problems) -> Option<Value> {
+        let Base::Files { values, .. } = &self.base else { return None };
+        let (last, before) = values.get(name)?.split_last()?;
+        let other = before.iter().rev().find(|other| other.text != last.text);
+        if let Some(other) = other
+            && let Origin::File { path, line } = &last.origin
+            && let Origin::File { path: other_path, line: other_line } = &other.origin
+        {
+            let shown_path = other_path.display();
+            let values = if secret || name.ends_with(FILE_SUFFIX) {
+                text!("with another value", "mit anderem Wert")
+            } else {
+                let value = Shown(&other.text);
+                text!("with the value {value}", "mit dem Wert {value}")
+            };
+            let (en, de) = (values.in_language(Language::English), values.in_language(Language::German));
+            let problem = Problem {
+                origin: Some(Origin::File { path: path.clone(), line: *line }),
+                key: name.to_owned(),
+                what: Text::new(
+                    format!("It is also set {en} in {shown_path}, line {other_line}."),
+                    format!("Das steht {de} auch in {shown_path}, Zeile {other_line}."),
+                ),
+                remedy: text!("The last one counts.", "Es gilt das Letzte."),
+            };
+            // One file over another is what fragments are for.
+            if path == other_path { problems.warning(problem) } else { problems.info(problem) }
+        }
+        Some(last.clone())
+    }
+
+    /// What stands in the file that `name$file` names.
+    fn content(&self, name: &str, named: &Value, problems: &mut Problems) -> Result<Value, Problem> {
+        let path = self.path(named.text.trim());
+        let bytes = read(&path, VALUE_FILE_LIMIT).map_err(|error| {
+            let shown = path.display();
+            Problem {
+                origin: Some(named.origin.clone()),
+                key: named.name.clone(),
+                what: text!("{shown}: {error}", "{shown}: {error}"),
+                remedy: text!(
+                    "The file must be there and readable for this account; the path is relative to UM_HOME.",
+                    "Die Datei muss vorhanden und für dieses Konto lesbar sein; der Pfad bezieht sich auf UM_HOME."
+                ),
+            }
+        })?;
+        let origin = Origin::ValueFile { path: Arc::new(path), named_by: Box::new(named.origin.clone()) };
+        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+        };
+        let without_end = text.trim_end_matches(['\r', '\n']);
+        if without_end.len() < text.len() {
+            problems.info(Problem {
+                origin: Some(origin.clone()),
+                key: named.name.clone(),
+                what: text!("The file ends with a line end.", "Die Datei endet mit einem Zeilenende."),
+                remedy: text!("It is not taken as part of the value.", "Es gilt nicht als Teil des Werts."),
+            });
+        }
+        Ok(plain_value(name, without_end.to_owned(), origin))
+    }
+}
+
+fn plain_value(name: &str, text: String, origin: Origin) -> Value {
+    Value { name: name.to_owned(), text, origin, flaws: Vec::new(), stray_after: None }
+}
+
+fn set_twice(counts: &Value, other: &Value) -> Problem {
+    let (en, de) = (other.origin.place(Language::English), other.origin.place(Language::German));
+    let name = &other.name;
+    Problem {
+        origin: Some(counts.origin.clone()),
+        key: counts.name.clone(),
+        what: Text::new(
+            format!("It is also set by {name} ({en})."),
+            format!("Das wird auch durch {name} gesetzt ({de})."),
+        ),
+        remedy: text!(
+            "This one counts: the environment before $file before the plain value. Take the other out.",
+            "Es gilt dieses: die Umgebung vor $file vor dem einfachen Wert. Das andere entfernen."
+        ),
+    }
+}
+
+/// The whole of a regular file: a pipe would wait for its writer, a device has no end.
+fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("larger than {limit} octets")));
+    }
+    Ok(bytes)
+}
+
+/// The same for every way to write the path of one file.
+fn identity(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+const MAIN_FILE: &str = "cmsbs-conf/cmsbs.properties";
+/// A configuration of UM has some thousand lines; a file that was named by mistake must not fill the memory.
+const FILE_LIMIT: u64 = 16 << 20;
+/// Secrets and URLs.
+const VALUE_FILE_LIMIT: u64 = 64 << 10;

@@ -1,0 +1,186 @@
+//! What is wrong or odd in a configuration, in both languages until it is known which one is spoken.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Finding, Language, Severity};
+use crate::failure::Failure;
+
+/// What was found while a mailbox's configuration was read.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Problems {
+    errors: Vec<Problem>,
+    findings: Vec<(Severity, Problem)>,
+}
+
+/// One thing that is wrong or odd: where, about which key, what, and what to write instead. Never a secret's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub origin: Option<Origin>,
+    /// As it is to be written in a file; empty where a whole file is meant.
+    pub key: String,
+    pub what: Text,
+    pub remedy: Text,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    File {
+        path: Arc<PathBuf>,
+        line: usize,
+    },
+    WholeFile(Arc<PathBuf>),
+    Environment(String),
+    /// UM's own effective configuration.
+    Settings,
+    /// A file named by `key$file`.
+    ValueFile {
+        path: Arc<PathBuf>,
+        named_by: Box<Origin>,
+    },
+}
+
+/// A text in both languages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text {
+    en: String,
+    de: String,
+}
+
+/// `text!("English", "Deutsch")`, with the arguments of `format!`.
+macro_rules! text {
+    ($en:literal, $de:literal $(, $argument:expr)* $(,)?) => {
+        $crate::config::problem::Text::new(format!($en $(, $argument)*), format!($de $(, $argument)*))
+    };
+}
+pub(super) use text;
+
+impl Problems {
+    pub fn error(&mut self, problem: Problem) {
+        if !self.errors.contains(&problem) {
+            self.errors.push(problem);
+        }
+    }
+
+    pub fn warning(&mut self, problem: Problem) {
+        self.finding(Severity::Warning, problem);
+    }
+
+    pub fn info(&mut self, problem: Problem) {
+        self.finding(Severity::Info, problem);
+    }
+
+    pub fn extend(&mut self, other: Problems) {
+        other.errors.into_iter().for_each(|problem| self.error(problem));
+        other.findings.into_iter().for_each(|(severity, problem)| self.finding(severity, problem));
+    }
+
+    /// All errors as one failure, the warnings below them; `None` where there is no error.
+    pub fn failure(&self, language: Language) -> Option<Failure> {
+        let first = self.errors.first()?;
+        let warnings: Vec<_> = self
+            .findings
+            .iter()
+            .filter(|(severity, _)| *severity == Severity::Warning)
+            .map(|(_, p)| p)
+            .collect();
+        if self.errors.len() == 1 && warnings.is_empty() {
+            return Some(Failure::configuration(
+                first.key.clone(),
+                first.observed(language),
+                first.remedy.in_language(language),
+            ));
+        }
+        let mut observed = self.errors.iter().map(|p| p.full(language)).collect::<Vec<_>>().join("\n");
+        if !warnings.is_empty() {
+            let also = text!("Also:", "Außerdem:");
+            observed = format!("{observed}\n{}", also.in_language(language));
+        }
+        for warning in warnings {
+            observed = format!("{observed}\n{}", warning.full(language));
+        }
+        let remedy = text!("Correct what stands above.", "Berichtigen, was oben steht.");
+        Some(Failure::configuration(first.key.clone(), observed, remedy.in_language(language)))
+    }
+
+    pub fn into_findings(self, language: Language) -> Vec<Finding> {
+        let finding = |(severity, problem): (Severity, Problem)| Finding {
+            severity,
+            text: problem.full(language),
+            key: problem.key,
+        };
+        self.findings.into_iter().map(finding).collect()
+    }
+
+    fn finding(&mut self, severity: Severity, problem: Problem) {
+        if !self.findings.iter().any(|(_, known)| *known == problem) {
+            self.findings.push((severity, problem));
+        }
+    }
+}
+
+impl Problem {
+    /// Where, which key, what.
+    fn observed(&self, language: Language) -> String {
+        let mut parts = Vec::new();
+        parts.extend(self.origin.as_ref().map(|origin| origin.place(language)));
+        parts.extend((!self.key.is_empty()).then(|| self.key.clone()));
+        parts.push(self.what.in_language(language).to_owned());
+        parts.join(": ")
+    }
+
+    fn full(&self, language: Language) -> String {
+        format!("{} {}", self.observed(language), self.remedy.in_language(language)).trim_end().to_owned()
+    }
+}
+
+impl Origin {
+    pub fn place(&self, language: Language) -> String {
+        let text = match self {
+            Origin::File { path, line } => {
+                let path = path.display();
+                text!("{path}, line {line}", "{path}, Zeile {line}")
+            }
+            Origin::WholeFile(path) => {
+                let path = path.display();
+                text!("{path}", "{path}")
+            }
+            Origin::Environment(name) => text!("environment variable {name}", "Umgebungsvariable {name}"),
+            Origin::Settings => text!("UM's configuration", "Konfiguration des UM"),
+            Origin::ValueFile { path, named_by } => {
+                let path = path.display();
+                return format!("{path} ({})", named_by.place(language));
+            }
+        };
+        text.in_language(language).to_owned()
+    }
+}
+
+impl Text {
+    pub fn new(en: impl Into<String>, de: impl Into<String>) -> Self {
+        Self { en: en.into(), de: de.into() }
+    }
+
+    pub fn in_language(&self, language: Language) -> &str {
+        match language {
+            Language::English => &self.en,
+            Language::German => &self.de,
+        }
+    }
+}
+
+/// A value in a message: in quotes, at a readable length, without control characters.
+pub(super) struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short: String = self.0.chars().take(SHOWN).collect();
+        let dots = if short.len() < self.0.len() { "…" } else { "" };
+        write!(f, "\"{}{dots}\"", short.escape_debug())
+    }
+}
+
+/// Characters of a value that a message repeats.
+const SHOWN: usize = 120;

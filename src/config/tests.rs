@@ -1,0 +1,578 @@
+use std::collections::HashMap;
+use std::fs;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+use super::*;
+use crate::failure::{Failure, Kind};
+
+/// The OAuth2 block as the vendor's manual prints it.
+const MANUAL: &str = r#"
+cmsbs.mail.imap.server = "outlook.office365.com"
+cmsbs.mail.imap.port = "993"
+cmsbs.mail.imap.ssl = "true"
+cmsbs.mail.imap.user = "bounce@example.org"
+cmsbs.mail.imap.password = ""
+cmsbs.mail.imap.authenticationMethod = "oauth2"
+cmsbs.mail.imap.oauth2.accessTokenUri = "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/oauth2/v2.0/token"
+cmsbs.mail.imap.oauth2.clientId = "66666666-7777-8888-9999-000000000000"
+cmsbs.mail.imap.oauth2.clientSecret = "Pl4nted~s3cret"
+cmsbs.mail.imap.oauth2.scope = "https://outlook.office.com/.default"
+cmsbs.mail.imap.oauth2.grantType = "client_credentials"
+cmsbs.mail.imap.oauth2.debug = "true"
+cmsbs.mail.imap.folder.inbox = "INBOX"
+cmsbs.mail.imap.folder.debug = "debug"
+cmsbs.mail.imap.folder.error = "error"
+"#;
+
+/// A UM_HOME, its main file being the manual's block and then some.
+struct Home(TempDir);
+
+impl Home {
+    fn new(more: &str) -> Self {
+        Self::with_main(format!("{MANUAL}{more}\ncmsbs.lang = en\n"))
+    }
+
+    fn with_main(main: impl AsRef<[u8]>) -> Self {
+        let home = Self(TempDir::new().unwrap());
+        home.add("cmsbs-conf/cmsbs.properties", main);
+        home
+    }
+
+    fn add(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn load(&self) -> Loaded {
+        from_um_home(self.0.path(), None, &|_| None).unwrap()
+    }
+
+    fn load_listener(&self, listener: &str) -> Loaded {
+        from_um_home(self.0.path(), Some(listener), &|_| None).unwrap()
+    }
+
+    fn load_with(&self, environment: &[(&str, &str)]) -> Loaded {
+        from_um_home(self.0.path(), None, &map(environment)).unwrap()
+    }
+
+    fn refused(&self) -> Failure {
+        from_um_home(self.0.path(), None, &|_| None).unwrap_err()
+    }
+}
+
+fn map(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+    let map: HashMap<String, String> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    move |key| map.get(key).cloned()
+}
+
+fn oauth2(config: &MailboxConfig) -> &OAuth2 {
+    match &config.authentication {
+        Authentication::OAuth2(oauth2) => oauth2,
+        Authentication::Password(_) => panic!("no OAuth2"),
+    }
+}
+
+fn secret(config: &MailboxConfig) -> &str {
+    match &oauth2(config).credential {
+        Credential::ClientSecret(secret) => secret.expose_secret(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn texts(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("{}\n", finding.text)).collect()
+}
+
+/// The findings that are worth a warning.
+fn warnings(loaded: &Loaded) -> Vec<&str> {
+    let warnings = loaded.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    warnings.map(|finding| finding.text.as_str()).collect()
+}
+
+#[test]
+fn the_manuals_block_alone_is_enough() {
+    let home = Home::with_main(MANUAL);
+    let Loaded { config, findings } = home.load();
+    assert_eq!(texts(&findings), "");
+    assert_eq!(config.listener, None);
+    assert_eq!((config.server.as_str(), config.port), ("outlook.office365.com", 993));
+    assert_eq!(config.security, Security::Tls);
+    assert_eq!(config.user, "bounce@example.org");
+    assert_eq!(oauth2(&config).client_id, "66666666-7777-8888-9999-000000000000");
+    assert_eq!(oauth2(&config).scope, "https://outlook.office.com/.default");
+    assert!(oauth2(&config).debug);
+    assert_eq!(secret(&config), "Pl4nted~s3cret");
+    assert!(matches!(oauth2(&config).route, Route::Unset));
+    assert_eq!((config.folders.inbox.as_str(), config.folders.hardbounce), ("INBOX", None));
+    assert!(!config.debug && !config.process_all && !config.trace && config.journal);
+    assert_eq!((config.fetch.buffer, config.fetch.pipeline), (16 << 20, 2));
+    assert_eq!(config.fetch.patience, Duration::from_secs(300));
+    assert_eq!(config.language, Language::German);
+    assert_eq!(config.work_directory.unwrap(), home.0.path().join("cmsbs-work/um-imap-oauth2"));
+}
+
+#[test]
+fn a_settings_function_gives_the_same_mailbox() {
+    let home = Home::with_main(MANUAL);
+    let pairs: HashMap<_, _> = syntax::parse(MANUAL.as_bytes())
+        .options
+        .into_iter()
+        .map(|option| (option.name, option.value))
+        .collect();
+    let loaded = from_settings(&|key| pairs.get(key).cloned(), None).unwrap();
+    let mut from_files = home.load().config;
+    assert_eq!(loaded.config.work_directory, None);
+    from_files.work_directory = None;
+    assert_eq!(format!("{:?}", loaded.config), format!("{from_files:?}"));
+}
+
+#[test]
+fn a_settings_function_is_asked_for_nothing_but_the_listed_keys() {
+    for listener in [None, Some("x")] {
+        let listed = keys(listener);
+        let ask = |key: &str| {
+            assert!(listed.iter().any(|listed| listed == key), "{key}");
+            None
+        };
+        from_settings(&ask, listener).unwrap_err();
+    }
+}
+
+#[test]
+fn the_server_home_of_the_settings_gives_paths_and_the_work_directory() {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join("secret"), "fr0m-a-file\n").unwrap();
+    let pairs = syntax::parse(MANUAL.as_bytes()).options;
+    let loaded = from_settings(
+        &|key| match key {
+            "cmsbs.server.home" => Some(home.path().to_str().unwrap().to_owned()),
+            "cmsbs.mail.imap.oauth2.clientSecret$file" => Some("secret".into()),
+            "cmsbs.mail.imap.oauth2.clientSecret" => None,
+            "cmsbs.mail.imap.ssl.caFile" => Some("ca.pem".into()),
+            key => pairs.iter().find(|option| option.name == key).map(|option| option.value.clone()),
+        },
+        None,
+    )
+    .unwrap();
+    assert_eq!(loaded.config.work_directory, Some(home.path().join("cmsbs-work/um-imap-oauth2")));
+    assert_eq!(loaded.config.ca_file, Some(home.path().join("ca.pem")));
+    assert_eq!(secret(&loaded.config), "fr0m-a-file");
+}
+
+#[test]
+fn settings_that_um_has_read_from_a_file_itself_are_not_read_again_in_vain() {
+    let pairs = syntax::parse(MANUAL.as_bytes()).options;
+    let loaded = from_settings(
+        &|key| match key {
+            "cmsbs.mail.imap.oauth2.clientSecret$file" => Some("/nowhere/secret".into()),
+            key => pairs.iter().find(|option| option.name == key).map(|option| option.value.clone()),
+        },
+        None,
+    )
+    .unwrap();
+    assert_eq!(secret(&loaded.config), "Pl4nted~s3cret");
+    assert!(warnings(&loaded)[0].contains("/nowhere/secret"));
+}
+
+#[test]
+fn includes_come_after_the_file_and_fragments_after_them_in_their_order() {
+    let home = Home::new(
+        "include.10 = b.properties\ninclude.9 = \"cmsbs-conf/a.properties\"\ncmsbs.mail.imap.folder.spam = main",
+    );
+    home.add("cmsbs-conf/a.properties", "cmsbs.mail.imap.folder.spam = a\ncmsbs.mail.imap.folder.error = a");
+    home.add("b.properties", "cmsbs.mail.imap.folder.spam = b\ncmsbs.mail.imap.folder.debug = b");
+    assert_eq!(home.load().config.folders.spam.as_deref(), Some("b"));
+    assert_eq!(home.load().config.folders.error, "a");
+    home.add("cmsbs-conf/conf.d/20-x.properties", "cmsbs.mail.imap.folder.spam = 20");
+    home.add(
+        "cmsbs-conf/conf.d/10-x.properties",
+        "cmsbs.mail.imap.folder.spam = 10\ncmsbs.mail.imap.folder.debug = 10",
+    );
+    home.add("cmsbs-conf/conf.d/99-x.txt", "cmsbs.mail.imap.folder.spam = 99");
+    let loaded = home.load();
+    assert_eq!(
+        (loaded.config.folders.spam.as_deref(), loaded.config.folders.debug.as_str()),
+        (Some("20"), "10")
+    );
+    assert!(warnings(&loaded).is_empty());
+}
+
+#[test]
+fn fragments_lie_where_the_configuration_says() {
+    let home = Home::new("cmsbs.directory.confd = fragments");
+    home.add("fragments/a.properties", "cmsbs.mail.imap.folder.spam = a");
+    home.add("cmsbs-conf/conf.d/a.properties", "cmsbs.mail.imap.folder.spam = wrong");
+    assert_eq!(home.load().config.folders.spam.as_deref(), Some("a"));
+    let elsewhere = home.load_with(&[("cmsbs__directory__confd", "nowhere")]);
+    assert_eq!(elsewhere.config.folders.spam, None);
+    assert!(warnings(&elsewhere).iter().any(|text| text.contains("nowhere")));
+}
+
+#[test]
+fn files_that_include_each_other_are_read_once_and_it_is_said() {
+    let home = Home::new("include.1 = a.properties");
+    home.add("a.properties", "include.1 = ./b.properties\ncmsbs.mail.imap.folder.spam = a");
+    home.add("b.properties", "include.1 = a.properties\ninclude.2 = cmsbs-conf/cmsbs.properties");
+    let loaded = home.load();
+    assert_eq!(loaded.config.folders.spam.as_deref(), Some("a"));
+    let warnings = warnings(&loaded);
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings[0].contains("b.properties, line 1: include.1"), "{warnings:?}");
+}
+
+#[test]
+fn a_missing_include_is_said_and_stops_nothing() {
+    let home = Home::new("include.1 = nowhere.properties");
+    let loaded = home.load();
+    assert!(warnings(&loaded)[0].contains("nowhere.properties"));
+}
+
+#[test]
+fn the_environment_overrides_in_both_spellings() {
+    let home = Home::new("");
+    assert_eq!(home.load_with(&[("cmsbs__mail__imap__user", "a@example.org")]).config.user, "a@example.org");
+    let loaded = home.load_with(&[("cmsbs.mail.imap.user", "b@example.org")]);
+    assert_eq!(loaded.config.user, "b@example.org");
+    assert!(warnings(&loaded)[0].contains("environment variable cmsbs.mail.imap.user"));
+}
+
+#[test]
+fn a_value_file_comes_before_the_plain_value_and_after_the_environment() {
+    let home = Home::new("cmsbs.mail.imap.oauth2.clientSecret$file = secret");
+    home.add("secret", "fr0m-a-file\r\n");
+    let loaded = home.load();
+    assert_eq!(secret(&loaded.config), "fr0m-a-file");
+    assert!(texts(&loaded.findings).contains("ends with a line end"));
+    assert_eq!(warnings(&loaded).len(), 1);
+    let variable = ("cmsbs__mail__imap__oauth2__clientSecret", "fr0m-the-environment");
+    let loaded = home.load_with(&[variable]);
+    assert_eq!(secret(&loaded.config), "fr0m-the-environment");
+    assert_eq!(warnings(&loaded).len(), 2);
+    for text in [texts(&home.load().findings), texts(&loaded.findings), format!("{loaded:?}")] {
+        assert!(!text.contains("fr0m") && !text.contains("Pl4nted"), "{text}");
+    }
+}
+
+#[test]
+fn a_value_file_that_cannot_be_read_is_an_error_and_no_default_takes_its_place() {
+    let home = Home::new(
+        "cmsbs.mail.imap.folder.error$file = nowhere\ncmsbs.mail.imap.oauth2.clientSecret$file = .",
+    );
+    let failure = home.refused();
+    assert!(failure.observed.contains("cmsbs.mail.imap.folder.error$file"), "{failure}");
+    assert!(failure.observed.contains("cmsbs.mail.imap.oauth2.clientSecret$file"), "{failure}");
+    assert!(!failure.to_string().contains("not set"), "{failure}");
+}
+
+#[test]
+fn all_errors_come_at_once_with_file_line_and_key() {
+    let home = Home::with_main(
+        "cmsbs.lang = en\ncmsbs.mail.imap.port = 99999\ncmsbs.mail.imap.ssl = yes\n\
+         cmsbs.mail.imap.authenticationMethod = oauth2\n\
+         cmsbs.mail.imap.oauth2.accessTokenUri = http://login.example/token\n\
+         cmsbs.mail.imap.folder.debug = inbox\ncmsbs.bounce.debug = on\ncmsbs.mail.imap.protocol = pop3\n",
+    );
+    let failure = home.refused();
+    assert_eq!((failure.step, failure.kind), (crate::failure::Step::Configuration, Kind::Configuration));
+    let lines: Vec<_> = failure.observed.lines().collect();
+    for (key, line) in [
+        ("port", Some(2)),
+        ("ssl", Some(3)),
+        ("oauth2.accessTokenUri", Some(5)),
+        ("folder.debug", Some(6)),
+        ("protocol", Some(8)),
+        ("server", None),
+        ("user", None),
+        ("oauth2.clientId", None),
+        ("oauth2.clientSecret", None),
+    ] {
+        let place = line.map(|line| format!("cmsbs.properties, line {line}: ")).unwrap_or_default();
+        let wanted = format!("{place}cmsbs.mail.imap.{key}: ");
+        assert!(lines.iter().any(|line| line.contains(&wanted)), "{wanted} in {failure}");
+    }
+    assert!(failure.observed.contains("line 7: cmsbs.bounce.debug: "));
+    assert_eq!(lines.len(), 10, "{failure}");
+}
+
+#[test]
+fn a_single_error_has_its_key_and_its_remedy() {
+    let failure = Home::new("cmsbs.mail.imap.protocol = pop3").refused();
+    assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.protocol"));
+    assert!(failure.remedy.contains("imap"), "{failure}");
+    assert_eq!(failure.observed.lines().count(), 1);
+}
+
+#[test]
+fn errors_speak_the_configured_language() {
+    let home = Home::with_main("");
+    assert!(home.refused().observed.contains("nicht gesetzt"));
+    let failure = from_um_home(home.0.path(), None, &map(&[("cmsbs__lang", "en")])).unwrap_err();
+    assert!(failure.observed.contains("not set"));
+    let failure = from_um_home(&home.0.path().join("nowhere"), None, &|_| None).unwrap_err();
+    assert!(failure.observed.contains("cmsbs.properties") && failure.remedy.contains("UM_HOME"), "{failure}");
+}
+
+#[test]
+fn a_listener_takes_from_the_primary_what_it_does_not_set() {
+    let home = Home::new(
+        "cmsbs.bounce.listeners = \"inbox_2 inbox_3\"\n\
+         cmsbs.bounce.processAll = true\n\
+         cmsbs.bouncelistener.inbox_2.mail.imap.server = imap.example.org\n\
+         cmsbs.bouncelistener.inbox_2.mail.imap.user = two@example.org\n\
+         cmsbs.bouncelistener.inbox_2.mail.imap.folder.error = wrong\n\
+         cmsbs.bouncelistener.inbox_2.oauth2.clientId = two\n",
+    );
+    let loaded = home.load_listener("inbox_2");
+    let config = &loaded.config;
+    assert_eq!(config.listener.as_deref(), Some("inbox_2"));
+    assert_eq!((config.server.as_str(), config.port), ("imap.example.org", 993));
+    assert_eq!(config.user, "two@example.org");
+    assert_eq!((config.folders.error.as_str(), config.folders.debug.as_str()), ("wrong", "debug"));
+    assert_eq!((oauth2(config).client_id.as_str(), secret(config)), ("two", "Pl4nted~s3cret"));
+    assert!(config.process_all);
+    assert!(warnings(&loaded).is_empty(), "{:?}", loaded.findings);
+    assert_eq!(home.load().config.user, "bounce@example.org");
+}
+
+#[test]
+fn a_listeners_server_and_user_are_its_own() {
+    let home = Home::new("cmsbs.bounce.listeners = x");
+    let failure = from_um_home(home.0.path(), Some("x"), &|_| None).unwrap_err();
+    assert_eq!(failure.observed.lines().count(), 2, "{failure}");
+    assert!(failure.observed.contains("cmsbs.bouncelistener.x.mail.imap.server: "));
+    assert!(failure.observed.contains("cmsbs.bouncelistener.x.mail.imap.user: "));
+}
+
+#[test]
+fn of_both_forms_the_manuals_wins_and_a_difference_is_said() {
+    let listener = "cmsbs.bounce.listeners = x\n\
+         cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.oauth2.clientId = long\n";
+    let loaded = Home::new(listener).load_listener("x");
+    assert_eq!(oauth2(&loaded.config).client_id, "long");
+    assert!(warnings(&loaded).is_empty());
+    let loaded =
+        Home::new(&format!("{listener}cmsbs.bouncelistener.x.oauth2.clientId = short")).load_listener("x");
+    assert_eq!(oauth2(&loaded.config).client_id, "short");
+    assert!(warnings(&loaded)[0].contains("cmsbs.bouncelistener.x.mail.imap.oauth2.clientId"));
+}
+
+#[test]
+fn a_listener_with_a_password_that_inherits_oauth2_is_said() {
+    let home = Home::new(
+        "cmsbs.bounce.listeners = x\n\
+         cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.password = Pl4nted\n",
+    );
+    let loaded = home.load_listener("x");
+    assert!(matches!(loaded.config.authentication, Authentication::OAuth2(_)));
+    assert_eq!(warnings(&loaded).len(), 1);
+    assert!(!texts(&loaded.findings).contains("Pl4nted"));
+    home.add("cmsbs-conf/conf.d/x.properties", "cmsbs.bouncelistener.x.authenticationMethod = password");
+    let loaded = home.load_listener("x");
+    assert!(matches!(loaded.config.authentication, Authentication::Password(_)));
+}
+
+#[test]
+fn a_listener_that_nobody_names_is_read_and_said() {
+    let home = Home::new(
+        "cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n",
+    );
+    assert!(warnings(&home.load_listener("x"))[0].contains("cmsbs.bounce.listeners"));
+}
+
+#[test]
+fn any_other_authentication_method_is_user_and_password() {
+    let home = Home::with_main(
+        "cmsbs.lang = en\ncmsbs.mail.imap.server = imap.example.org\ncmsbs.mail.imap.user = x\n\
+         cmsbs.mail.imap.password = \"pa # ss\"\n",
+    );
+    let loaded = home.load();
+    let Authentication::Password(password) = &loaded.config.authentication else { panic!() };
+    assert_eq!(password.expose_secret(), "pa # ss");
+    assert_eq!((loaded.config.security, loaded.config.port), (Security::Plain, 143));
+    assert!(warnings(&loaded)[0].contains("unencrypted"));
+    home.add("cmsbs-conf/conf.d/x.properties", "cmsbs.mail.imap.ssl = TLS");
+    assert_eq!(home.load().config.security, Security::StartTls);
+    home.add("cmsbs-conf/conf.d/x.properties", "cmsbs.mail.imap.password = \"\"");
+    assert!(home.refused().observed.contains("cmsbs.mail.imap.password"));
+}
+
+#[test]
+fn an_access_token_never_goes_over_an_unencrypted_connection() {
+    assert!(Home::new("cmsbs.mail.imap.ssl = false").refused().observed.contains("cmsbs.mail.imap.ssl"));
+    let without = MANUAL.replace("cmsbs.mail.imap.ssl", "# ");
+    assert!(Home::with_main(without).refused().observed.contains("cmsbs.mail.imap.ssl"));
+    assert_eq!(Home::new("cmsbs.mail.imap.ssl = tls").load().config.security, Security::StartTls);
+}
+
+#[test]
+fn oauth2_lines_without_the_method_are_said() {
+    let main = MANUAL.replace("\"oauth2\"", "\"oauth\"").replace("password = \"\"", "password = \"x\"");
+    let loaded = Home::with_main(main).load();
+    assert!(matches!(loaded.config.authentication, Authentication::Password(_)));
+    assert!(warnings(&loaded).iter().any(|text| text.contains("authenticationMethod")));
+}
+
+#[test]
+fn a_target_folder_that_is_the_inbox_is_refused() {
+    for (inbox, kind) in [("INBOX", "spam"), ("INBOX", "error"), ("Bounces", "debug"), ("debug", "error")] {
+        let failure = Home::new(&format!(
+            "cmsbs.mail.imap.folder.inbox = {inbox}\ncmsbs.mail.imap.folder.{kind} = {}",
+            inbox.to_lowercase()
+        ))
+        .refused();
+        assert!(failure.observed.contains(&format!("cmsbs.mail.imap.folder.{kind}: ")), "{failure}");
+    }
+    let without = MANUAL.replace("cmsbs.mail.imap.folder.error", "# ");
+    Home::with_main(format!("{without}cmsbs.mail.imap.folder.inbox = error")).refused();
+}
+
+#[test]
+fn a_token_url_that_was_broken_by_the_pdf_is_named() {
+    for broken in [
+        "cmsbs.mail.imap.oauth2.accessTokenUri =\nhttps://login.microsoftonline.com/x/oauth2/v2.0/token",
+        "cmsbs.mail.imap.oauth2.accessTokenUri = https://login.microsoftonline.com/\nx/oauth2/v2.0/token",
+        "cmsbs.mail.imap.oauth2.accessTokenUri = \"https://login.microsoftonline.com/x/oauth2/\nv2.0/token\"",
+    ] {
+        let failure = Home::new(broken).refused();
+        assert!(failure.observed.contains("goes on in line 18"), "{failure}");
+    }
+}
+
+#[test]
+fn placeholders_are_refused() {
+    let failure = Home::new(
+        "cmsbs.mail.imap.oauth2.accessTokenUri = https://login.microsoftonline.com/<tenant_id>/oauth2/v2.0/token\n\
+         cmsbs.mail.imap.user = <mailbox_name>",
+    )
+    .refused();
+    assert_eq!(failure.observed.matches("placeholder").count(), 2, "{failure}");
+}
+
+#[test]
+fn exactly_one_credential_is_configured() {
+    let failure = Home::new("cmsbs.mail.imap.oauth2.clientCertificate = client.pem").refused();
+    assert!(
+        failure.observed.contains("oauth2.clientSecret, cmsbs.mail.imap.oauth2.clientCertificate"),
+        "{failure}"
+    );
+    let none = MANUAL.replace("cmsbs.mail.imap.oauth2.clientSecret", "# ");
+    let home = Home::with_main(format!(
+        "{none}cmsbs.mail.imap.oauth2.clientCertificate = c.pem\ncmsbs.mail.imap.oauth2.clientCertificatePassword = p"
+    ));
+    let loaded = home.load();
+    let Credential::Certificate { file, password } = &oauth2(&loaded.config).credential else { panic!() };
+    assert_eq!(*file, home.0.path().join("c.pem"));
+    assert_eq!(password.as_ref().unwrap().expose_secret(), "p");
+    let loaded =
+        Home::with_main(format!("{none}cmsbs.mail.imap.oauth2.clientAssertionFile = /run/jwt")).load();
+    assert!(matches!(&oauth2(&loaded.config).credential, Credential::AssertionFile(_)));
+    Home::with_main(none).refused();
+}
+
+#[test]
+fn a_secret_that_looks_like_its_id_is_said_and_not_shown() {
+    let id = "0b6c1f0e-7e57-4d2a-9c55-0123456789ab";
+    let loaded = Home::new(&format!("cmsbs.mail.imap.oauth2.clientSecret = {id}")).load();
+    assert!(texts(&loaded.findings).contains("secret's ID"));
+    assert!(!texts(&loaded.findings).contains(id));
+}
+
+#[test]
+fn a_missing_scope_is_derived_from_the_cloud_or_the_server() {
+    let main = MANUAL.replace("cmsbs.mail.imap.oauth2.scope", "# ");
+    let scope = |main: &str| oauth2(&Home::with_main(main).load().config).scope.clone();
+    assert_eq!(scope(&main), "https://outlook.office365.com/.default");
+    let china = main.replace("login.microsoftonline.com", "login.partner.microsoftonline.cn");
+    assert_eq!(scope(&china), "https://partner.outlook.cn/.default");
+    let other = main
+        .replace("login.microsoftonline.com", "sso.example")
+        .replace("outlook.office365.com", "imap.example");
+    assert_eq!(scope(&other), "https://imap.example/.default");
+}
+
+#[test]
+fn the_token_request_goes_through_ums_proxy_unless_told_otherwise() {
+    let route = |more: &str| oauth2(&Home::new(more).load().config).route.clone();
+    let um = "cmsbs.proxy = http://u:Pl4nted@proxy:3128/\n";
+    assert!(matches!(route(um), Route::Proxy(Proxy { port: 3128, .. })));
+    assert!(matches!(route(&format!("{um}cmsbs.noproxy = x .microsoftonline.com")), Route::Direct));
+    assert!(matches!(route(&format!("{um}cmsbs.mail.imap.oauth2.proxy = none")), Route::Direct));
+    let own = format!("{um}cmsbs.mail.imap.oauth2.proxy = http://other:8080");
+    assert!(matches!(route(&own), Route::Proxy(Proxy { port: 8080, .. })));
+    assert!(Home::new(um).load().config.proxy.is_none());
+    let loaded = Home::new("cmsbs.proxy = https://u:Pl4nted@proxy").load();
+    assert_eq!(warnings(&loaded).len(), 1);
+    assert!(!format!("{loaded:?}").contains("Pl4nted"));
+}
+
+#[test]
+fn own_keys_are_read() {
+    let home = Home::new(
+        "cmsbs.mail.imap.ssl.caFile = ca.pem\ncmsbs.mail.imap.proxy = http://p:1\ncmsbs.mail.imap.journal = none\n\
+         cmsbs.mail.imap.fetch.buffer = 4M\ncmsbs.mail.imap.fetch.pipeline = 1\ncmsbs.mail.imap.fetch.patience = 90s\n\
+         cmsbs.mail.imap.trace = true\ncmsbs.mail.imap.oauth2.clientSecret.next = n\n\
+         cmsbs.mail.imap.oauth2.clientSecretExpires = 2027-05-31\n",
+    );
+    let loaded = home.load();
+    let config = &loaded.config;
+    assert_eq!(config.ca_file, Some(home.0.path().join("ca.pem")));
+    assert_eq!(config.proxy.as_ref().unwrap().host, "p");
+    assert!(!config.journal && config.trace);
+    assert_eq!((config.fetch.buffer, config.fetch.pipeline), (4 << 20, 1));
+    assert_eq!(config.fetch.patience, Duration::from_secs(90));
+    assert_eq!(oauth2(config).next_secret.as_ref().unwrap().expose_secret(), "n");
+    assert_eq!(oauth2(config).secret_expires, NaiveDate::from_ymd_opt(2027, 5, 31));
+}
+
+#[test]
+fn line_breaks_cannot_get_into_what_is_sent() {
+    for key in ["user", "password", "folder.debug", "oauth2.clientId", "server"] {
+        let home = Home::new(&format!("cmsbs.mail.imap.{key} = \"a\\u000d\\u000ab\""));
+        let failure = home.refused();
+        assert!(failure.observed.contains(&format!("cmsbs.mail.imap.{key}: ")), "{failure}");
+    }
+}
+
+#[test]
+fn quotes_from_elsewhere_and_blanks_are_said() {
+    let home = Home::with_main(
+        [MANUAL.as_bytes(), b"cmsbs.lang = en\ncmsbs.mail.imap.user = \x84a@b\x93\n"].concat(),
+    );
+    assert!(warnings(&home.load()).iter().any(|text| text.contains("ends with a quote")));
+    let loaded = Home::new("cmsbs.mail.imap.user = \" a@b \"").load();
+    assert_eq!(loaded.config.user, "a@b");
+    assert!(warnings(&loaded).iter().any(|text| text.contains("blanks")));
+}
+
+#[test]
+fn no_secret_gets_into_an_error_a_finding_or_a_debug_text() {
+    let keys: Vec<_> = keys::ALL.iter().filter(|key| key.secret).collect();
+    for wreck in ["", "\\u0007", "\"x", " <y> ", "'z'", "\\q", "://@:/%"] {
+        let planted: String = keys
+            .iter()
+            .map(|key| match key.kind {
+                keys::Kind::Text => format!("{} = \"Pl4nted{wreck}Pl4nted\"\n", key.name),
+                _ => format!("{} = \"http://u:Pl4nted{wreck}Pl4nted@proxy\"\n", key.name),
+            })
+            .collect();
+        for main in
+            [format!("{MANUAL}{planted}"), format!("{MANUAL}{planted}{planted}\ncmsbs.mail.imap.port = x")]
+        {
+            let home = Home::with_main(main);
+            let text = match from_um_home(home.0.path(), None, &|_| None) {
+                Ok(loaded) => format!("{loaded:?}"),
+                Err(failure) => format!("{failure} {failure:?}"),
+            };
+            assert!(!text.contains("Pl4nted"), "{text}");
+        }
+    }
+}

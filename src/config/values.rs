@@ -1,0 +1,389 @@
+//! The text of a value → what it means, or what is wrong with it.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use secrecy::SecretString;
+use ureq::http::Uri;
+
+use super::keys::{Key, Kind};
+use super::problem::{Shown, Text, text};
+use super::{Proxy, Security};
+
+/// What is wrong with a value, and what to write instead.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub what: Text,
+    pub remedy: Text,
+}
+
+type Parsed<T> = Result<T, Wrong>;
+
+pub(super) fn any(text: &str) -> Parsed<String> {
+    Ok(text.to_owned())
+}
+
+/// A host name (RFC 1123 §2.1, and underscores) or an IP address.
+pub(super) fn host(text: &str) -> Parsed<String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if bare.parse::<Ipv6Addr>().is_ok() {
+        return Ok(bare.to_owned());
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    if name.len() <= 253 && name.split('.').all(label) {
+        return Ok(text.to_owned());
+    }
+    let shown = Shown(text);
+    Err(Wrong {
+        what: text!("{shown} is no host name.", "{shown} ist kein Hostname."),
+        remedy: text!(
+            "Write the host alone, without https://, port or path: outlook.office365.com.",
+            "Nur den Host schreiben, ohne https://, Port oder Pfad: outlook.office365.com."
+        ),
+    })
+}
+
+pub(super) fn port(text: &str) -> Parsed<u16> {
+    text.parse().ok().filter(|&port| port != 0).ok_or_else(|| {
+        let shown = Shown(text);
+        Wrong {
+            what: text!("{shown} is no port.", "{shown} ist kein Port."),
+            remedy: text!("Write a number from 1 to 65535.", "Eine Zahl von 1 bis 65535 schreiben."),
+        }
+    })
+}
+
+pub(super) fn truth(text: &str) -> Parsed<bool> {
+    one_of(text, &[("true", true), ("false", false)])
+}
+
+pub(super) fn security(text: &str) -> Parsed<Security> {
+    one_of(text, &[("true", Security::Tls), ("tls", Security::StartTls), ("false", Security::Plain)])
+}
+
+/// One of the words, whatever their case.
+pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
+    words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|&(_, meaning)| meaning).ok_or_else(
+        || {
+            let shown = Shown(text);
+            let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | ");
+            Wrong {
+                what: text!("{shown} is not understood.", "{shown} wird nicht verstanden."),
+                remedy: text!("Write: {known}.", "Schreiben: {known}."),
+            }
+        },
+    )
+}
+
+/// A folder, as UM's administrator writes it.
+pub(super) fn folder(text: &str) -> Parsed<String> {
+    if text.split('.').any(str::is_empty) {
+        let shown = Shown(text);
+        return Err(Wrong {
+            what: text!("{shown} has a level without a name.", "{shown} hat eine Ebene ohne Namen."),
+            remedy: text!(
+                "A . separates levels, as in INBOX.debug.",
+                "Ein . trennt Ebenen, wie in INBOX.debug."
+            ),
+        });
+    }
+    Ok(text.to_owned())
+}
+
+/// An `https` URL; the bearer of the credential goes nowhere else.
+pub(super) fn https_url(text: &str) -> Parsed<String> {
+    let wrong = |what| Wrong {
+        what,
+        remedy: text!(
+            "Write https://login.microsoftonline.com/TENANT/oauth2/v2.0/token, all of it in one line.",
+            "https://login.microsoftonline.com/MANDANT/oauth2/v2.0/token schreiben, alles in einer Zeile."
+        ),
+    };
+    // A user and password, or a signature in the query, must not get into a message.
+    let shown = Shown(if text.contains(['@', '?']) { "…" } else { text });
+    let Ok(uri) = text.parse::<Uri>() else {
+        return Err(wrong(text!("{shown} is no URL.", "{shown} ist keine URL.")));
+    };
+    let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte));
+    let Some(host_name) = uri.host().filter(|host| !host.is_empty() && clean) else {
+        return Err(wrong(text!("{shown} is no https URL.", "{shown} ist keine https-URL.")));
+    };
+    if uri.scheme_str() != Some("https") {
+        return Err(wrong(text!(
+            "{shown} does not begin with https://; the client's credential would go over the network unencrypted.",
+            "{shown} beginnt nicht mit https://; das Geheimnis des Clients ginge unverschlüsselt über das Netz."
+        )));
+    }
+    host(host_name)?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(wrong(text!(
+            "The URL contains a user or password.",
+            "Die URL enthält einen Benutzer oder ein Kennwort."
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+/// `http://user:password@host:port/`; user and password may be percent-encoded. Nothing of it gets into a message.
+pub(super) fn proxy(text: &str) -> Parsed<Proxy> {
+    let wrong = || Wrong {
+        what: text!(
+            "The value is no address of an HTTP proxy.",
+            "Der Wert ist keine Adresse eines HTTP-Proxys."
+        ),
+        remedy: text!(
+            "Write http://host:port/ or http://user:password@host:port/, with special characters of user and password as %XX.",
+            "http://host:port/ oder http://benutzer:kennwort@host:port/ schreiben, Sonderzeichen in Benutzer und Kennwort als %XX."
+        ),
+    };
+    let rest = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        Some(_) => return Err(wrong()),
+        None => text,
+    };
+    let (user, address) = match rest.rsplit_once('@') {
+        Some((user, address)) => (Some(user), address),
+        None => (None, rest),
+    };
+    let address = address.strip_suffix('/').unwrap_or(address);
+    let (name, number) = match address.rsplit_once(':') {
+        Some((name, number)) if !number.ends_with(']') => {
+            (name, number.parse().ok().filter(|&port| port != 0))
+        }
+        _ => (address, Some(80)),
+    };
+    let credentials = user.map(|user| {
+        let (user, password) = user.split_once(':').unwrap_or((user, ""));
+        Some((percent_decoded(user)?, SecretString::from(percent_decoded(password)?)))
+    });
+    let credentials = match credentials {
+        Some(credentials) => Some(credentials.ok_or_else(wrong)?),
+        None => None,
+    };
+    Ok(Proxy { host: host(name).map_err(|_| wrong())?, port: number.ok_or_else(wrong)?, credentials })
+}
+
+/// `none` or a proxy.
+pub(super) fn none_or_proxy(text: &str) -> Parsed<Option<Proxy>> {
+    if text.eq_ignore_ascii_case("none") { Ok(None) } else { proxy(text).map(Some) }
+}
+
+/// Octets, also in units of 1024.
+pub(super) fn size(text: &str) -> Parsed<usize> {
+    let upper = text.to_ascii_uppercase();
+    let unit = upper.trim_start_matches(|c: char| c.is_ascii_digit());
+    let factor = match unit.trim() {
+        "" | "B" => Some(1usize),
+        "K" | "KB" | "KIB" => Some(1 << 10),
+        "M" | "MB" | "MIB" => Some(1 << 20),
+        "G" | "GB" | "GIB" => Some(1 << 30),
+        _ => None,
+    };
+    let number = upper.strip_suffix(unit).and_then(|number| number.parse::<usize>().ok());
+    number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .filter(|size| (LEAST_BUFFER..=MOST_BUFFER).contains(size))
+        .ok_or_else(|| {
+            let shown = Shown(text);
+            Wrong {
+                what: text!("{shown} is no size from 1M to 1G.", "{shown} ist keine Größe von 1M bis 1G."),
+                remedy: text!("Write octets, or 16M.", "Oktette schreiben, oder 16M."),
+            }
+        })
+}
+
+/// A number within the limits of its key.
+pub(super) fn number(key: &Key) -> impl Fn(&str) -> Parsed<usize> {
+    let (least, most) = match key.kind {
+        Kind::Number(least, most) => (least, most),
+        _ => (0, u32::MAX),
+    };
+    move |text| {
+        let number = text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
+        number.and_then(|number| usize::try_from(number).ok()).ok_or_else(|| {
+            let shown = Shown(text);
+            Wrong {
+                what: text!("{shown} is not understood.", "{shown} wird nicht verstanden."),
+                remedy: text!(
+                    "Write a number from {least} to {most}.",
+                    "Eine Zahl von {least} bis {most} schreiben."
+                ),
+            }
+        })
+    }
+}
+
+/// Seconds, minutes or hours.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let factor = match unit.trim() {
+        "" | "s" => Some(1),
+        "m" | "min" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let number = text.strip_suffix(unit).and_then(|number| number.parse::<u64>().ok());
+    number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .filter(|seconds| (1..=MOST_SECONDS).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            let shown = Shown(text);
+            Wrong {
+                what: text!("{shown} is no time from 1s to 24h.", "{shown} ist keine Dauer von 1s bis 24h."),
+                remedy: text!("Write seconds, or 90s, 5m, 1h.", "Sekunden schreiben, oder 90s, 5m, 1h."),
+            }
+        })
+}
+
+pub(super) fn date(text: &str) -> Parsed<NaiveDate> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| {
+        let shown = Shown(text);
+        Wrong {
+            what: text!("{shown} is no date.", "{shown} ist kein Datum."),
+            remedy: text!("Write it as 2027-05-31.", "Als 2027-05-31 schreiben."),
+        }
+    })
+}
+
+/// Whether `cmsbs.noproxy` names the host: itself, or a `.domain` that it is in.
+pub(super) fn is_excepted(host: &str, exceptions: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    exceptions.split([' ', '\t', ',']).filter(|word| !word.is_empty()).any(|word| {
+        let word = word.to_ascii_lowercase();
+        host == word || word.starts_with('.') && (host.ends_with(&word) || word.get(1..) == Some(&host))
+    })
+}
+
+pub(super) fn looks_like_guid(text: &str) -> bool {
+    let groups: Vec<_> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        match (byte, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                let digit = |digit: &u8| char::from(*digit).to_digit(16);
+                bytes.push(u8::try_from(digit(high)? * 16 + digit(low)?).ok()?);
+                rest = tail;
+            }
+            (b'%', _) => return None,
+            _ => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    (!text.contains(char::is_control)).then_some(text)
+}
+
+/// Below it, a single bounce with its original attached would go through a file.
+const LEAST_BUFFER: usize = 1 << 20;
+const MOST_BUFFER: usize = 1 << 30;
+const MOST_SECONDS: u64 = 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::config::Language;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_nothing_else() {
+        for good in ["outlook.office365.com", "localhost", "10.0.0.1", "2001:db8::1", "a_b.example."] {
+            assert_eq!(host(good).unwrap(), good);
+        }
+        assert_eq!(host("[::1]").unwrap(), "::1");
+        for bad in
+            ["", "https://x", "x:993", "x y", "x/", ".x", "x..y", "<server>", "\"x\"", "x\r\ny", "ümlaut.de"]
+        {
+            assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_token_endpoint_is_https_and_complete() {
+        for good in ["https://login.microsoftonline.com/t/oauth2/v2.0/token", "https://localhost:21443/token"]
+        {
+            assert_eq!(https_url(good).unwrap(), good);
+        }
+        for bad in [
+            "",
+            "http://x/token",
+            "x/token",
+            "https://",
+            "https:///t",
+            "https://x/<tenant_id>/token",
+            "https://x/a b",
+        ] {
+            assert!(https_url(bad).is_err(), "{bad}");
+        }
+        let wrong = https_url("https://user:pa55@x/token").unwrap_err();
+        assert!(!wrong.what.in_language(Language::English).contains("pa55"));
+    }
+
+    #[test]
+    fn a_proxy_may_have_user_and_password() {
+        let plain = proxy("http://proxy.example:3128/").unwrap();
+        assert_eq!(
+            (plain.host.as_str(), plain.port, plain.credentials.is_none()),
+            ("proxy.example", 3128, true)
+        );
+        let with = proxy("http://DOM%5Cuser:p%40ss:w@[::1]:8080").unwrap();
+        assert_eq!((with.host.as_str(), with.port), ("::1", 8080));
+        let (user, password) = with.credentials.as_ref().unwrap();
+        assert_eq!((user.as_str(), password.expose_secret()), ("DOM\\user", "p@ss:w"));
+        assert!(!format!("{with:?}").contains("p@ss"));
+        assert_eq!(proxy("http://proxy").unwrap().port, 80);
+        for bad in
+            ["", "http://", "socks://x:1", "http://x:0", "http://x:y", "http://u:%zz@x", "http://u%0d@x"]
+        {
+            assert!(proxy(bad).is_err(), "{bad}");
+        }
+        assert!(none_or_proxy("none").unwrap().is_none());
+    }
+
+    #[test]
+    fn sizes_and_times_have_units_and_limits() {
+        assert_eq!(size("16M").unwrap(), 16 << 20);
+        assert_eq!(size("16 MiB").unwrap(), 16 << 20);
+        assert_eq!(size("1048576").unwrap(), 1 << 20);
+        for bad in ["", "M", "0", "1023K", "2G", "16X", "-1", "99999999999999999999G", "1.5M"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(duration("5m").unwrap(), Duration::from_secs(300));
+        assert_eq!(duration("90").unwrap(), Duration::from_secs(90));
+        for bad in ["", "0", "25h", "1d", "99999999999999999999"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn exceptions_to_the_proxy_are_hosts_and_domains() {
+        assert!(is_excepted("Login.example", "localhost login.EXAMPLE"));
+        assert!(is_excepted("a.b.example", ".b.example"));
+        assert!(is_excepted("b.example", ".b.example"));
+        assert!(!is_excepted("ab.example", ".b.example"));
+        assert!(!is_excepted("a.b.example", "b.example"));
+    }
+
+    #[test]
+    fn a_guid_is_recognised() {
+        assert!(looks_like_guid("0b6c1f0e-7e57-4d2a-9c55-0123456789aB"));
+        assert!(!looks_like_guid("0b6c1f0e-7e57-4d2a-9c55-0123456789"));
+        assert!(!looks_like_guid("zb6c1f0e-7e57-4d2a-9c55-0123456789ab"));
+    }
+}
