@@ -6,10 +6,12 @@
 //! | --- | --- |
 //! | [`config`] | UM's files and keys → `MailboxConfig` |
 //! | [`net`] | deadline, cancellation, TLS → a `Stream` |
+//! | [`explain`] | what was observed → cause and remedy |
 //!
 //! This API serves the command line and the Java wrapper. It is not stable.
 
 pub mod config;
+pub mod explain;
 pub mod failure;
 pub mod log;
 pub mod net;
