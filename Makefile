@@ -21,7 +21,7 @@ servers:
 test: servers
 	tests/servers/with-servers $(MAKE) --no-print-directory test-beside-servers
 
-# The debug build: it takes a fifth of the time of a release build, `cargo test` needs most of it anyway, and it checks for overflows.
+# The debug build: `cargo test` makes most of it anyway, it checks for overflows, and there is no link-time optimisation to wait for.
 test-beside-servers:
 	python3 -B tests/servers/selfcheck.py
 	cargo build --locked
