@@ -553,7 +553,7 @@ const TRACE_ID: &str = "7b1f4c52-90ab-4d3e-8f61-5a2c9e3d0400";
 const CORRELATION_ID: &str = "d0c8b7a6-4e5f-4a3b-9c2d-1e0f9a8b7c6d";
 
 /// Code, HTTP status, `error`, text.
-const ERRORS: [(u32, u16, &str, &str); 25] = [
+const ERRORS: [(u32, u16, &str, &str); 24] = [
     (
         7000215,
         401,
@@ -661,7 +661,6 @@ const ERRORS: [(u32, u16, &str, &str); 25] = [
     (90024, 503, "temporarily_unavailable", "The request budget was exceeded. Please retry later."),
     (90033, 503, "temporarily_unavailable", "A transient error has occurred. Please try again."),
     (50033, 503, "temporarily_unavailable", "A retryable error has occurred."),
-    (50034, 400, "invalid_grant", "The account does not exist in the directory."),
 ];
 
 #[cfg(test)]

@@ -225,28 +225,19 @@ fn plain_text() -> (String, String, Vec<(String, String)>) {
 
 /// `multipart/mixed; boundary="x"`: the value, and its parameters with names in upper case.
 fn parse_parameters(text: &str) -> (String, Vec<(String, String)>) {
-    let mut pieces = vec![String::new()];
+    let mut pieces = Vec::new();
+    let mut piece = String::new();
     let mut in_quotes = false;
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
-        let piece = pieces.last_mut().map_or_else(Default::default, std::mem::take);
-        let mut piece: String = piece;
         match character {
             '"' => in_quotes = !in_quotes,
             '\\' if in_quotes => piece.extend(characters.next()),
-            ';' if !in_quotes => {
-                if let Some(last) = pieces.last_mut() {
-                    *last = piece;
-                }
-                pieces.push(String::new());
-                continue;
-            }
+            ';' if !in_quotes => pieces.push(std::mem::take(&mut piece)),
             other => piece.push(other),
         }
-        if let Some(last) = pieces.last_mut() {
-            *last = piece;
-        }
     }
+    pieces.push(piece);
     let mut pieces = pieces.into_iter();
     let value = pieces.next().unwrap_or_default().trim().to_owned();
     let parameters = pieces

@@ -170,7 +170,10 @@ impl Set {
         let Some(last) = there.max() else { return RoaringBitmap::new() };
         let mut found = RoaringBitmap::new();
         for (from, to) in self.ranges(last) {
-            found.insert_range(from..=to.min(last));
+            let to = to.min(last);
+            if from <= to {
+                found.insert_range(from..=to);
+            }
         }
         found & there
     }
@@ -349,6 +352,7 @@ mod tests {
         let uids = |text| Set::parse(text).unwrap().uids(&there).iter().collect::<Vec<_>>();
         assert_eq!(uids("1:5"), [3, 5]);
         assert_eq!(uids("100:*"), [9]);
+        assert!(uids("100:200").is_empty());
         assert_eq!(uids("1:4294967295"), [3, 5, 6, 9]);
         let numbers =
             |text| Set::parse(text).unwrap().numbered(&there).map(|uids| uids.iter().collect::<Vec<_>>());
