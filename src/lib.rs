@@ -13,5 +13,6 @@
 pub mod config;
 pub mod explain;
 pub mod failure;
+pub mod jni;
 pub mod log;
 pub mod net;

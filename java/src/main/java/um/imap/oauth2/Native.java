@@ -1,0 +1,75 @@
+package um.imap.oauth2;
+
+/**
+ * The native methods; {@code src/jni/mod.rs} has the other end, and {@code tests/exports.rs} compares the two.
+ *
+ * <p>A mailbox is a number that no other mailbox ever had: one that is closed, or was never given, is a failure of kind
+ * {@code CLOSED} and nothing worse. Every method throws {@link MailboxException}, and no other exception but a
+ * {@link VirtualMachineError}. {@link NativeLibrary#load} comes before the first call.
+ */
+final class Native {
+    private Native() {
+    }
+
+    /** The library's version, which must be the jar's. */
+    static native String version();
+
+    /** The platform that the library was built for, as Rust names it: {@code x86_64-unknown-linux-gnu}. */
+    static native String target();
+
+    /** From now on mailboxes are opened with these issuers (DER) instead of the platform's. */
+    static native void trust(byte[][] issuers);
+
+    /** Each key to ask the settings for. {@code listener} may be null. */
+    static native String[] keys(String listener);
+
+    /**
+     * Opens a mailbox, without the network.
+     *
+     * @param listener null: the primary mailbox
+     * @param keysAndValues key, value, key, value, without the keys that have no value
+     * @param workDirectory null: what is configured
+     * @return its number
+     */
+    static native long openSettings(String listener, String[] keysAndValues, String workDirectory);
+
+    /** As {@link #openSettings}, from UM's files. */
+    static native long openUmHome(String umHome, String listener, String workDirectory);
+
+    /** What the mailbox is called in the ids of its mails. */
+    static native String name(long mailbox);
+
+    /** Connects, logs in and searches; ends the fetch before it. Returns the number of this fetch. */
+    static native long fetch(long mailbox);
+
+    /**
+     * Waits for the next mail.
+     *
+     * @param numbers is given UIDVALIDITY, UID, and when it was received: milliseconds since 1970 or
+     *     {@link Long#MIN_VALUE}
+     * @param texts is given the flags, separated by blanks, and the internal date as the server wrote it
+     * @return its octets; null: there is none any more
+     */
+    static native byte[] next(long mailbox, long fetch, long[] numbers, String[] texts);
+
+    /** False: it was settled before. {@code outcome} is the ordinal of an {@link Outcome}. */
+    static native boolean settle(long mailbox, long uidValidity, long uid, int outcome);
+
+    /** As {@link #settle}. */
+    static native boolean move(long mailbox, long uidValidity, long uid, String folder);
+
+    /** As {@link #settle}. */
+    static native boolean delete(long mailbox, long uidValidity, long uid);
+
+    /** Waits until the server has been told everything that was decided. */
+    static native void flush(long mailbox);
+
+    /** Ends every call that is under way. A number of no mailbox is none to complain of. */
+    static native void close(long mailbox);
+
+    /**
+     * What the mailbox had to say since the last time: level, text, level, text; null: nothing. To be called once after
+     * {@link #close}, which keeps the last words until then.
+     */
+    static native String[] log(long mailbox);
+}

@@ -1,0 +1,101 @@
+//! Strings and arrays from Java and to Java. Arrays are copied: no critical sections, no pinning.
+
+use std::io::{self, Read, Seek};
+
+use jni::Env;
+use jni::objects::{JByteArray, JObjectArray, JString};
+use jni::refs::IntoAuto;
+
+use super::exception::Error;
+use crate::failure::{Failure, Kind, Step};
+use crate::mailbox::Body;
+
+pub(super) fn optional_string(env: &Env<'_>, string: &JString<'_>) -> Result<Option<String>, Error> {
+    if string.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(string.try_to_string(env)?))
+}
+
+/// `what` names the parameter in the failure that a `null` is.
+pub(super) fn string(env: &Env<'_>, string: &JString<'_>, what: &str) -> Result<String, Error> {
+    optional_string(env, string)?
+        .ok_or_else(|| Failure::new(Step::Call, Kind::Usage, format!("{what} is null")).into())
+}
+
+pub(super) fn strings(
+    env: &mut Env<'_>,
+    array: &JObjectArray<'_, JString<'_>>,
+) -> Result<Vec<String>, Error> {
+    let mut strings = Vec::new();
+    for index in 0..array.len(env)? {
+        let element = array.get_element(env, index)?.auto();
+        strings.push(string(env, &element, "an element of the array")?);
+    }
+    Ok(strings)
+}
+
+pub(super) fn byte_arrays(
+    env: &mut Env<'_>,
+    array: &JObjectArray<'_, JByteArray<'_>>,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let mut arrays = Vec::new();
+    for index in 0..array.len(env)? {
+        let element = array.get_element(env, index)?.auto();
+        arrays.push(env.convert_byte_array(&*element)?);
+    }
+    Ok(arrays)
+}
+
+pub(super) fn java_strings<'local>(
+    env: &mut Env<'local>,
+    strings: &[String],
+) -> jni::errors::Result<JObjectArray<'local, JString<'local>>> {
+    let array = JObjectArray::<JString>::new(env, strings.len(), JString::null())?;
+    for (index, string) in strings.iter().enumerate() {
+        set_string(env, &array, index, string)?;
+    }
+    Ok(array)
+}
+
+pub(super) fn set_string(
+    env: &mut Env<'_>,
+    array: &JObjectArray<'_, JString<'_>>,
+    index: usize,
+    string: &str,
+) -> jni::errors::Result<()> {
+    let element = JString::new(env, string)?.auto();
+    array.set_element(env, index, &*element)
+}
+
+/// A mail in a file is read in pieces, so that it is in memory once.
+pub(super) fn octets<'local>(env: &mut Env<'local>, body: Body) -> Result<JByteArray<'local>, Error> {
+    let (mut file, length) = match body {
+        Body::Memory(octets) => return Ok(env.byte_array_from_slice(&octets)?),
+        Body::File(file, length) => (file, length),
+    };
+    let length = i32::try_from(length).map_err(|_| {
+        let observed = format!("the mail has {length} octets, which no array of Java can hold");
+        Failure::new(Step::Call, Kind::Refused, observed)
+    })?;
+    let array = env.new_byte_array(length.cast_unsigned() as usize)?;
+    let unreadable = |error: io::Error| {
+        Failure::new(Step::Storage, Kind::Storage, format!("the temporary file of a mail: {error}"))
+    };
+    file.rewind().map_err(unreadable)?;
+    let mut piece = vec![0; PIECE];
+    let mut signed = Vec::with_capacity(PIECE);
+    let mut offset = 0;
+    while offset < length {
+        piece.truncate((length - offset).cast_unsigned() as usize);
+        file.read_exact(&mut piece).map_err(unreadable)?;
+        signed.clear();
+        signed.extend(piece.iter().map(|octet| octet.cast_signed()));
+        array.set_region(env, offset, &signed)?;
+        offset += signed.len() as i32;
+    }
+    Ok(array)
+}
+
+/// Octets that are copied at once.
+const PIECE: usize = 64 * 1024;

@@ -1,0 +1,127 @@
+//! [`Failure`]s and panics → `um.imap.oauth2.MailboxException`, in one place.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic;
+
+use jni::errors::ErrorPolicy;
+use jni::objects::{JObject, JString, JThrowable, JValue};
+use jni::{Env, jni_sig, jni_str};
+
+use crate::failure::{Failure, Kind, Retry, Step};
+
+/// What an entry point fails with.
+pub(super) enum Error {
+    Failure(Box<Failure>),
+    /// JNI itself: a Java exception that is under way, such as an `OutOfMemoryError`, or a wrong use of it.
+    Jni(jni::errors::Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(Box::new(failure))
+    }
+}
+
+impl From<jni::errors::Error> for Error {
+    fn from(error: jni::errors::Error) -> Self {
+        Self::Jni(error)
+    }
+}
+
+/// Throws a `MailboxException` for each error and panic.
+pub(super) struct ThrowMailboxException;
+
+impl<T: Default> ErrorPolicy<T, Error> for ThrowMailboxException {
+    type Captures<'unowned_env_local: 'native_method, 'native_method> = ();
+
+    fn on_error<'unowned_env_local: 'native_method, 'native_method>(
+        env: &mut Env<'unowned_env_local>,
+        _captures: &mut (),
+        error: Error,
+    ) -> jni::errors::Result<T> {
+        match error {
+            Error::Failure(failure) => throw(env, &failure),
+            Error::Jni(_) if env.exception_check() => {}
+            Error::Jni(error) => throw(env, &Failure::internal(error)),
+        }
+        Ok(T::default())
+    }
+
+    fn on_panic<'unowned_env_local: 'native_method, 'native_method>(
+        env: &mut Env<'unowned_env_local>,
+        _captures: &mut (),
+        payload: Box<dyn Any + Send + 'static>,
+    ) -> jni::errors::Result<T> {
+        // Its text can hold anything, and dropping it can panic again.
+        std::mem::forget(payload);
+        let place = PLACE.with_borrow_mut(Option::take).unwrap_or_else(|| "an unknown place".to_owned());
+        throw(env, &Failure::new(Step::Call, Kind::Internal, format!("panic at {place}")));
+        Ok(T::default())
+    }
+}
+
+/// From now on a panic is silent (the default hook prints its text) and leaves its place to the thread that it occurs in.
+pub(super) fn keep_the_place_of_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
+        // A thread that is ending has no thread-locals any more; its place is lost.
+        let _ = PLACE.try_with(|kept| kept.replace(place));
+    }));
+}
+
+thread_local! {
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+fn throw(env: &mut Env<'_>, failure: &Failure) {
+    let thrown = exception(env, failure).and_then(|exception| env.throw(exception));
+    // `throw` answers with an error too: what counts is whether an exception is under way. None must never mean success.
+    if thrown.is_err() && !env.exception_check() {
+        let _ = env.throw(failure.to_string());
+    }
+}
+
+fn exception<'local>(env: &mut Env<'local>, failure: &Failure) -> jni::errors::Result<JThrowable<'local>> {
+    env.with_local_frame_returning_local::<_, JThrowable, _>(LOCAL_REFERENCES, |env| {
+        let source = match &failure.source {
+            Some(source) => exception(env, source)?,
+            None => JThrowable::null(),
+        };
+        let step = JString::new(env, failure.step.name())?;
+        let kind = JString::new(env, failure.kind.name())?;
+        let observed = JString::new(env, &failure.observed)?;
+        let key = match &failure.key {
+            Some(key) => JString::new(env, key)?,
+            None => JString::null(),
+        };
+        let cause = JString::new(env, &failure.cause)?;
+        let remedy = JString::new(env, &failure.remedy)?;
+        let retry_after = match failure.retry {
+            Retry::After(time) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
+            Retry::Never | Retry::Later => -1,
+        };
+        // In step with the constructor of MailboxException, which MailboxExceptionTest checks.
+        let object: JObject = env.new_object(
+            jni_str!("um/imap/oauth2/MailboxException"),
+            jni_sig!(
+                "(Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;ZJLjava/lang/Throwable;)V"
+            ),
+            &[
+                JValue::Object(&step),
+                JValue::Object(&kind),
+                JValue::Object(&observed),
+                JValue::Object(&key),
+                JValue::Object(&cause),
+                JValue::Object(&remedy),
+                JValue::Bool(failure.retry != Retry::Never),
+                JValue::Long(retry_after),
+                JValue::Object(&source),
+            ],
+        )?;
+        env.cast_local::<JThrowable>(object)
+    })
+}
+
+/// Strings, class, cause and the exception itself.
+const LOCAL_REFERENCES: usize = 16;

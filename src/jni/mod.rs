@@ -1,0 +1,253 @@
+//! The native methods of `um.imap.oauth2.Native`: convert, call, convert back, and nothing else.
+//!
+//! Names and signatures must equal those in `java/src/main/java/um/imap/oauth2/Native.java`, where each method is
+//! described. The compiler checks the functions here against the signatures that [`entry!`] is given,
+//! `tests/exports.rs` compares what is exported with the Java source.
+
+mod convert;
+mod exception;
+mod registry;
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::path::{Path, PathBuf};
+
+use jni::objects::{JByteArray, JClass, JLongArray, JObjectArray, JString};
+use jni::sys::{JNI_VERSION_1_8, jboolean, jint, jlong};
+use jni::{Env, NativeMethod, native_method};
+use rustls::pki_types::CertificateDer;
+
+use crate::config;
+use crate::failure::{Failure, Kind, Step};
+use crate::log::Level;
+use crate::mailbox::{FetchId, MessageId, Outcome};
+use exception::{Error, ThrowMailboxException};
+
+/// The JVM calls this once, before any other function of the library.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "system" fn JNI_OnLoad(_vm: *mut jni::sys::JavaVM, _reserved: *mut c_void) -> jint {
+    exception::keep_the_place_of_panics();
+    JNI_VERSION_1_8
+}
+
+macro_rules! entry {
+    ($($signature:tt)*) => {
+        const _: NativeMethod = native_method! {
+            java_type = "um.imap.oauth2.Native",
+            error_policy = ThrowMailboxException,
+            static extern $($signature)*
+        };
+    };
+}
+
+entry! { fn version() -> JString, }
+entry! { fn target() -> JString, }
+entry! { fn trust(issuers: jbyte[][]), }
+entry! { fn keys(listener: JString) -> JString[], }
+entry! { fn open_settings(listener: JString, keys_and_values: JString[], work_directory: JString) -> jlong, }
+entry! { fn open_um_home(um_home: JString, listener: JString, work_directory: JString) -> jlong, }
+entry! { fn name(mailbox: jlong) -> JString, }
+entry! { fn fetch(mailbox: jlong) -> jlong, }
+entry! { fn next(mailbox: jlong, fetch: jlong, numbers: jlong[], texts: JString[]) -> jbyte[], }
+entry! { fn settle(mailbox: jlong, uid_validity: jlong, uid: jlong, outcome: jint) -> jboolean, }
+entry! { fn move_to(mailbox: jlong, uid_validity: jlong, uid: jlong, folder: JString) -> jboolean, name = "move", }
+entry! { fn delete(mailbox: jlong, uid_validity: jlong, uid: jlong) -> jboolean, }
+entry! { fn flush(mailbox: jlong), }
+entry! { fn close(mailbox: jlong), }
+entry! { fn log(mailbox: jlong) -> JString[], }
+
+fn version<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Result<JString<'local>, Error> {
+    Ok(JString::new(env, env!("CARGO_PKG_VERSION"))?)
+}
+
+fn target<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Result<JString<'local>, Error> {
+    Ok(JString::new(env, env!("UM_IMAP_OAUTH2_TARGET"))?)
+}
+
+fn trust<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    issuers: JObjectArray<'local, JByteArray<'local>>,
+) -> Result<(), Error> {
+    let mut anchors = Vec::new();
+    for issuer in convert::byte_arrays(env, &issuers)? {
+        anchors.push(CertificateDer::from(issuer));
+    }
+    registry::trust(anchors);
+    Ok(())
+}
+
+fn keys<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    listener: JString<'local>,
+) -> Result<JObjectArray<'local, JString<'local>>, Error> {
+    let listener = convert::optional_string(env, &listener)?;
+    Ok(convert::java_strings(env, &config::keys(listener.as_deref()))?)
+}
+
+fn open_settings<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    listener: JString<'local>,
+    keys_and_values: JObjectArray<'local, JString<'local>>,
+    work_directory: JString<'local>,
+) -> Result<jlong, Error> {
+    let listener = convert::optional_string(env, &listener)?;
+    let work_directory = convert::optional_string(env, &work_directory)?.map(PathBuf::from);
+    let mut strings = convert::strings(env, &keys_and_values)?.into_iter();
+    let mut settings = HashMap::new();
+    while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
+        settings.insert(key, value);
+    }
+    let loaded = config::from_settings(&|key| settings.get(key).cloned(), listener.as_deref())?;
+    Ok(registry::open(loaded, work_directory)?)
+}
+
+fn open_um_home<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    um_home: JString<'local>,
+    listener: JString<'local>,
+    work_directory: JString<'local>,
+) -> Result<jlong, Error> {
+    let um_home = convert::string(env, &um_home, "umHome")?;
+    let listener = convert::optional_string(env, &listener)?;
+    let work_directory = convert::optional_string(env, &work_directory)?.map(PathBuf::from);
+    let loaded =
+        config::from_um_home(Path::new(&um_home), listener.as_deref(), &|name| std::env::var(name).ok())?;
+    Ok(registry::open(loaded, work_directory)?)
+}
+
+fn name<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+) -> Result<JString<'local>, Error> {
+    Ok(JString::new(env, registry::name(mailbox)?)?)
+}
+
+fn fetch<'local>(_env: &mut Env<'local>, _class: JClass<'local>, mailbox: jlong) -> Result<jlong, Error> {
+    let FetchId(fetch) = registry::call(mailbox, |mailbox| mailbox.fetch())?;
+    Ok(fetch.cast_signed())
+}
+
+fn next<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+    fetch: jlong,
+    numbers: JLongArray<'local>,
+    texts: JObjectArray<'local, JString<'local>>,
+) -> Result<JByteArray<'local>, Error> {
+    let fetch = FetchId(fetch.cast_unsigned());
+    let Some(message) = registry::call(mailbox, |mailbox| mailbox.next(fetch))? else {
+        return Ok(JByteArray::null());
+    };
+    let received = message.received_millis().unwrap_or(jlong::MIN);
+    numbers.set_region(env, 0, &[message.id.uid_validity.into(), message.id.uid.into(), received])?;
+    convert::set_string(env, &texts, 0, &message.flags.join(" "))?;
+    convert::set_string(env, &texts, 1, &message.internal_date)?;
+    convert::octets(env, message.body)
+}
+
+fn settle<'local>(
+    _env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+    uid_validity: jlong,
+    uid: jlong,
+    outcome: jint,
+) -> Result<jboolean, Error> {
+    let id = message_id(uid_validity, uid)?;
+    let outcome = usize::try_from(outcome)
+        .ok()
+        .and_then(|ordinal| OUTCOMES.get(ordinal).copied())
+        .ok_or_else(|| Failure::new(Step::Call, Kind::Usage, format!("there is no outcome {outcome}")))?;
+    Ok(registry::call(mailbox, |mailbox| mailbox.settle(id, outcome))?)
+}
+
+fn move_to<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+    uid_validity: jlong,
+    uid: jlong,
+    folder: JString<'local>,
+) -> Result<jboolean, Error> {
+    let id = message_id(uid_validity, uid)?;
+    let folder = convert::string(env, &folder, "folder")?;
+    Ok(registry::call(mailbox, |mailbox| mailbox.move_to(id, &folder))?)
+}
+
+fn delete<'local>(
+    _env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+    uid_validity: jlong,
+    uid: jlong,
+) -> Result<jboolean, Error> {
+    let id = message_id(uid_validity, uid)?;
+    Ok(registry::call(mailbox, |mailbox| mailbox.delete(id))?)
+}
+
+fn flush<'local>(_env: &mut Env<'local>, _class: JClass<'local>, mailbox: jlong) -> Result<(), Error> {
+    Ok(registry::call(mailbox, |mailbox| mailbox.flush())?)
+}
+
+fn close<'local>(_env: &mut Env<'local>, _class: JClass<'local>, mailbox: jlong) -> Result<(), Error> {
+    registry::close(mailbox);
+    Ok(())
+}
+
+fn log<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+) -> Result<JObjectArray<'local, JString<'local>>, Error> {
+    let records = registry::take_log(mailbox);
+    if records.is_empty() {
+        return Ok(JObjectArray::<JString>::null());
+    }
+    let mut texts = Vec::with_capacity(records.len() * 2);
+    for record in records {
+        texts.push(level_name(record.level).to_owned());
+        texts.push(record.text);
+    }
+    Ok(convert::java_strings(env, &texts)?)
+}
+
+fn message_id(uid_validity: jlong, uid: jlong) -> Result<MessageId, Failure> {
+    match (u32::try_from(uid_validity), u32::try_from(uid)) {
+        (Ok(uid_validity), Ok(uid)) => Ok(MessageId { uid_validity, uid }),
+        _ => Err(Failure::new(
+            Step::Call,
+            Kind::Usage,
+            format!("UIDVALIDITY {uid_validity} and UID {uid} are those of no mail"),
+        )),
+    }
+}
+
+/// The name of the constant in `System.Logger.Level`.
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "DEBUG",
+        Level::Info => "INFO",
+        Level::Warning => "WARNING",
+        Level::Error => "ERROR",
+    }
+}
+
+/// By the ordinal of the constant in `um.imap.oauth2.Outcome`; `OutcomeTest` keeps the two in step.
+const OUTCOMES: [Outcome; 9] = [
+    Outcome::HardBounce,
+    Outcome::SoftBounce,
+    Outcome::AutoRespond,
+    Outcome::Unsubscribe,
+    Outcome::Spam,
+    Outcome::Handled,
+    Outcome::Unrecognised,
+    Outcome::Keep,
+    Outcome::KeepRead,
+];

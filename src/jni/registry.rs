@@ -1,0 +1,109 @@
+//! The open mailboxes by number. Java holds a number, never a pointer: a stale, doubled or forged one is a failure.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use once_cell::sync::Lazy;
+use rustls::pki_types::CertificateDer;
+
+use crate::config::{Loaded, Severity};
+use crate::failure::{Failure, Kind, Result, Step};
+use crate::log::{Log, Record};
+use crate::mailbox::{Access, Mailbox};
+use crate::net::{Anchors, Trust};
+
+/// From now on mailboxes are opened with these issuers (those that the JVM trusts) instead of the platform's.
+pub(super) fn trust(issuers: Vec<CertificateDer<'static>>) {
+    registry().issuers = Some(issuers);
+}
+
+/// Opens a mailbox and returns its number. `work_directory` replaces the configured one.
+pub(super) fn open(loaded: Loaded, work_directory: Option<PathBuf>) -> Result<i64> {
+    let Loaded { mut config, findings } = loaded;
+    if work_directory.is_some() {
+        config.work_directory = work_directory;
+    }
+    let log = Log::default();
+    for finding in findings {
+        match finding.severity {
+            Severity::Warning => log.warning(finding.text),
+            Severity::Info => log.info(finding.text),
+        }
+    }
+    let anchors = registry().issuers.clone().map_or(Anchors::Platform, Anchors::Given);
+    let trust = Trust::new(anchors, config.ca_file.as_deref())?;
+    let name = format!("{}/{}", config.user, config.folders.inbox);
+    let mailbox = Mailbox::open(config, trust, Access::ReadWrite, log.clone())?;
+    let mut registry = registry();
+    registry.last += 1;
+    let number = registry.last;
+    registry.mailboxes.insert(number, Open { mailbox: Some(mailbox), name, log });
+    Ok(number)
+}
+
+/// What the mailbox is called in the ids of its mails: `user/inbox`.
+pub(super) fn name(number: i64) -> Result<String> {
+    registry().mailboxes.get(&number).map(|open| open.name.clone()).ok_or_else(closed)
+}
+
+/// Calls the mailbox, which can be closed meanwhile from another thread. One in which a panic occurred is not used again.
+pub(super) fn call<T>(number: i64, function: impl FnOnce(&Mailbox) -> Result<T>) -> Result<T> {
+    let mailbox = find(number).ok_or_else(closed)?;
+    catch_unwind(AssertUnwindSafe(|| function(&mailbox))).unwrap_or_else(|panic| {
+        // The panic under way is the one to report, not what comes of closing a broken mailbox.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| close(number))) {
+            std::mem::forget(second);
+        }
+        resume_unwind(panic)
+    })
+}
+
+/// Closes the mailbox. Its last words wait for [`take_log`]. An unknown number is nobody's mailbox: nothing happens.
+pub(super) fn close(number: i64) {
+    let Some(mailbox) = find(number) else { return };
+    mailbox.close();
+    if let Some(open) = registry().mailboxes.get_mut(&number) {
+        open.mailbox = None;
+    }
+}
+
+/// What the mailbox had to say since the last time. A closed one is forgotten with this.
+pub(super) fn take_log(number: i64) -> Vec<Record> {
+    let mut registry = registry();
+    let Some(open) = registry.mailboxes.get(&number) else { return Vec::new() };
+    let records = open.log.take();
+    if open.mailbox.is_none() {
+        registry.mailboxes.remove(&number);
+    }
+    records
+}
+
+#[derive(Default)]
+struct Registry {
+    /// The last number that was given; none is given twice.
+    last: i64,
+    mailboxes: HashMap<i64, Open>,
+    issuers: Option<Vec<CertificateDer<'static>>>,
+}
+
+struct Open {
+    /// `None`: closed.
+    mailbox: Option<Mailbox>,
+    name: String,
+    log: Log,
+}
+
+fn find(number: i64) -> Option<Mailbox> {
+    registry().mailboxes.get(&number)?.mailbox.clone()
+}
+
+fn closed() -> Failure {
+    Failure::new(Step::Call, Kind::Closed, "the mailbox is closed")
+}
+
+fn registry() -> MutexGuard<'static, Registry> {
+    static REGISTRY: Lazy<Mutex<Registry>> = Lazy::new(Mutex::default);
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
