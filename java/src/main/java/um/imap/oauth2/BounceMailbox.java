@@ -1,0 +1,413 @@
+package um.imap.oauth2;
+
+import java.lang.System.Logger.Level;
+import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.NoSuchElementException;
+import java.util.Objects;
+import java.util.Set;
+import java.util.function.BiConsumer;
+import java.util.function.Function;
+import java.util.function.Supplier;
+
+/**
+ * A bounce mailbox of Universal Messenger, read by IMAP, with an access token by OAuth2 where that is configured.
+ *
+ * <pre>{@code
+ * BounceMailbox mailbox = BounceMailbox.builder()
+ *         .settings(config::get)              // UM's own effective configuration
+ *         .listener("inbox_2")                // left out: the primary mailbox
+ *         .open();                            // once; touches no network
+ * // at every poll:
+ * for (BounceMessage mail : mailbox.fetch()) {
+ *     try {
+ *         MimeMessage message = new MimeMessage(session, mail.inputStream());
+ *         mailbox.settle(mail, classify(message));
+ *     } catch (MessagingException e) {
+ *         mailbox.settle(mail, Outcome.UNRECOGNISED);
+ *     }
+ * }
+ * // at the end:
+ * mailbox.close();
+ * }</pre>
+ *
+ * <p><b>Nothing is lost.</b> A mail leaves the inbox only after {@link #settle}, {@link #move} or {@link #delete} was
+ * called for it. The server is told in batches: at latest after a second, at {@link #flush}, at the end of a fetch and at
+ * {@link #close}. A mail that was not settled, or was kept, comes again at the next {@link #fetch}, never in the same one.
+ *
+ * <p><b>Threads.</b> Every method can be called from any thread at any time. One fetch is under way for a mailbox: a newer
+ * one ends it, and its iterator then throws a {@link MailboxException} of kind
+ * {@link MailboxException.Kind#USAGE USAGE}. {@link #close} ends whatever call is under way in another thread, which
+ * throws one of kind {@link MailboxException.Kind#CLOSED CLOSED}, as does every later call. Interrupting a thread does
+ * not end a call; every wait has a limit.
+ *
+ * <p><b>Failures</b> are {@link MailboxException}s; a {@code null} where none is allowed is a
+ * {@link NullPointerException}. After one of kind {@link MailboxException.Kind#INTERNAL INTERNAL} the mailbox is closed.
+ * A mailbox that was forgotten is closed by the garbage collector.
+ */
+public final class BounceMailbox implements AutoCloseable {
+    private static final Cleaner CLEANER = Cleaner.create();
+
+    private final Handle handle;
+    private final Cleaner.Cleanable cleanable;
+    private final String name;
+    private final BiConsumer<Level, String> log;
+
+    private BounceMailbox(long number, BiConsumer<Level, String> log) {
+        this.handle = new Handle(number);
+        this.cleanable = CLEANER.register(this, handle);
+        this.log = log;
+        this.name = call(() -> Native.name(number));
+    }
+
+    /**
+     * Starts the description of a mailbox.
+     *
+     * @return a builder, which needs {@link Builder#settings(Function) settings} or a {@link Builder#umHome(Path) home}
+     */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /**
+     * Connects, logs in, and looks for mail: unread mail, or all with {@code cmsbs.bounce.processAll = true}.
+     *
+     * <p>The mails come one after the other: {@link Iterator#hasNext()} waits for the next one while others are already
+     * under way. It can be iterated over once. An iterator that is given up halfway costs nothing; what was not handed out
+     * or not settled comes again at the next fetch. Ends the fetch before it.
+     *
+     * <pre>{@code
+     * for (BounceMessage mail : mailbox.fetch()) {
+     *     mailbox.settle(mail, Outcome.HANDLED);
+     * }
+     * }</pre>
+     *
+     * @return the mails, whose iterator throws {@link MailboxException}
+     * @throws MailboxException if that fails, of any kind but LIBRARY
+     */
+    public Iterable<BounceMessage> fetch() {
+        return new Fetch(call(() -> Native.fetch(handle.number)));
+    }
+
+    /**
+     * Says what a mail turned out to be, and so where it goes. Does not wait for the server.
+     *
+     * <pre>{@code
+     * mailbox.settle(mail, Outcome.SOFTBOUNCE);
+     * }</pre>
+     *
+     * @param mail a mail of this mailbox
+     * @param outcome what it is
+     * @return false if the mail was settled before; the first time counts
+     * @throws MailboxException if the mail is of another mailbox (USAGE), the mailbox is closed (CLOSED) or is not the one
+     *     any more in which the mail was read (STALE)
+     */
+    public boolean settle(BounceMessage mail, Outcome outcome) {
+        Objects.requireNonNull(outcome, "outcome");
+        ownMail(mail);
+        return call(() -> Native.settle(handle.number, mail.uidValidity(), mail.uid(), outcome.ordinal()));
+    }
+
+    /**
+     * Settles a mail by moving it to a folder, which is created if it is missing.
+     *
+     * <pre>{@code
+     * mailbox.move(mail, "INBOX.checked.by.hand");
+     * }</pre>
+     *
+     * @param mail a mail of this mailbox
+     * @param folder the folder, written as in UM's properties: {@code .} separates levels
+     * @return false if the mail was settled before; the first time counts
+     * @throws MailboxException as {@link #settle}; also if there can be no such folder
+     */
+    public boolean move(BounceMessage mail, String folder) {
+        Objects.requireNonNull(folder, "folder");
+        ownMail(mail);
+        return call(() -> Native.move(handle.number, mail.uidValidity(), mail.uid(), folder));
+    }
+
+    /**
+     * Settles a mail by deleting it.
+     *
+     * <pre>{@code
+     * mailbox.delete(mail);
+     * }</pre>
+     *
+     * @param mail a mail of this mailbox
+     * @return false if the mail was settled before; the first time counts
+     * @throws MailboxException as {@link #settle}
+     */
+    public boolean delete(BounceMessage mail) {
+        ownMail(mail);
+        return call(() -> Native.delete(handle.number, mail.uidValidity(), mail.uid()));
+    }
+
+    /**
+     * Waits until the server has done everything that was decided.
+     *
+     * <pre>{@code
+     * mailbox.flush();      // from here on no crash can bring a settled mail back
+     * }</pre>
+     *
+     * @throws MailboxException if it could not be done
+     */
+    public void flush() {
+        call(() -> {
+            Native.flush(handle.number);
+            return null;
+        });
+    }
+
+    /**
+     * Tells the server what was decided, ends any call that is under way, and frees everything. Can be called from any
+     * thread, and more than once; never throws. A mailbox that is closed stays closed.
+     *
+     * <pre>{@code
+     * try (BounceMailbox mailbox = BounceMailbox.builder().umHome(home).open()) {
+     *     …
+     * }
+     * }</pre>
+     */
+    @Override
+    public void close() {
+        handle.byItsUser = true;
+        cleanable.clean();
+        Log.drain(handle.number, log);
+    }
+
+    /** What the mailbox is called: its user and its inbox. */
+    @Override
+    public String toString() {
+        return name;
+    }
+
+    private void ownMail(BounceMessage mail) {
+        if (!mail.isOf(handle)) {
+            throw MailboxException.usage("the mail " + mail.id() + " is not one of this mailbox, " + name);
+        }
+    }
+
+    /** Every native call goes through here: the mailbox is not cleaned up during it, and its log is taken after it. */
+    private <T> T call(Supplier<T> nativeCall) {
+        try {
+            return nativeCall.get();
+        } finally {
+            Log.drain(handle.number, log);
+            Reference.reachabilityFence(this);
+        }
+    }
+
+    /** What is left to do when nobody has the mailbox any more; it must not know the mailbox, nor its user's functions. */
+    private static final class Handle implements Runnable {
+        private final long number;
+        private volatile boolean byItsUser;
+
+        Handle(long number) {
+            this.number = number;
+        }
+
+        @Override
+        public void run() {
+            Native.close(number);
+            if (!byItsUser) {
+                Log.LOGGER.log(Level.WARNING, "A bounce mailbox was given up without close()");
+                Log.drain(number, Log.LOGGER::log);
+            }
+        }
+    }
+
+    /** One fetch, and its only iterator. */
+    private final class Fetch implements Iterable<BounceMessage>, Iterator<BounceMessage> {
+        private final long fetch;
+        private boolean started;
+        private boolean ended;
+        private BounceMessage next;
+
+        Fetch(long fetch) {
+            this.fetch = fetch;
+        }
+
+        @Override
+        public synchronized Iterator<BounceMessage> iterator() {
+            if (started) {
+                throw MailboxException.usage("a fetch can be iterated over once; call fetch() again");
+            }
+            started = true;
+            return this;
+        }
+
+        @Override
+        public synchronized boolean hasNext() {
+            if (next == null && !ended) {
+                next = call(this::nextMail);
+                ended = next == null;
+            }
+            return next != null;
+        }
+
+        @Override
+        public synchronized BounceMessage next() {
+            if (!hasNext()) {
+                throw new NoSuchElementException();
+            }
+            BounceMessage mail = next;
+            next = null;
+            return mail;
+        }
+
+        private BounceMessage nextMail() {
+            long[] numbers = new long[3];
+            String[] texts = new String[2];
+            byte[] octets = Native.next(handle.number, fetch, numbers, texts);
+            if (octets == null) {
+                return null;
+            }
+            Set<String> flags = texts[0].isEmpty() ? Set.of() : Set.copyOf(List.of(texts[0].split(" ")));
+            Instant internalDate = numbers[2] == Long.MIN_VALUE ? null : Instant.ofEpochMilli(numbers[2]);
+            return new BounceMessage(handle, name, octets, numbers[0], numbers[1], flags, internalDate);
+        }
+    }
+
+    /**
+     * Describes the mailbox to open. Needs {@link #settings(Function) settings} or a {@link #umHome home}.
+     *
+     * <p>A builder is for one thread. It can open a mailbox more than once.
+     */
+    public static final class Builder {
+        private Settings settings;
+        private Path umHome;
+        private String listener;
+        private Path workDirectory;
+        private BiConsumer<Level, String> log = Log.LOGGER::log;
+
+        private Builder() {
+        }
+
+        /**
+         * Takes the configuration from UM's own.
+         *
+         * <pre>{@code
+         * builder.settings(config::get)
+         * }</pre>
+         *
+         * @param settings returns the value of a key such as {@code cmsbs.mail.imap.server}, or null; it is asked for each
+         *     key that counts, and for {@code key$file} beside it, at every {@link #open}
+         * @return this builder
+         */
+        public Builder settings(Function<String, String> settings) {
+            this.settings = new Settings(Objects.requireNonNull(settings, "settings"));
+            return this;
+        }
+
+        /**
+         * Takes the configuration from a map.
+         *
+         * <pre>{@code
+         * builder.settings(Map.of("cmsbs.mail.imap.server", "outlook.office365.com", …))
+         * }</pre>
+         *
+         * @param settings from a key such as {@code cmsbs.mail.imap.server} to its value
+         * @return this builder
+         */
+        public Builder settings(Map<String, String> settings) {
+            return settings(Objects.requireNonNull(settings, "settings")::get);
+        }
+
+        /**
+         * Reads the configuration from UM's files.
+         *
+         * <pre>{@code
+         * builder.umHome(Path.of("/opt/um"))
+         * }</pre>
+         *
+         * @param umHome the directory that holds {@code cmsbs-conf}
+         * @return this builder
+         */
+        public Builder umHome(Path umHome) {
+            this.umHome = Objects.requireNonNull(umHome, "umHome");
+            return this;
+        }
+
+        /**
+         * Takes a further mailbox instead of the primary one.
+         *
+         * @param listener its name in {@code cmsbs.bounce.listeners}; null: the primary mailbox
+         * @return this builder
+         */
+        public Builder listener(String listener) {
+            this.listener = listener;
+            return this;
+        }
+
+        /**
+         * Sets where files of the library's own lie. Left out: {@code cmsbs-work/um-imap-oauth2} in UM's home, where there
+         * is a {@code cmsbs-work}.
+         *
+         * @param workDirectory a directory, which is created
+         * @return this builder
+         */
+        public Builder workDirectory(Path workDirectory) {
+            this.workDirectory = Objects.requireNonNull(workDirectory, "workDirectory");
+            return this;
+        }
+
+        /**
+         * Takes what the mailbox has to say. Left out: the {@link System.Logger} {@code um.imap.oauth2}.
+         *
+         * <p>It is called by the threads that call the mailbox, at the end of a call, possibly by several at once.
+         *
+         * <pre>{@code
+         * builder.log((level, text) -> logger.log(level, text))
+         * }</pre>
+         *
+         * @param log takes a level and a text
+         * @return this builder
+         */
+        public Builder log(BiConsumer<Level, String> log) {
+            this.log = Objects.requireNonNull(log, "log");
+            return this;
+        }
+
+        /**
+         * Opens the mailbox: loads the native library if that is not done yet, and reads the configuration. Touches no
+         * network.
+         *
+         * @return the mailbox, to be {@linkplain BounceMailbox#close closed} at the end
+         * @throws MailboxException if the native library cannot be loaded (LIBRARY) or a property is missing or wrong
+         *     (CONFIGURATION), and if the builder was given neither settings nor a home, or both (USAGE)
+         */
+        public BounceMailbox open() {
+            if ((settings == null) == (umHome == null)) {
+                throw MailboxException.usage("the builder needs either settings or umHome");
+            }
+            NativeLibrary.INSTANCE.load(workDirectory != null ? workDirectory : configuredWorkDirectory());
+            String work = workDirectory == null ? null : workDirectory.toAbsolutePath().toString();
+            long number = settings != null
+                    ? Native.openSettings(listener, settings.ask(Native.keys(listener)), work)
+                    : Native.openUmHome(umHome.toAbsolutePath().toString(), listener, work);
+            return new BounceMailbox(number, log);
+        }
+
+        /** For the native library only, which would tell otherwise; null: none. */
+        private Path configuredWorkDirectory() {
+            Path home = umHome;
+            if (settings != null) {
+                String serverHome = settings.ask("cmsbs.server.home");
+                try {
+                    home = serverHome == null || serverHome.isEmpty() ? null : Path.of(serverHome);
+                } catch (InvalidPathException e) {
+                    throw MailboxException.configuration("cmsbs.server.home", e.getMessage(), "", e);
+                }
+            }
+            Path work = home == null ? null : home.resolve("cmsbs-work");
+            return work != null && Files.isDirectory(work) ? work.resolve("um-imap-oauth2") : null;
+        }
+    }
+}

@@ -1,0 +1,37 @@
+package um.imap.oauth2;
+
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
+import java.security.cert.X509Certificate;
+import java.util.ArrayList;
+import java.util.List;
+import javax.net.ssl.TrustManager;
+import javax.net.ssl.TrustManagerFactory;
+import javax.net.ssl.X509TrustManager;
+
+/** Whom the JVM trusts: its own trust store, or the one that {@code javax.net.ssl.trustStore} names. */
+final class JvmTrust {
+    private JvmTrust() {
+    }
+
+    /** The certificates (DER) of the issuers that the JVM's default trust manager accepts. */
+    static byte[][] issuers() {
+        List<byte[]> issuers = new ArrayList<>();
+        try {
+            TrustManagerFactory factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+            factory.init((KeyStore) null);
+            for (TrustManager manager : factory.getTrustManagers()) {
+                if (manager instanceof X509TrustManager) {
+                    for (X509Certificate issuer : ((X509TrustManager) manager).getAcceptedIssuers()) {
+                        issuers.add(issuer.getEncoded());
+                    }
+                }
+            }
+        } catch (GeneralSecurityException e) {
+            throw MailboxException.configuration("javax.net.ssl.trustStore",
+                    "the trust store of the JVM cannot be read: " + e,
+                    "Look at the JVM's system properties javax.net.ssl.trustStore*.", e);
+        }
+        return issuers.toArray(new byte[0][]);
+    }
+}

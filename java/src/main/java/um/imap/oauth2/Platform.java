@@ -1,0 +1,138 @@
+package um.imap.oauth2;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+
+/** Operating system, processor and C library, as far as they decide which native library fits. */
+final class Platform {
+    /** The platforms that libraries are built for. */
+    static final List<String> NAMES =
+            List.of("linux-x86_64", "linux-x86_64-musl", "linux-aarch64", "linux-aarch64-musl", "windows-x86_64");
+
+    private final String name;
+
+    private Platform(String name) {
+        this.name = name;
+    }
+
+    /** The platform of this JVM. */
+    static Platform current() {
+        return of(System.getProperty("os.name", ""), System.getProperty("os.arch", ""), read("/proc/self/maps"));
+    }
+
+    /**
+     * Which C library it is shows in what the process has mapped; files that lie about prove nothing, since both can be
+     * installed.
+     *
+     * @param maps the content of {@code /proc/self/maps}
+     */
+    static Platform of(String osName, String osArch, String maps) {
+        String system = osName.toLowerCase(Locale.ROOT);
+        String os = system.startsWith("windows") ? "windows" : system.replace(" ", "");
+        String arch;
+        switch (osArch.toLowerCase(Locale.ROOT)) {
+            case "amd64":
+            case "x86_64":
+                arch = "x86_64";
+                break;
+            case "arm64":
+            case "aarch64":
+                arch = "aarch64";
+                break;
+            default:
+                arch = osArch;
+        }
+        boolean musl = os.equals("linux") && (maps.contains("/ld-musl-") || maps.contains("/libc.musl-"));
+        return new Platform(os + "-" + arch + (musl ? "-musl" : ""));
+    }
+
+    String name() {
+        return name;
+    }
+
+    boolean isMusl() {
+        return name.endsWith("-musl");
+    }
+
+    /** The library's file name. */
+    String file() {
+        return name.startsWith("windows-") ? "um_imap_oauth2.dll" : "libum_imap_oauth2.so";
+    }
+
+    /** The library's path in the jar. */
+    String resource() {
+        return "/um/imap/oauth2/native/" + name + "/" + file();
+    }
+
+    /** The platforms that the jar has a library for, in words. */
+    static String inJar() {
+        String names = NAMES.stream()
+                .filter(name -> Platform.class.getResource(new Platform(name).resource()) != null)
+                .collect(Collectors.joining(", "));
+        return names.isEmpty() ? "no native library" : names;
+    }
+
+    /** The mount point above the path if it is mounted with {@code noexec}, else null. */
+    static String noexecMount(Path path) {
+        return noexecMount(path, read("/proc/self/mounts"));
+    }
+
+    static String noexecMount(Path path, String mounts) {
+        String[] found = null;
+        for (String line : mounts.split("\n")) {
+            // proc(5): device, mount point, type, options; a blank in a name is \040
+            String[] fields = line.split(" ");
+            if (fields.length > 3) {
+                fields[1] = fields[1].replace("\\040", " ");
+                // The last mount on a path hides those before it.
+                if (path.startsWith(fields[1]) && (found == null || fields[1].length() >= found[1].length())) {
+                    found = fields;
+                }
+            }
+        }
+        return found != null && List.of(found[3].split(",")).contains("noexec") ? found[1] : null;
+    }
+
+    /**
+     * What makes the file useless, or null. The system's loader does not look: half a library (a copy that was cut short)
+     * ends the JVM with SIGBUS, and for a file that is none the JVM writes a warning to standard error.
+     */
+    String fault(Path file) throws IOException {
+        if (!name.startsWith("linux-")) {
+            return null;
+        }
+        byte[] start;
+        try (InputStream in = Files.newInputStream(file)) {
+            start = in.readNBytes(ELF_HEADER);
+        }
+        ByteBuffer header = ByteBuffer.wrap(start).order(ByteOrder.LITTLE_ENDIAN);
+        if (start.length < ELF_HEADER || header.getInt(0) != ELF_MAGIC) {
+            return "is no library";
+        }
+        // elf(5): e_shoff + e_shentsize * e_shnum; linkers write the section headers last.
+        long end = header.getLong(0x28) + (long) header.getChar(0x3a) * header.getChar(0x3c);
+        return end < 0 || Files.size(file) < end ? "is cut short" : null;
+    }
+
+    private static String read(String file) {
+        try {
+            return new String(Files.readAllBytes(Path.of(file)), StandardCharsets.ISO_8859_1);
+        } catch (IOException e) {
+            return "";
+        }
+    }
+
+    /** Octets of an ELF64 header. */
+    private static final int ELF_HEADER = 64;
+
+    /** 0x7f, "ELF". */
+    private static final int ELF_MAGIC = 0x464c457f;
+}

@@ -1,0 +1,38 @@
+package um.imap.oauth2;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+
+/** UM's effective configuration, which is asked anew each time, since what it answers can change. */
+final class Settings {
+    private final Function<String, String> function;
+
+    Settings(Function<String, String> function) {
+        this.function = function;
+    }
+
+    /** Key, value, key, value of each key that has a value. */
+    String[] ask(String[] keys) {
+        List<String> keysAndValues = new ArrayList<>();
+        for (String key : keys) {
+            String value = ask(key);
+            if (value != null) {
+                keysAndValues.add(key);
+                keysAndValues.add(value);
+            }
+        }
+        return keysAndValues.toArray(new String[0]);
+    }
+
+    String ask(String key) {
+        try {
+            return function.apply(key);
+        } catch (RuntimeException e) {
+            // Not its text, which could hold a value.
+            throw MailboxException.configuration(key,
+                    "the settings function failed with " + e.getClass().getName() + " when it was asked for " + key,
+                    "It has to return null for a key that has no value.", e);
+        }
+    }
+}
