@@ -1,0 +1,237 @@
+package um.imap.oauth2;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.reflect.InvocationTargetException;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Each test loads the library by class loaders of its own, each as if it were a web application with the jar. */
+class NativeLibraryTest {
+    private static final Path LIBRARY = Path.of(System.getProperty(NativeLibrary.PROPERTY));
+    private static final Platform PLATFORM = Platform.current();
+
+    @TempDir
+    private Path directory;
+
+    private String libraryPath;
+
+    @BeforeEach
+    void theLibraryIsBuilt() {
+        assertTrue(Files.isRegularFile(LIBRARY), LIBRARY + " is missing: build it with cargo, or name one by"
+                + " -Dnative.library=PATH");
+        libraryPath = System.getProperty("java.library.path");
+    }
+
+    @AfterEach
+    void restoreTheProperties() {
+        System.setProperty(NativeLibrary.PROPERTY, LIBRARY.toString());
+        System.setProperty("java.library.path", libraryPath);
+    }
+
+    @Test
+    void theSystemPropertyNamesTheLibrary() throws Throwable {
+        open(application(), null).close();
+    }
+
+    @Test
+    void aWrongPropertyIsNotPassedOver() throws Throwable {
+        Path missing = directory.resolve("missing.so");
+        System.setProperty(NativeLibrary.PROPERTY, missing.toString());
+        putIntoJar(directory);
+        String message = failure(application(directory), null);
+        assertContains(message, NativeLibrary.PROPERTY, missing.toString(), PLATFORM.name());
+    }
+
+    @Test
+    void twoClassLoadersEachGetACopy() throws Throwable {
+        AutoCloseable first = open(application(), null);
+        AutoCloseable second = open(application(), null);
+        first.close();
+        assertDoesNotThrow(second::close);
+    }
+
+    @Test
+    void theJarsLibraryIsUnpackedOnceAndUsedAgain() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        putIntoJar(directory);
+        Path work = directory.resolve("work");
+        open(application(directory), work).close();
+        List<Path> unpacked = files(work.resolve("native"));
+        assertEquals(1, unpacked.size(), unpacked.toString());
+        assertArrayEquals(Files.readAllBytes(LIBRARY), Files.readAllBytes(unpacked.get(0)));
+        assertTrue(unpacked.get(0).getParent().getFileName().toString().matches("0\\.1\\.0-[0-9a-f]{16}"));
+
+        Object inode = Files.getAttribute(unpacked.get(0), "unix:ino");
+        open(application(directory), work).close();
+        assertEquals(unpacked, files(work.resolve("native")));
+        assertEquals(inode, Files.getAttribute(unpacked.get(0), "unix:ino"));
+    }
+
+    @Test
+    void anUnpackedLibraryThatWasChangedIsReplaced() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        putIntoJar(directory);
+        Path work = directory.resolve("work");
+        open(application(directory), work).close();
+        Path unpacked = files(work.resolve("native")).get(0);
+        // A new file: the old one is mapped into this process.
+        byte[] changed = Files.readAllBytes(unpacked);
+        changed[changed.length / 2] ^= 1;
+        Files.delete(unpacked);
+        Files.write(unpacked, changed);
+        open(application(directory), work).close();
+        assertArrayEquals(Files.readAllBytes(LIBRARY), Files.readAllBytes(unpacked));
+    }
+
+    @Test
+    void withoutAWorkDirectoryNothingIsLeftBehind() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        putIntoJar(directory);
+        Path temporary = Path.of(System.getProperty("java.io.tmpdir"));
+        List<Path> before = children(temporary, "um-imap-oauth2-");
+        open(application(directory), null).close();
+        assertEquals(before, children(temporary, "um-imap-oauth2-"));
+    }
+
+    @Test
+    void aWorkDirectoryThatCannotBeWrittenIsPassedOver() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        putIntoJar(directory);
+        Path file = Files.createFile(directory.resolve("file"));
+        open(application(directory), file).close();
+    }
+
+    @Test
+    void theLibraryPathIsTheLastPlace() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        Files.copy(LIBRARY, directory.resolve(PLATFORM.file()));
+        System.setProperty("java.library.path", "/nowhere" + File.pathSeparator + directory);
+        open(application(), null).close();
+    }
+
+    @Test
+    void whatWasLookedForWhereIsSaid() {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        System.setProperty("java.library.path", directory.toString());
+        assertContains(failure(application(), null), PLATFORM.name(), NativeLibrary.PROPERTY + ": not set",
+                PLATFORM.resource(), "no native library", directory.toString());
+    }
+
+    @Test
+    void aFileThatIsNoLibraryIsSaid() throws IOException {
+        Path garbage = Files.writeString(directory.resolve("garbage.so"), "no library");
+        System.setProperty(NativeLibrary.PROPERTY, garbage.toString());
+        assertContains(failure(application(), null), garbage + " is no library");
+    }
+
+    @Test
+    void halfALibraryDoesNotEndTheJvm() throws IOException {
+        Path half = Files.write(directory.resolve("half.so"), Arrays.copyOf(Files.readAllBytes(LIBRARY), 100_000));
+        System.setProperty(NativeLibrary.PROPERTY, half.toString());
+        assertContains(failure(application(), null), half + " is cut short");
+    }
+
+    @Test
+    void aMissingLibraryForMuslIsExplained() {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        Platform alpine = Platform.of("Linux", "amd64", "/lib/ld-musl-x86_64.so.1");
+        MailboxException e = assertThrows(MailboxException.class, () -> new NativeLibrary("0.1.0", alpine).load(null));
+        assertEquals(MailboxException.Kind.LIBRARY, e.kind());
+        assertContains(e.getMessage(), "linux-x86_64-musl", "Alpine");
+    }
+
+    @Test
+    void aLibraryOfAnotherVersionIsRefused() throws Throwable {
+        Path version = Files.createDirectories(directory.resolve("um/imap/oauth2")).resolve("version");
+        Files.writeString(version, "9.9.9\n");
+        assertContains(failure(application(directory), null), "9.9.9", NativeLibrary.version(NativeLibrary.class));
+    }
+
+    @Test
+    void theJarsVersionIsTheCrates() throws IOException {
+        List<String> crate = Sources.all("(?m)^version = \"(.*)\"", Sources.rust("Cargo.toml"));
+        assertEquals(crate.get(0), NativeLibrary.version(NativeLibrary.class));
+    }
+
+    /** A class loader that has the classes, and before them what {@code first} holds. */
+    private static ClassLoader application(Path... first) {
+        List<URL> urls = new ArrayList<>();
+        try {
+            for (Path path : first) {
+                urls.add(path.toUri().toURL());
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        urls.add(BounceMailbox.class.getProtectionDomain().getCodeSource().getLocation());
+        return new URLClassLoader(urls.toArray(new URL[0]), ClassLoader.getPlatformClassLoader());
+    }
+
+    private static void putIntoJar(Path jar) throws IOException {
+        Path file = jar.resolve(PLATFORM.resource().substring(1));
+        Files.createDirectories(file.getParent());
+        Files.copy(LIBRARY, file);
+    }
+
+    private static AutoCloseable open(ClassLoader application, Path workDirectory) throws Throwable {
+        try {
+            Object builder = Class.forName("um.imap.oauth2.BounceMailbox", true, application).getMethod("builder").invoke(null);
+            Class<?> type = builder.getClass();
+            type.getMethod("settings", Map.class).invoke(builder, ExampleSettings.oauth2());
+            if (workDirectory != null) {
+                type.getMethod("workDirectory", Path.class).invoke(builder, workDirectory);
+            }
+            return (AutoCloseable) type.getMethod("open").invoke(builder);
+        } catch (InvocationTargetException e) {
+            throw e.getCause();
+        }
+    }
+
+    /** The text of the exception of kind LIBRARY that opening a mailbox ends with. */
+    private static String failure(ClassLoader application, Path workDirectory) {
+        Throwable e = assertThrows(Throwable.class, () -> open(application, workDirectory));
+        assertEquals("um.imap.oauth2.MailboxException", e.getClass().getName(), e.toString());
+        assertTrue(e.getMessage().startsWith("library: "), e.getMessage());
+        return e.getMessage();
+    }
+
+    private static void assertContains(String text, String... parts) {
+        for (String part : parts) {
+            assertTrue(text.contains(part), () -> "no <" + part + "> in <" + text + ">");
+        }
+        assertFalse(text.contains("null"), text);
+    }
+
+    private static List<Path> files(Path directory) throws IOException {
+        try (Stream<Path> paths = Files.walk(directory)) {
+            return paths.filter(Files::isRegularFile).collect(Collectors.toList());
+        }
+    }
+
+    private static List<Path> children(Path directory, String prefix) throws IOException {
+        try (Stream<Path> paths = Files.list(directory)) {
+            return paths.filter(path -> path.getFileName().toString().startsWith(prefix)).sorted().collect(Collectors.toList());
+        }
+    }
+}
