@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`config`] | UM's files and keys → `MailboxConfig` |
 //! | [`net`] | deadline, cancellation, TLS → a `Stream` |
+//! | [`imap`] | a `Stream` → a session with a selected inbox, and its commands |
 //! | [`explain`] | what was observed → cause and remedy |
 //!
 //! This API serves the command line and the Java wrapper. It is not stable.
@@ -13,6 +14,6 @@
 pub mod config;
 pub mod explain;
 pub mod failure;
-pub mod jni;
+pub mod imap;
 pub mod log;
 pub mod net;

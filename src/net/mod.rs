@@ -3,9 +3,6 @@
 //! Everything that goes over the network goes through [`connect`]: one way to look up a name, one TLS configuration, and
 //! limits that stand below TLS, at the socket, so that a peer that sends a byte now and then cannot hold a call.
 
-// A failure ends a network operation, beside which copying 128 octets costs nothing.
-#![allow(clippy::result_large_err)]
-
 mod limits;
 mod trust;
 

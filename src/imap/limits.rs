@@ -1,0 +1,49 @@
+//! Every limit on what a server may make us hold or wait for, with the reason for its value.
+
+use std::time::Duration;
+
+/// Octets of one response without its literals. The longest in use is a CAPABILITY or a FETCH with many keywords, a few
+/// hundred octets; SEARCH is read as a stream and not held to it.
+pub const LINE: usize = 64 * 1024;
+
+/// Octets of all literals of one response but a message: a folder's name, a quoted string that the server preferred to
+/// send as a literal.
+pub const LITERAL: usize = 64 * 1024;
+
+/// Octets of one message. Exchange Online delivers up to 150 MB; a Java array holds at most 2 GiB.
+pub const MESSAGE: u64 = 1024 * 1024 * 1024;
+
+/// Parentheses within parentheses, before SELECT. The deepest of what is asked for there is 2; the `imap` crate's parser
+/// calls itself for each, and 1,000 end the process.
+pub const DEPTH: usize = 32;
+
+/// Octets of one answer before SELECT. LIST of 10,000 folders with long names fills 1 MB.
+pub const ANSWER: usize = 4 * 1024 * 1024;
+
+/// UIDs of one SEARCH. A folder of Exchange Online holds at most 1,000,000 mails; what is beyond is left for the next
+/// fetch.
+pub const UIDS: u64 = 4_000_000;
+
+/// Octets of a UID set in a command. Exchange Online refuses lines of tens of kilobytes with `BAD Command Error. 10`;
+/// RFC 7162 §4 asks clients to stay below 8,192 octets a line.
+pub const UID_SET: usize = 6_000;
+
+/// UIDs in one MOVE, COPY, STORE or EXPUNGE: bulk changes break Exchange connections.
+pub const CHANGE: usize = 200;
+
+/// Lines kept for the explanation of a failure, and octets of each.
+pub const LAST_LINES: usize = 8;
+pub const LAST_LINE: usize = 500;
+
+/// From name look-up to the selected inbox. Exchange Online needs up to 10 s for a login on a bad day.
+pub const OPENING: Duration = Duration::from_secs(60);
+
+/// From the moment that a command is the next to be answered until its tagged answer, plus the time for its messages
+/// at [`SLOWEST`]. A MOVE of 200 mails can take Exchange Online half a minute.
+pub const COMMAND: Duration = Duration::from_secs(120);
+
+/// The same for SEARCH, which may have to look at a million mails.
+pub const SEARCH: Duration = Duration::from_secs(300);
+
+/// Octets a second at which a message may arrive before it counts as dripping.
+pub const SLOWEST: u64 = 8 * 1024;

@@ -1,0 +1,864 @@
+//! Bytes → responses (RFC 9051 §7), for what can arrive once a mailbox is selected.
+//!
+//! [`Decoder::decode`] is given whatever has been read and says how much of it was used and what it was. It holds one
+//! response's text at most: a message goes through in pieces, and so does a SEARCH answer of any length. It never calls
+//! itself, so no nesting can exhaust the stack.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+use super::limits;
+
+/// Turns bytes into [`Event`]s.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    state: State,
+    /// The response's text so far, with `{n}\r\n` where a literal was.
+    text: Vec<u8>,
+    /// Its literals, in order; the message's is not kept and stands here empty.
+    literals: Vec<Literal>,
+}
+
+/// What a stretch of input was.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The next so many octets of the stream are a message (`BODY[]`); its FETCH response follows them.
+    MessageStart(u64),
+    /// All octets used are of the message.
+    Message,
+    /// A number of a SEARCH response.
+    Uid(u32),
+    Response(Response),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Response {
+    /// `response-tagged`
+    Tagged {
+        tag: String,
+        condition: Condition,
+    },
+    /// `* OK`, `* NO`, `* BAD`, `* PREAUTH`, and a response code that stands alone (see [`copyuid_alone`]).
+    Untagged(Condition),
+    /// `* BYE`
+    Bye(String),
+    Exists(u32),
+    /// `* n EXPUNGE`, by sequence number.
+    Expunge(u32),
+    Fetch(Fetch),
+    /// The end of a SEARCH response, after its [`Event::Uid`]s.
+    SearchEnd,
+    /// `+`
+    Continuation,
+    /// Anything else that is well-formed enough to pass over.
+    Other,
+}
+
+/// `resp-cond-state`: how a command ended, or what the server wants to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    pub status: Status,
+    pub code: Option<Code>,
+    /// The line as it came, without tag: `NO [TRYCREATE] Mailbox does not exist`.
+    pub line: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Ok,
+    No,
+    Bad,
+}
+
+/// `resp-text-code`, as far as something is done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Code {
+    TryCreate,
+    ReadOnly,
+    AlreadyExists,
+    CopyUid,
+    Other,
+}
+
+/// `msg-att`: the items that we ask for, in any order; others are passed over.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fetch {
+    pub uid: Option<u32>,
+    pub flags: Option<Vec<String>>,
+    /// As the server wrote it: `17-Jul-1996 02:44:25 -0700`.
+    pub internal_date: Option<String>,
+    /// `RFC822.SIZE`; an estimate on Exchange.
+    pub size: Option<u64>,
+    pub message: Option<Message>,
+}
+
+/// The value of `BODY[]`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Message {
+    /// It went by as [`Event::Message`] before.
+    Streamed,
+    /// The server wrote it as a quoted string.
+    Quoted(Vec<u8>),
+    /// `NIL`
+    Absent,
+}
+
+/// What no IMAP server says, or more than we take.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub Cow<'static, str>);
+
+impl Decoder {
+    /// How many octets of `input` were used, and what they were if that is known already. Not all of `input` need be used;
+    /// none is used twice. With an `Err` the stream is lost.
+    pub fn decode(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Malformed> {
+        match &mut self.state {
+            State::Text => self.decode_text(input),
+            State::Search { number } => {
+                let (used, event, end) = decode_search(number, input)?;
+                if end {
+                    self.state = State::Text;
+                }
+                Ok((used, event))
+            }
+            State::Literal { left } => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= used as u64;
+                let end = *left == 0;
+                if let Some(Literal::Held(octets)) = self.literals.last_mut() {
+                    octets.extend_from_slice(&input[..used]);
+                }
+                if end {
+                    self.state = State::Text;
+                }
+                Ok((used, None))
+            }
+            State::Message { left } => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= used as u64;
+                if *left == 0 {
+                    self.state = State::Text;
+                }
+                Ok((used, Some(Event::Message)))
+            }
+        }
+    }
+
+    fn decode_text(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Malformed> {
+        // The first octets tell whether this is a SEARCH response, which may be longer than any buffer.
+        let input = match SEARCH.len().checked_sub(self.text.len()) {
+            Some(missing @ 1..) => &input[..missing.min(input.len())],
+            _ => input,
+        };
+        let (used, line_end) = match memchr(b'\n', input) {
+            Some(at) => (at + 1, true),
+            None => (input.len(), false),
+        };
+        if self.text.len() + used > limits::LINE {
+            return Err(Malformed(format!("a line of more than {} octets", limits::LINE).into()));
+        }
+        self.text.extend_from_slice(&input[..used]);
+        if !line_end {
+            if self.text.eq_ignore_ascii_case(SEARCH) {
+                self.text.clear();
+                self.state = State::Search { number: None };
+            }
+            return Ok((used, None));
+        }
+        if let Some(literal) = announced_literal(&self.text)? {
+            let event = self.start_literal(literal)?;
+            return Ok((used, event));
+        }
+        let text = std::mem::take(&mut self.text);
+        let literals = std::mem::take(&mut self.literals);
+        let response = parse(trim_line_end(&text), &literals)?;
+        self.text = text;
+        self.text.clear();
+        Ok((used, Some(Event::Response(response))))
+    }
+
+    fn start_literal(&mut self, octets: u64) -> Result<Option<Event>, Malformed> {
+        if is_message(&self.text) {
+            if self.literals.iter().any(|literal| matches!(literal, Literal::Message)) {
+                return Err(Malformed("two messages in one FETCH response".into()));
+            }
+            if octets > limits::MESSAGE {
+                return Err(Malformed(
+                    format!("a message of {octets} octets; at most {} are taken", limits::MESSAGE).into(),
+                ));
+            }
+            self.literals.push(Literal::Message);
+            if octets > 0 {
+                self.state = State::Message { left: octets };
+            }
+            return Ok(Some(Event::MessageStart(octets)));
+        }
+        let held: usize = self.literals.iter().map(Literal::len).sum();
+        if octets > (limits::LITERAL - held) as u64 || self.literals.len() == limits::LITERAL / 1024 {
+            return Err(Malformed(
+                format!("literals of more than {} octets that are not a message", limits::LITERAL).into(),
+            ));
+        }
+        self.literals.push(Literal::Held(Vec::new()));
+        if octets > 0 {
+            self.state = State::Literal { left: octets };
+        }
+        Ok(None)
+    }
+}
+
+/// Where the decoder stands in the stream.
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Text,
+    /// In a SEARCH response, in a number or between two.
+    Search {
+        number: Option<u32>,
+    },
+    /// In a literal that belongs to the text.
+    Literal {
+        left: u64,
+    },
+    Message {
+        left: u64,
+    },
+}
+
+#[derive(Debug)]
+enum Literal {
+    Held(Vec<u8>),
+    Message,
+}
+
+impl Literal {
+    fn len(&self) -> usize {
+        match self {
+            Literal::Held(octets) => octets.len(),
+            Literal::Message => 0,
+        }
+    }
+}
+
+/// `mailbox-data = "SEARCH" *(SP nz-number)` (RFC 3501 §9): one number, or the end of the line.
+fn decode_search(number: &mut Option<u32>, input: &[u8]) -> Result<(usize, Option<Event>, bool), Malformed> {
+    for (at, &octet) in input.iter().enumerate() {
+        match octet {
+            b'0'..=b'9' => {
+                let digit = u32::from(octet - b'0');
+                let value = number.unwrap_or(0).checked_mul(10).and_then(|value| value.checked_add(digit));
+                *number = Some(value.ok_or(Malformed("a UID in SEARCH that is no 32-bit number".into()))?);
+            }
+            b' ' | b'\r' | b'\n' => {
+                if let Some(uid) = number.take() {
+                    if uid == 0 {
+                        return Err(Malformed("UID 0 in SEARCH".into()));
+                    }
+                    // The blank or line end is looked at again, without a number then.
+                    return Ok((at, Some(Event::Uid(uid)), false));
+                }
+                if octet == b'\n' {
+                    return Ok((at + 1, Some(Event::Response(Response::SearchEnd)), true));
+                }
+            }
+            _ => return Err(Malformed("something in SEARCH that is no number".into())),
+        }
+    }
+    Ok((input.len(), None, false))
+}
+
+/// The number in `{n}` or `{n+}` at the end of a line of `text`, where it announces a literal. Text for people
+/// (`resp-text`) may end like that and announces nothing.
+fn announced_literal(text: &[u8]) -> Result<Option<u64>, Malformed> {
+    let line = trim_line_end(text);
+    let Some(line) = line.strip_suffix(b"}") else { return Ok(None) };
+    let Some(open) = line.iter().rposition(|&octet| octet == b'{') else { return Ok(None) };
+    let digits = line[open + 1..].strip_suffix(b"+").unwrap_or(&line[open + 1..]);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) || !carries_data(text) {
+        return Ok(None);
+    }
+    match parse_number(digits) {
+        Some(octets) => Ok(Some(octets)),
+        None => Err(Malformed("a literal whose length is no number".into())),
+    }
+}
+
+/// Whether `text` begins a response with data, not one with text for people.
+fn carries_data(text: &[u8]) -> bool {
+    let Some(rest) = text.strip_prefix(b"* ") else { return false };
+    let word = rest.split(|octet| matches!(octet, b' ' | b'\r' | b'\n')).next().unwrap_or_default();
+    ![&b"OK"[..], b"NO", b"BAD", b"BYE", b"PREAUTH"]
+        .iter()
+        .any(|condition| word.eq_ignore_ascii_case(condition))
+}
+
+/// Whether the literal at the end of `text` is the value of `BODY[]` in a FETCH response.
+fn is_message(text: &[u8]) -> bool {
+    let mut cursor = Cursor { rest: text, literals: [].iter() };
+    let fetch = cursor.eat(b"* ")
+        && cursor.number().is_some()
+        && cursor.eat(b" ")
+        && cursor.word().eq_ignore_ascii_case(b"FETCH");
+    let Some(open) = text.iter().rposition(|&octet| octet == b'{') else { return false };
+    let before = text[..open].trim_ascii_end();
+    let Some(at) = before.len().checked_sub(MESSAGE_ITEM.len()) else { return false };
+    fetch
+        && before[at..].eq_ignore_ascii_case(MESSAGE_ITEM)
+        && at > 0
+        && matches!(before[at - 1], b' ' | b'(')
+}
+
+/// One response, without its line end.
+fn parse(text: &[u8], literals: &[Literal]) -> Result<Response, Malformed> {
+    let mut cursor = Cursor { rest: text, literals: literals.iter() };
+    if cursor.eat(b"* ") {
+        return parse_untagged(cursor, literals);
+    }
+    if text.first() == Some(&b'+') {
+        return Ok(Response::Continuation);
+    }
+    if let Some(condition) = copyuid_alone(text) {
+        return Ok(Response::Untagged(condition));
+    }
+    // `NO Server Unavailable. 15` comes from Exchange Online with and without `*`.
+    if let Some(condition) = parse_condition(text)
+        && condition.status != Status::Ok
+    {
+        return Ok(Response::Untagged(condition));
+    }
+    let tag = cursor.word();
+    if !tag.is_empty()
+        && tag.iter().all(u8::is_ascii_alphanumeric)
+        && cursor.eat(b" ")
+        && let Some(condition) = parse_condition(cursor.rest)
+    {
+        return Ok(Response::Tagged { tag: lossy(tag), condition });
+    }
+    Err(Malformed(format!("a line that is no IMAP response: {}", excerpt(text)).into()))
+}
+
+fn parse_untagged(mut cursor: Cursor, literals: &[Literal]) -> Result<Response, Malformed> {
+    if let Some(condition) = parse_condition(cursor.rest) {
+        return Ok(Response::Untagged(condition));
+    }
+    let line = cursor.rest;
+    let Some(number) = cursor.number() else {
+        let word = cursor.word();
+        return Ok(if word.eq_ignore_ascii_case(b"BYE") {
+            Response::Bye(excerpt(line))
+        } else {
+            Response::Other
+        });
+    };
+    if !cursor.eat(b" ") {
+        return Ok(Response::Other);
+    }
+    let word = cursor.word();
+    let number = u32::try_from(number).ok();
+    if word.eq_ignore_ascii_case(b"FETCH") {
+        let streamed = literals.iter().any(|literal| matches!(literal, Literal::Message));
+        return match parse_fetch(cursor) {
+            Some(fetch) => Ok(Response::Fetch(fetch)),
+            None if streamed => {
+                Err(Malformed(format!("a FETCH response that cannot be read: {}", excerpt(line)).into()))
+            }
+            None => Ok(Response::Other),
+        };
+    }
+    Ok(match number {
+        Some(number) if word.eq_ignore_ascii_case(b"EXISTS") => Response::Exists(number),
+        Some(number) if word.eq_ignore_ascii_case(b"EXPUNGE") => Response::Expunge(number),
+        _ => Response::Other,
+    })
+}
+
+/// `msg-att = "(" (msg-att-dynamic / msg-att-static) *(SP …) ")"`
+fn parse_fetch(mut cursor: Cursor) -> Option<Fetch> {
+    let mut fetch = Fetch::default();
+    cursor.blanks();
+    if !cursor.eat(b"(") {
+        return None;
+    }
+    loop {
+        cursor.blanks();
+        if cursor.eat(b")") {
+            return Some(fetch);
+        }
+        let item = cursor.item();
+        cursor.blanks();
+        if item.eq_ignore_ascii_case(b"UID") {
+            fetch.uid = Some(u32::try_from(cursor.number()?).ok().filter(|&uid| uid != 0)?);
+        } else if item.eq_ignore_ascii_case(b"FLAGS") {
+            fetch.flags = Some(cursor.flags()?);
+        } else if item.eq_ignore_ascii_case(b"INTERNALDATE") {
+            fetch.internal_date = cursor.nstring()?.map(|octets| lossy(&octets));
+        } else if item.eq_ignore_ascii_case(b"RFC822.SIZE") {
+            fetch.size = Some(cursor.number()?);
+        } else if item.eq_ignore_ascii_case(MESSAGE_ITEM) {
+            fetch.message = Some(cursor.message()?);
+        } else if item.is_empty() || !cursor.skip_value() {
+            return None;
+        }
+    }
+}
+
+/// `resp-cond-state = ("OK" / "NO" / "BAD") SP resp-text`; PREAUTH counts as OK. `None` is something else.
+fn parse_condition(line: &[u8]) -> Option<Condition> {
+    let mut cursor = Cursor { rest: line, literals: [].iter() };
+    let word = cursor.word();
+    let status =
+        [(&b"OK"[..], Status::Ok), (b"PREAUTH", Status::Ok), (b"NO", Status::No), (b"BAD", Status::Bad)]
+            .iter()
+            .find(|(name, _)| word.eq_ignore_ascii_case(name))?
+            .1;
+    if !cursor.rest.is_empty() && !cursor.eat(b" ") {
+        return None;
+    }
+    Some(Condition { status, code: parse_code(cursor.rest), line: excerpt(line) })
+}
+
+/// `"[" resp-text-code "]"`
+fn parse_code(text: &[u8]) -> Option<Code> {
+    let text = text.strip_prefix(b"[")?;
+    let end = memchr(b']', text)?;
+    let name = text[..end].split(|&octet| octet == b' ').next()?;
+    let code = [
+        (&b"TRYCREATE"[..], Code::TryCreate),
+        (b"READ-ONLY", Code::ReadOnly),
+        (b"ALREADYEXISTS", Code::AlreadyExists),
+        (b"COPYUID", Code::CopyUid),
+    ]
+    .into_iter()
+    .find(|(known, _)| name.eq_ignore_ascii_case(known));
+    Some(code.map_or(Code::Other, |(_, code)| code))
+}
+
+/// Some Exchange servers write the code of a MOVE as a line of its own, without `* OK`:
+///
+/// ```text
+/// [COPYUID 55 31 6]
+/// ```
+fn copyuid_alone(line: &[u8]) -> Option<Condition> {
+    (parse_code(line)? == Code::CopyUid).then(|| Condition {
+        status: Status::Ok,
+        code: Some(Code::CopyUid),
+        line: excerpt(line),
+    })
+}
+
+/// Reads one response from left to right. Methods that return `Option` leave the cursor anywhere on `None`.
+struct Cursor<'a> {
+    rest: &'a [u8],
+    literals: std::slice::Iter<'a, Literal>,
+}
+
+impl<'a> Cursor<'a> {
+    fn eat(&mut self, prefix: &[u8]) -> bool {
+        match self.rest.strip_prefix(prefix) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn blanks(&mut self) {
+        self.rest = self.rest.trim_ascii_start();
+    }
+
+    fn take_while(&mut self, mut wanted: impl FnMut(u8) -> bool) -> &'a [u8] {
+        let end = self.rest.iter().position(|&octet| !wanted(octet)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        taken
+    }
+
+    fn word(&mut self) -> &'a [u8] {
+        self.take_while(|octet| !matches!(octet, b' ' | b'(' | b')' | b'\r' | b'\n'))
+    }
+
+    /// `number64`
+    fn number(&mut self) -> Option<u64> {
+        parse_number(self.take_while(|octet| octet.is_ascii_digit()))
+    }
+
+    /// The name of a FETCH item, with its section: `BODY[HEADER.FIELDS (To)]<0>` is one.
+    fn item(&mut self) -> &'a [u8] {
+        let mut section = false;
+        self.take_while(|octet| {
+            match octet {
+                b'[' => section = true,
+                b']' => section = false,
+                _ => {}
+            }
+            section || !matches!(octet, b' ' | b'(' | b')' | b'"' | b'{')
+        })
+    }
+
+    /// `"(" [flag-fetch *(SP flag-fetch)] ")"`
+    fn flags(&mut self) -> Option<Vec<String>> {
+        let mut flags = Vec::new();
+        if !self.eat(b"(") {
+            return None;
+        }
+        loop {
+            self.blanks();
+            if self.eat(b")") {
+                return Some(flags);
+            }
+            match self.word() {
+                [] => return None,
+                flag => flags.push(lossy(flag)),
+            }
+        }
+    }
+
+    /// `nstring = string / nil`; the outer `None` is neither.
+    fn nstring(&mut self) -> Option<Option<Vec<u8>>> {
+        match self.rest.first()? {
+            b'"' => self.quoted().map(Some),
+            b'{' => match self.literal()? {
+                Literal::Held(octets) => Some(Some(octets.clone())),
+                Literal::Message => None,
+            },
+            _ => self.word().eq_ignore_ascii_case(b"NIL").then_some(None),
+        }
+    }
+
+    fn message(&mut self) -> Option<Message> {
+        if self.rest.first() == Some(&b'{') {
+            return match self.literal()? {
+                Literal::Message => Some(Message::Streamed),
+                Literal::Held(_) => None,
+            };
+        }
+        Some(match self.nstring()? {
+            Some(octets) => Message::Quoted(octets),
+            None => Message::Absent,
+        })
+    }
+
+    /// `quoted = DQUOTE *QUOTED-CHAR DQUOTE`
+    fn quoted(&mut self) -> Option<Vec<u8>> {
+        if !self.eat(b"\"") {
+            return None;
+        }
+        let mut octets = Vec::new();
+        loop {
+            let (&octet, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            match octet {
+                b'"' => return Some(octets),
+                b'\\' => {
+                    let (&escaped, rest) = self.rest.split_first()?;
+                    self.rest = rest;
+                    octets.push(escaped);
+                }
+                _ => octets.push(octet),
+            }
+        }
+    }
+
+    /// `{n}` and line end; the octets were set apart when they came.
+    fn literal(&mut self) -> Option<&'a Literal> {
+        let end = memchr(b'\n', self.rest)?;
+        self.rest = &self.rest[end + 1..];
+        self.literals.next()
+    }
+
+    /// Passes over a value that we did not ask for, however deep. False where it has no end.
+    fn skip_value(&mut self) -> bool {
+        let mut depth = 0usize;
+        loop {
+            match self.rest.first() {
+                None => return false,
+                Some(b'(') => {
+                    depth += 1;
+                    self.rest = &self.rest[1..];
+                }
+                Some(b')') => {
+                    // Depth 0: an item without a value. The parenthesis ends the list of items.
+                    let Some(outer) = depth.checked_sub(1) else { return true };
+                    depth = outer;
+                    self.rest = &self.rest[1..];
+                }
+                Some(b' ') => self.rest = &self.rest[1..],
+                Some(b'"') => {
+                    if self.quoted().is_none() {
+                        return false;
+                    }
+                }
+                Some(b'{') => {
+                    if self.literal().is_none() {
+                        return false;
+                    }
+                }
+                Some(_) => {
+                    if self.word().is_empty() {
+                        return false;
+                    }
+                }
+            }
+            if depth == 0 {
+                return true;
+            }
+        }
+    }
+}
+
+fn parse_number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn trim_line_end(text: &[u8]) -> &[u8] {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    text.strip_suffix(b"\r").unwrap_or(text)
+}
+
+/// The beginning of a line, for a message to people.
+pub(super) fn excerpt(line: &[u8]) -> String {
+    lossy(trim_line_end(&line[..line.len().min(limits::LAST_LINE)]))
+}
+
+fn lossy(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+const SEARCH: &[u8] = b"* SEARCH";
+const MESSAGE_ITEM: &[u8] = b"BODY[]";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that `input` is, given in pieces of `size` octets; messages put together.
+    fn decode(input: &[u8], size: usize) -> Result<(Vec<Event>, Vec<u8>), Malformed> {
+        let mut decoder = Decoder::default();
+        let (mut events, mut message) = (Vec::new(), Vec::new());
+        for piece in input.chunks(size) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let (used, event) = decoder.decode(rest)?;
+                match event {
+                    Some(Event::Message) => message.extend_from_slice(&rest[..used]),
+                    Some(event) => events.push(event),
+                    None => {}
+                }
+                rest = &rest[used..];
+            }
+        }
+        Ok((events, message))
+    }
+
+    /// The same whatever the pieces are.
+    fn responses(input: &[u8]) -> Vec<Event> {
+        let whole = decode(input, usize::MAX).unwrap();
+        for size in [1, 2, 3, 7, 64] {
+            assert_eq!(decode(input, size).unwrap(), whole, "in pieces of {size}");
+        }
+        whole.0
+    }
+
+    fn response(input: &[u8]) -> Response {
+        match responses(input).pop() {
+            Some(Event::Response(response)) => response,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(input: &[u8]) -> String {
+        decode(input, 4096).unwrap_err().to_string()
+    }
+
+    fn condition(status: Status, code: Option<Code>, line: &str) -> Condition {
+        Condition { status, code, line: line.into() }
+    }
+
+    #[test]
+    fn the_items_of_a_fetch_come_in_any_order() {
+        let expected = Fetch {
+            uid: Some(55),
+            flags: Some(vec!["\\Seen".into(), "$Junk".into()]),
+            internal_date: Some("17-Jul-1996 02:44:25 -0700".into()),
+            size: Some(9),
+            message: Some(Message::Streamed),
+        };
+        for input in [
+            &b"* 12 FETCH (UID 55 FLAGS (\\Seen $Junk) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" RFC822.SIZE 9 BODY[] {5}\r\nab)\r\n)\r\n"[..],
+            b"* 12 fetch (BODY[] {5}\r\nab)\r\n RFC822.SIZE 9 INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" FLAGS (\\Seen $Junk) UID 55)\r\n",
+            b"* 12 FETCH (MODSEQ (12) X {3}\r\n)\r\n Y ((\"a)\" (b)) NIL) FLAGS (\\Seen $Junk) BODY[] {5+}\r\nab)\r\n UID 55 RFC822.SIZE 9 BODY[1]<0> \"x\" INTERNALDATE \"17-Jul-1996 02:44:25 -0700\")\r\n",
+        ] {
+            let (events, message) = decode(input, usize::MAX).unwrap();
+            assert_eq!(events[0], Event::MessageStart(5));
+            assert_eq!(message, b"ab)\r\n");
+            assert_eq!(responses(input)[1..], [Event::Response(Response::Fetch(Fetch { ..clone(&expected) }))]);
+        }
+    }
+
+    fn clone(fetch: &Fetch) -> Fetch {
+        Fetch {
+            uid: fetch.uid,
+            flags: fetch.flags.clone(),
+            internal_date: fetch.internal_date.clone(),
+            size: fetch.size,
+            message: Some(Message::Streamed),
+        }
+    }
+
+    #[test]
+    fn a_message_may_be_empty_quoted_or_absent() {
+        let message = |input: &[u8]| match response(input) {
+            Response::Fetch(fetch) => fetch.message,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(message(b"* 1 FETCH (UID 2 BODY[] {0}\r\n)\r\n"), Some(Message::Streamed));
+        assert_eq!(message(b"* 1 FETCH (UID 2 BODY[] \"\")\r\n"), Some(Message::Quoted(vec![])));
+        assert_eq!(
+            message(b"* 1 FETCH (UID 2 BODY[] \"a\\\"b\")\r\n"),
+            Some(Message::Quoted(b"a\"b".to_vec()))
+        );
+        assert_eq!(message(b"* 1 FETCH (UID 2 BODY[] NIL)\r\n"), Some(Message::Absent));
+        assert_eq!(message(b"* 1 FETCH (UID 2)\r\n"), None);
+    }
+
+    #[test]
+    fn a_message_passes_unchanged_whatever_is_in_it() {
+        let octets: Vec<u8> = (0..=255).chain(*b"\r\na1 OK done\r\n* 1 FETCH (BODY[] {9}\r\n\r\0").collect();
+        let mut input = format!("* 1 FETCH (UID 7 BODY[] {{{}}}\r\n", octets.len()).into_bytes();
+        input.extend_from_slice(&octets);
+        input.extend_from_slice(b")\r\nU1 OK done\r\n");
+        for size in [1, 5, usize::MAX] {
+            assert_eq!(decode(&input, size).unwrap().1, octets);
+        }
+    }
+
+    #[test]
+    fn conditions_keep_their_words() {
+        assert_eq!(
+            response(b"U7 NO [TRYCREATE] Mailbox doesn't exist: debug\r\n"),
+            Response::Tagged {
+                tag: "U7".into(),
+                condition: condition(
+                    Status::No,
+                    Some(Code::TryCreate),
+                    "NO [TRYCREATE] Mailbox doesn't exist: debug"
+                ),
+            }
+        );
+        assert_eq!(
+            response(b"* ok Still here {5}\n"),
+            Response::Untagged(condition(Status::Ok, None, "ok Still here {5}"))
+        );
+        assert_eq!(
+            response(b"* BYE Session invalidated - AccessTokenExpired\r\n"),
+            Response::Bye("BYE Session invalidated - AccessTokenExpired".into())
+        );
+        assert_eq!(response(b"+ idling\r\n"), Response::Continuation);
+    }
+
+    #[test]
+    fn exchanges_lines_without_a_star_are_understood() {
+        assert_eq!(
+            response(b"[COPYUID 55 31 6]\r\n"),
+            Response::Untagged(condition(Status::Ok, Some(Code::CopyUid), "[COPYUID 55 31 6]"))
+        );
+        assert_eq!(
+            response(b"NO Server Unavailable. 15\r\n"),
+            Response::Untagged(condition(Status::No, None, "NO Server Unavailable. 15"))
+        );
+        assert_eq!(
+            response(b"U3 OK [COPYUID 14  ] done\r\n"),
+            Response::Tagged {
+                tag: "U3".into(),
+                condition: condition(Status::Ok, Some(Code::CopyUid), "OK [COPYUID 14  ] done"),
+            }
+        );
+    }
+
+    #[test]
+    fn a_search_of_any_length_is_read_as_it_comes() {
+        assert_eq!(
+            responses(b"* SEARCH 1 22 4294967295\r\n"),
+            [Event::Uid(1), Event::Uid(22), Event::Uid(u32::MAX), Event::Response(Response::SearchEnd)]
+        );
+        assert_eq!(responses(b"* SEARCH\r\n"), [Event::Response(Response::SearchEnd)]);
+        assert_eq!(responses(b"* search 3 \n")[0], Event::Uid(3));
+        let mut input = b"* SEARCH".to_vec();
+        for uid in 1..=200_000 {
+            input.extend_from_slice(format!(" {uid}").as_bytes());
+        }
+        input.extend_from_slice(b"\r\n");
+        assert_eq!(decode(&input, 16_384).unwrap().0.len(), 200_001);
+    }
+
+    #[test]
+    fn unknown_data_is_passed_over() {
+        for input in [
+            &b"* FLAGS (\\Answered)\r\n"[..],
+            b"* 7 RECENT\r\n",
+            b"* ESEARCH (TAG \"U1\") UID ALL 1:3\r\n",
+            b"* LIST () \"/\" {5}\r\nab\r\nc\r\n",
+            b"* X-NEW (((\r\n",
+            b"* 3 FETCH FLAGS\r\n",
+            b"* \r\n",
+        ] {
+            assert_eq!(response(input), Response::Other, "{}", String::from_utf8_lossy(input));
+        }
+        assert_eq!(response(b"* 23 EXISTS\r\n"), Response::Exists(23));
+        assert_eq!(response(b"* 44 EXPUNGE\r\n"), Response::Expunge(44));
+    }
+
+    #[test]
+    fn what_is_no_imap_is_refused() {
+        assert!(refused(b"OK done without a tag\r\n").contains("no IMAP response"));
+        assert!(refused(b"HTTP/1.1 400 Bad Request\r\n").contains("HTTP/1.1 400"));
+        assert!(refused(b"\r\n").contains("no IMAP response"));
+        assert!(refused(b"* SEARCH 0\r\n").contains("UID 0"));
+        assert!(refused(b"* SEARCH 4294967296\r\n").contains("32-bit"));
+        assert!(refused(b"* SEARCH x\r\n").contains("no number"));
+        assert!(refused(b"* 1 FETCH (BODY[] {1}\r\na BODY[] {1}\r\na)\r\n").contains("two messages"));
+        assert!(refused(b"* 1 FETCH (BODY[] {1}\r\na\r\n").contains("cannot be read"));
+        assert!(refused(b"* 1 FETCH (BODY[] {99999999999999999999}\r\n").contains("no number"));
+    }
+
+    #[test]
+    fn nothing_grows_beyond_its_limit() {
+        let line = |octets: usize| {
+            let mut line = b"* X ".to_vec();
+            line.resize(octets - 2, b'x');
+            line.extend_from_slice(b"\r\n");
+            line
+        };
+        assert_eq!(response(&line(limits::LINE)), Response::Other);
+        assert!(refused(&line(limits::LINE + 1)).contains("a line of more than"));
+
+        let literal = |octets: usize| {
+            let mut input = format!("* X {{{octets}}}\r\n").into_bytes();
+            input.resize(input.len() + octets, b'(');
+            input.extend_from_slice(b"\r\n");
+            input
+        };
+        assert_eq!(response(&literal(limits::LITERAL)), Response::Other);
+        assert!(refused(&literal(limits::LITERAL + 1)).contains("not a message"));
+
+        let announced = |octets: u64| format!("* 1 FETCH (BODY[] {{{octets}}}\r\n").into_bytes();
+        assert_eq!(
+            decode(&announced(limits::MESSAGE), 4096).unwrap().0,
+            [Event::MessageStart(limits::MESSAGE)]
+        );
+        assert!(refused(&announced(limits::MESSAGE + 1)).contains("at most"));
+        assert!(refused(&announced(4 << 30)).contains("at most"));
+    }
+
+    #[test]
+    fn parentheses_may_be_nested_as_deep_as_a_line_is_long() {
+        let mut input = b"* 1 FETCH (UID 3 X ".to_vec();
+        input.resize(limits::LINE / 2, b'(');
+        input.resize(limits::LINE - 40, b')');
+        input.extend_from_slice(b" FLAGS ())\r\n");
+        // Whether the parentheses match or not, there is an answer and no stack is used up.
+        assert!(matches!(response(&input), Response::Fetch(_) | Response::Other));
+    }
+}
