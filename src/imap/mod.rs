@@ -1,10 +1,84 @@
-//! A [`Stream`](crate::net::Stream) → a logged-in session with a selected mailbox, and the commands on it.
+//! A [`Stream`] → a logged-in session with a selected mailbox, and the commands on it.
 //!
 //! The `imap` crate carries the dialogue up to SELECT ([`login`]), with a [`guard`] under it. From then on the stream is
 //! ours: [`session`] keeps a queue of commands in flight and hands their answers out as events, which [`responses`] makes
 //! of bytes without knowing a socket.
 
+pub mod commands;
 pub mod folders;
+pub mod guard;
 pub mod limits;
+pub mod login;
 pub mod responses;
+pub mod session;
 pub mod uid_set;
+
+use std::io::{Read, Write};
+
+use crate::failure::Result;
+use crate::net::{Deadline, Stream, Trust};
+
+/// What IMAP is spoken over: a [`Stream`], or a scripted peer in memory.
+pub trait Transport: Read + Write + Send {
+    /// The end of every read and write from now on.
+    fn set_deadline(&mut self, deadline: Deadline);
+
+    /// The other end, as failures name it.
+    fn peer(&self) -> &str;
+
+    /// Whether nobody on the way can read along.
+    fn is_encrypted(&self) -> bool;
+
+    /// TLS after STARTTLS.
+    fn start_tls(
+        self: Box<Self>,
+        host: &str,
+        trust: &Trust,
+        deadline: Deadline,
+    ) -> Result<Box<dyn Transport>>;
+}
+
+impl Transport for Stream {
+    fn set_deadline(&mut self, deadline: Deadline) {
+        self.set_deadline(deadline);
+    }
+
+    fn peer(&self) -> &str {
+        self.peer()
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.is_tls()
+    }
+
+    fn start_tls(
+        self: Box<Self>,
+        host: &str,
+        trust: &Trust,
+        deadline: Deadline,
+    ) -> Result<Box<dyn Transport>> {
+        Ok(Box::new((*self).start_tls(host, trust, deadline)?))
+    }
+}
+
+/// The lines in which the server said what is wrong, newest last: `NO`, `BAD` and `BYE`, tagged or not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Complaints(std::collections::VecDeque<String>);
+
+impl Complaints {
+    fn add(&mut self, line: String) {
+        if self.0.len() == limits::LAST_LINES {
+            self.0.pop_front();
+        }
+        self.0.push_back(line);
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// One complaint a line; `None` where there was none.
+    fn text(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.iter().map(String::as_str).collect::<Vec<_>>().join("\n"))
+    }
+}

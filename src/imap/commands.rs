@@ -1,0 +1,86 @@
+//! The commands that are sent once a mailbox is selected (RFC 9051 §6, RFC 4315, RFC 6851).
+
+use std::time::Duration;
+
+use roaring::RoaringBitmap;
+
+use super::{folders, limits, uid_set};
+use crate::failure::Step;
+
+/// All work by UID, so no answer to one can change what another one in flight means (RFC 9051 §5.5).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    Noop,
+    /// The mails that are not marked `\Deleted`, of these those without `\Seen` where `unseen`.
+    Search {
+        unseen: bool,
+    },
+    /// `RFC822.SIZE`
+    Sizes(RoaringBitmap),
+    /// `INTERNALDATE`
+    Dates(RoaringBitmap),
+    /// The mails themselves, without setting `\Seen`.
+    Fetch(RoaringBitmap),
+    Move(RoaringBitmap, String),
+    Copy(RoaringBitmap, String),
+    /// Adds a flag.
+    Store(RoaringBitmap, Flag),
+    /// `UID EXPUNGE`: of these, the ones marked `\Deleted`, and no other.
+    Expunge(RoaringBitmap),
+    /// Folder names are the server's own (see [`folders`]), not quoted.
+    Create(String),
+    Logout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    Seen,
+    Deleted,
+}
+
+impl Command {
+    /// The command as it is sent, without tag and line end.
+    pub fn text(&self) -> String {
+        let set = uid_set::format;
+        match self {
+            Command::Noop => "NOOP".to_owned(),
+            Command::Search { unseen: false } => "UID SEARCH UNDELETED".to_owned(),
+            Command::Search { unseen: true } => "UID SEARCH UNSEEN UNDELETED".to_owned(),
+            Command::Sizes(uids) => format!("UID FETCH {} (UID RFC822.SIZE)", set(uids)),
+            Command::Dates(uids) => format!("UID FETCH {} (UID INTERNALDATE)", set(uids)),
+            Command::Fetch(uids) => format!("UID FETCH {} (UID FLAGS INTERNALDATE BODY.PEEK[])", set(uids)),
+            Command::Move(uids, folder) => format!("UID MOVE {} {}", set(uids), folders::quote(folder)),
+            Command::Copy(uids, folder) => format!("UID COPY {} {}", set(uids), folders::quote(folder)),
+            Command::Store(uids, flag) => format!("UID STORE {} +FLAGS.SILENT ({})", set(uids), flag.name()),
+            Command::Expunge(uids) => format!("UID EXPUNGE {}", set(uids)),
+            Command::Create(folder) => format!("CREATE {}", folders::quote(folder)),
+            Command::Logout => "LOGOUT".to_owned(),
+        }
+    }
+
+    pub fn step(&self) -> Step {
+        match self {
+            Command::Noop | Command::Search { .. } => Step::Search,
+            Command::Sizes(_) | Command::Fetch(_) => Step::Fetch,
+            Command::Create(_) => Step::Folders,
+            _ => Step::Settle,
+        }
+    }
+
+    /// How long its answer may take, without the mails in it.
+    pub fn limit(&self) -> Duration {
+        match self {
+            Command::Search { .. } => limits::SEARCH,
+            _ => limits::COMMAND,
+        }
+    }
+}
+
+impl Flag {
+    fn name(self) -> &'static str {
+        match self {
+            Flag::Seen => "\\Seen",
+            Flag::Deleted => "\\Deleted",
+        }
+    }
+}

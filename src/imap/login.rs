@@ -1,0 +1,262 @@
+//! From the greeting to the selected inbox, by the `imap` crate over a [`guard`](super::guard).
+
+use std::cell::RefCell;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use imap::{Authenticator, Client, Error};
+use imap_proto::{Capability, NameAttribute};
+use secrecy::zeroize::Zeroizing;
+
+use super::folders::Folders;
+use super::guard::{Guard, Handle, guard};
+use super::session::{Capabilities, Selected, Session};
+use super::{Transport, limits};
+use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::log::Log;
+use crate::net::{Deadline, Trust, io_failure};
+
+/// Who logs in, with what.
+pub struct Login<'a> {
+    pub user: &'a str,
+    pub secret: Secret<'a>,
+}
+
+pub enum Secret<'a> {
+    /// SASL XOAUTH2; sent only over TLS.
+    AccessToken(&'a str),
+    /// SASL PLAIN (RFC 4616), else LOGIN.
+    Password(&'a str),
+}
+
+/// What is to be opened.
+pub struct Inbox<'a> {
+    /// As it is configured.
+    pub name: &'a str,
+    /// EXAMINE: nothing changes, not even `\Recent`.
+    pub read_only: bool,
+}
+
+/// STARTTLS is asked for before the login.
+pub struct StartTls<'a> {
+    pub host: &'a str,
+    pub trust: &'a Trust,
+}
+
+/// Logs in, lists the folders and selects the inbox. All of it ends with `deadline`.
+pub fn open<C>(
+    mut stream: Box<dyn Transport>,
+    start_tls: Option<StartTls>,
+    login: &Login,
+    inbox: &Inbox,
+    deadline: Deadline,
+    trace: Option<Log>,
+) -> Result<Session<C>> {
+    stream.set_deadline(deadline);
+    let mut greeted = false;
+    if let Some(StartTls { host, trust }) = start_tls {
+        stream = encrypt(stream, trace.clone())?.start_tls(host, trust, deadline)?;
+        greeted = true;
+    }
+    if matches!(login.secret, Secret::AccessToken(_)) && !stream.is_encrypted() {
+        return Err(Failure::internal("an access token would have crossed a connection without TLS"));
+    }
+    let (guard, handle) = guard(stream, trace.clone());
+    let mut client = Client::new(guard);
+    if !greeted {
+        greet(&mut client, &handle)?;
+    }
+    let mut session = authenticate(client, &handle, login)?;
+    let failed = |step| {
+        let handle = &handle;
+        move |error| failure(step, handle, error)
+    };
+    let capabilities = session.capabilities().map_err(failed(Step::Login))?;
+    let capabilities =
+        Capabilities { r#move: capabilities.has_str("MOVE"), uidplus: capabilities.has_str("UIDPLUS") };
+    let names = session.list(Some("\"\""), Some("*")).map_err(failed(Step::Folders))?;
+    let folders = Folders {
+        separator: names.iter().find_map(|name| name.delimiter()?.chars().next()),
+        names: names
+            .iter()
+            .filter(|name| !name.attributes().contains(&NameAttribute::NoSelect))
+            .map(|name| name.name().to_owned())
+            .collect(),
+    };
+    let name = folders.resolve(inbox.name).name;
+    // The crate quotes the name.
+    let selected = if inbox.read_only { session.examine(&name) } else { session.select(&name) };
+    let selected = selected.map_err(failed(Step::Select))?;
+    let complaint = |kind, text: &str| Err(Failure::new(Step::Select, kind, format!("{name}: {text}")));
+    if !inbox.read_only && selected.is_read_only {
+        return complaint(Kind::Refused, "[READ-ONLY] the server opened it for reading only");
+    }
+    let Some(uid_validity) = selected.uid_validity.filter(|&validity| validity != 0) else {
+        return complaint(Kind::Protocol, "the server named no UIDVALIDITY");
+    };
+    drop(session);
+    let (stream, rest) = handle.into_stream()?;
+    Ok(Session::new(stream, rest, capabilities, folders, Selected { name, uid_validity }, trace))
+}
+
+/// STARTTLS (RFC 9051 §6.2.1), by hand: the `imap` crate does it only on connections of its own. What the server sends
+/// after its OK and before TLS could come from anybody and ends the attempt.
+fn encrypt(stream: Box<dyn Transport>, trace: Option<Log>) -> Result<Box<dyn Transport>> {
+    use std::io::{BufRead, BufReader, Write};
+
+    let (guard, handle) = guard(stream, trace);
+    let mut lines = BufReader::with_capacity(1, guard);
+    let line = |lines: &mut BufReader<Guard>| {
+        let mut line = Vec::new();
+        match lines.read_until(b'\n', &mut line) {
+            Ok(0) => Err(failure(Step::Greeting, &handle, Error::ConnectionLost)),
+            Ok(_) => Ok(line),
+            Err(error) => Err(failure(Step::Greeting, &handle, Error::Io(error))),
+        }
+    };
+    check_greeting(&line(&mut lines)?)?;
+    let written = lines.get_mut().write_all(b"S1 STARTTLS\r\n").and_then(|()| lines.get_mut().flush());
+    written.map_err(|error| failure(Step::Greeting, &handle, Error::Io(error)))?;
+    let answer = loop {
+        let line = line(&mut lines)?;
+        if !line.starts_with(b"* ") {
+            break line;
+        }
+    };
+    if !answer.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"S1 OK ")) {
+        return Err(Failure::new(Step::Tls, Kind::Tls, super::responses::excerpt(&answer)));
+    }
+    drop(lines);
+    let (stream, rest) = handle.into_stream()?;
+    if !rest.is_empty() {
+        let observed = format!("{} sent more than its answer to STARTTLS before TLS began", stream.peer());
+        return Err(Failure::new(Step::Tls, Kind::Protocol, observed));
+    }
+    Ok(stream)
+}
+
+fn greet(client: &mut Client<Guard>, handle: &Handle) -> Result<()> {
+    let greeting = client.read_greeting().map_err(|error| failure(Step::Greeting, handle, error))?;
+    check_greeting(&greeting)
+}
+
+/// `greeting = "*" SP (resp-cond-auth / resp-cond-bye)` (RFC 9051 §9)
+fn check_greeting(line: &[u8]) -> Result<()> {
+    let starts_with =
+        |prefix: &[u8]| line.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
+    if starts_with(b"* OK") {
+        return Ok(());
+    }
+    let kind = if starts_with(b"* BYE") { Kind::Network } else { Kind::Protocol };
+    Err(Failure::new(Step::Greeting, kind, super::responses::excerpt(line)))
+}
+
+fn authenticate(mut client: Client<Guard>, handle: &Handle, login: &Login) -> Result<imap::Session<Guard>> {
+    let capabilities = client.capabilities().map_err(|error| failure(Step::Greeting, handle, error))?;
+    let offered = |name: &str| capabilities.has_str(name);
+    let (mechanism, response) = match login.secret {
+        Secret::AccessToken(token) if offered("AUTH=XOAUTH2") => ("XOAUTH2", xoauth2(login.user, token)),
+        Secret::AccessToken(_) => {
+            let mut names: Vec<_> = capabilities.iter().map(capability_name).collect();
+            names.sort();
+            let observed = format!("the server offers no AUTH=XOAUTH2 in {}", names.join(" "));
+            return Err(Failure::new(Step::Login, Kind::Login, observed));
+        }
+        Secret::Password(password) if offered("AUTH=PLAIN") => {
+            ("PLAIN", Zeroizing::new(format!("\0{}\0{password}", login.user)))
+        }
+        Secret::Password(password) => {
+            let session = client.login(login.user, password);
+            return session.map_err(|(error, _)| login_failure(handle, error, None));
+        }
+    };
+    let sasl = Sasl { initial: offered("SASL-IR"), response, challenge: RefCell::default() };
+    let result = if sasl.initial {
+        // RFC 4959: the crate sends the mechanism's name as it is given.
+        let command = Zeroizing::new(format!("{mechanism} {}", BASE64.encode(sasl.response.as_bytes())));
+        client.authenticate(command.as_str(), &sasl)
+    } else {
+        client.authenticate(mechanism, &sasl)
+    };
+    result.map_err(|(error, _)| login_failure(handle, error, sasl.challenge.into_inner()))
+}
+
+/// The response of SASL XOAUTH2: user and token, each field ended by ^A, as Google's and Microsoft's pages on XOAUTH2 show
+/// it.
+fn xoauth2(user: &str, token: &str) -> Zeroizing<String> {
+    Zeroizing::new(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
+}
+
+/// Answers the server's challenges. The response goes out once: in the AUTHENTICATE line or to the first, empty challenge.
+/// Another one is the server's error in JSON, which wants an empty answer before the NO comes.
+struct Sasl {
+    initial: bool,
+    response: Zeroizing<String>,
+    challenge: RefCell<Option<String>>,
+}
+
+impl Authenticator for Sasl {
+    type Response = Zeroizing<String>;
+
+    fn process(&self, challenge: &[u8]) -> Self::Response {
+        if challenge.is_empty() && !self.initial && self.challenge.borrow().is_none() {
+            *self.challenge.borrow_mut() = Some(String::new());
+            return self.response.clone();
+        }
+        let text = String::from_utf8_lossy(&challenge[..challenge.len().min(limits::LAST_LINE)]).into_owned();
+        *self.challenge.borrow_mut() = Some(text);
+        Zeroizing::default()
+    }
+}
+
+/// The refusal of a login, with the server's JSON where it sent one.
+fn login_failure(handle: &Handle, error: Error, challenge: Option<String>) -> Failure {
+    let mut failure = failure(Step::Login, handle, error);
+    if let Some(challenge) = challenge.filter(|challenge| !challenge.trim().is_empty()) {
+        failure.observed = format!("{} {}", failure.observed, challenge.trim());
+    }
+    failure
+}
+
+fn failure(step: Step, handle: &Handle, error: Error) -> Failure {
+    let peer = handle.peer();
+    if let Some(violation) = handle.violation() {
+        return Failure::new(step, Kind::Protocol, format!("{peer} sent {violation}"));
+    }
+    let complaints = handle.complaints();
+    let said = |own: String| complaints.clone().unwrap_or(own);
+    match error {
+        Error::No(no) => refused(step, said(format!("NO {}", no.information))),
+        Error::Bad(bad) => refused(step, said(format!("BAD {}", bad.information))),
+        Error::Io(error) => {
+            let failure = io_failure(step, &peer, &error);
+            if failure.kind == Kind::Network {
+                Failure { observed: said(failure.observed), ..failure }
+            } else {
+                failure
+            }
+        }
+        Error::ConnectionLost => {
+            Failure::new(step, Kind::Network, said(format!("{peer} closed the connection")))
+        }
+        // The crate calls everything that it cannot read a BYE.
+        Error::Bye(_) if complaints.is_some() => Failure::new(step, Kind::Network, said(String::new())),
+        Error::Bye(_) => Failure::new(step, Kind::Protocol, format!("{peer} sent what is no IMAP response")),
+        other => {
+            Failure::new(step, Kind::Protocol, format!("{peer} sent what is no IMAP response ({other})"))
+        }
+    }
+}
+
+fn refused(step: Step, observed: String) -> Failure {
+    let kind = if step <= Step::Login { Kind::Login } else { Kind::Refused };
+    Failure::new(step, kind, observed).retry(Retry::Never)
+}
+
+fn capability_name(capability: &Capability<'_>) -> String {
+    match capability {
+        Capability::Imap4rev1 => "IMAP4rev1".to_owned(),
+        Capability::Auth(mechanism) => format!("AUTH={mechanism}"),
+        Capability::Atom(name) => name.to_string(),
+    }
+}
