@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`config`] | UM's files and keys → `MailboxConfig` |
 //! | [`net`] | deadline, cancellation, TLS → a `Stream` |
+//! | [`token`] | client credentials → an `AccessToken`, cached for the whole process |
 //! | [`imap`] | a `Stream` → a session with a selected inbox, and its commands |
 //! | [`explain`] | what was observed → cause and remedy |
 //!
@@ -17,3 +18,4 @@ pub mod failure;
 pub mod imap;
 pub mod log;
 pub mod net;
+pub mod token;

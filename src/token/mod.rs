@@ -1,0 +1,174 @@
+//! Client credentials → [`AccessToken`] (RFC 6749 §4.4), cached for the whole process.
+//!
+//! The HTTP status and the OAuth error decide what a refusal means; Entra's codes only explain it.
+
+mod answer;
+mod cache;
+mod request;
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::OAuth2;
+use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::log::Log;
+use crate::net::{Cancel, Deadline, Trust};
+
+use answer::Issued;
+use cache::Urgency;
+use request::Request;
+
+/// A token for `oauth2`: the cached one as long as it is good, else a new one.
+///
+/// One request is under way for an endpoint, client, scope and credential, however many threads ask; those that wait get
+/// its outcome, or end by their own `deadline` or `cancel`. A token is renewed five minutes before its end, or earlier when
+/// the endpoint says so (`refresh_in`); if that fails, the old one is handed out as long as it is valid.
+///
+/// 429, 5xx and cut connections are tried again a few times while the deadline allows it. A failure on the way to the
+/// endpoint has the step of that way; all others are [`Step::Token`]. Whoever logs in by a token that is not
+/// [fresh](AccessToken::is_fresh) and is refused calls [`forget`] and asks once more.
+pub fn access_token(
+    oauth2: &OAuth2,
+    trust: &Trust,
+    deadline: Deadline,
+    cancel: &Cancel,
+    log: &Log,
+) -> Result<AccessToken> {
+    let request = Request::new(oauth2)?;
+    cache::slot(request.fingerprint()).token(deadline, cancel, log, &|urgency| match urgency {
+        Urgency::Needed => several_times(deadline, cancel, &|| send(&request, trust, deadline, cancel, log)),
+        Urgency::Early => send(&request, trust, deadline.or_sooner(EARLY_LIMIT), cancel, log),
+    })
+}
+
+/// The mail server refused `token`: it is not handed out again.
+pub fn forget(oauth2: &OAuth2, token: &AccessToken) {
+    if let Ok(request) = Request::new(oauth2) {
+        cache::slot(request.fingerprint()).forget(token);
+    }
+}
+
+/// An access token. Clones share the secret, which is zeroed with the last of them.
+#[derive(Clone)]
+pub struct AccessToken {
+    secret: Arc<SecretString>,
+    fresh: bool,
+}
+
+impl AccessToken {
+    fn new(secret: SecretString) -> Self {
+        Self { secret: Arc::new(secret), fresh: true }
+    }
+
+    /// As it goes into SASL XOAUTH2: visible ASCII characters only.
+    pub fn secret(&self) -> &str {
+        self.secret.expose_secret()
+    }
+
+    /// Whether the very call that returned it has requested it: a refusal is then no matter of a token that went stale.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    fn from_cache(&self) -> Self {
+        Self { secret: self.secret.clone(), fresh: false }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.secret, &other.secret)
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken").field("fresh", &self.fresh).finish_non_exhaustive()
+    }
+}
+
+fn send(request: &Request, trust: &Trust, deadline: Deadline, cancel: &Cancel, log: &Log) -> Result<Issued> {
+    let debug = |text: String| {
+        if request.debug() {
+            log.info(text);
+        }
+    };
+    debug(format!("access token requested: {request}"));
+    let result = request.send(trust, deadline.or_sooner(REQUEST_LIMIT), cancel);
+    debug(match &result {
+        Ok(issued) => format!("access token received: {issued}"),
+        Err(failure) => format!("no access token: {}", failure.observed),
+    });
+    result
+}
+
+/// Repeats what fails for a reason that passes, after what the endpoint asks for or after growing pauses, while the
+/// deadline allows it.
+fn several_times(deadline: Deadline, cancel: &Cancel, send: &dyn Fn() -> Result<Issued>) -> Result<Issued> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..ATTEMPTS {
+        let failure = match send() {
+            Err(failure) if passes(&failure) => failure,
+            result => return result,
+        };
+        let wait = match failure.retry {
+            Retry::After(asked_for) => asked_for.max(jittered(pause)),
+            _ => jittered(pause),
+        };
+        if deadline.left().is_ok_and(|left| wait < left) {
+            sleep(wait, cancel)?;
+        } else {
+            return Err(failure);
+        }
+        pause *= 2;
+    }
+    send()
+}
+
+/// Only what the endpoint itself said or did: whoever cannot reach it at all has to wait longer than a call does.
+fn passes(failure: &Failure) -> bool {
+    failure.step == Step::Token && matches!(failure.kind, Kind::Throttled | Kind::Network)
+}
+
+/// Between half of `pause` and all of it, so that many clients do not come back at the same instant.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0];
+    // Without randomness it is the shortest pause.
+    let _ = SystemRandom::new().fill(&mut random);
+    pause.mul_f64(0.5 + f64::from(random[0]) / 512.0)
+}
+
+fn sleep(mut time: Duration, cancel: &Cancel) -> Result<()> {
+    while !time.is_zero() {
+        open(cancel)?;
+        let step = time.min(CANCEL_IS_SEEN_WITHIN);
+        thread::sleep(step);
+        time -= step;
+    }
+    open(cancel)
+}
+
+fn open(cancel: &Cancel) -> Result<()> {
+    if cancel.is_cancelled() {
+        Err(Failure::new(Step::Token, Kind::Closed, "the mailbox was closed"))
+    } else {
+        Ok(())
+    }
+}
+
+/// One request; an endpoint that drips must not use up the time of a caller that has much of it.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// The old token is still good: nobody has to wait long for a new one.
+const EARLY_LIMIT: Duration = Duration::from_secs(10);
+/// Requests of one call.
+const ATTEMPTS: u32 = 4;
+/// The pause before the second attempt; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Somebody who waits is gone this much after cancellation, at latest.
+const CANCEL_IS_SEEN_WITHIN: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests;

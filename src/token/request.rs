@@ -1,0 +1,330 @@
+//! One token request (RFC 6749 §4.4.2) over a [`Stream`] of ours.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::time::Instant;
+
+use ring::digest::{Context, SHA256};
+use secrecy::zeroize::{Zeroize, Zeroizing};
+use secrecy::{ExposeSecret, SecretString};
+use ureq::http::Uri;
+use ureq::http::header::{CONTENT_TYPE, DATE, HeaderName, LOCATION, RETRY_AFTER};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
+
+use super::answer::{self, BODY_LIMIT, Issued, Reply};
+use super::cache::Fingerprint;
+use super::open;
+use crate::config::{Credential, OAuth2, Route, keys};
+use crate::failure::{Failure, Kind, Result, Step};
+use crate::net::{self, Cancel, Deadline, Stream, Trust};
+
+/// What is asked for, and with what.
+pub(super) struct Request<'a> {
+    oauth2: &'a OAuth2,
+    secret: &'a SecretString,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(oauth2: &'a OAuth2) -> Result<Self> {
+        let use_a_secret = |key: &keys::Key, what: &str| {
+            Failure::configuration(
+                key.name,
+                format!("{what} is not supported yet"),
+                format!("Use a client secret: {} instead of {}.", keys::CLIENT_SECRET.name, key.name),
+            )
+        };
+        let secret = match &oauth2.credential {
+            Credential::ClientSecret(secret) => secret,
+            Credential::Certificate { .. } => {
+                return Err(use_a_secret(&keys::CLIENT_CERTIFICATE, "a client certificate"));
+            }
+            Credential::AssertionFile(_) => {
+                return Err(use_a_secret(&keys::CLIENT_ASSERTION_FILE, "a client assertion from a file"));
+            }
+        };
+        if let Route::Proxy(proxy) = &oauth2.route {
+            return Err(Failure::configuration(
+                keys::OAUTH2_PROXY.name,
+                format!(
+                    "the token request through the proxy {}:{} is not supported yet",
+                    proxy.host, proxy.port
+                ),
+                format!(
+                    "Let this server reach the token endpoint directly, and write {} = \"none\".",
+                    keys::OAUTH2_PROXY.name
+                ),
+            ));
+        }
+        Ok(Self { oauth2, secret })
+    }
+
+    pub(super) fn debug(&self) -> bool {
+        self.oauth2.debug
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let parts = [
+            self.oauth2.token_uri.as_str(),
+            &self.oauth2.client_id,
+            &self.oauth2.scope,
+            "client_secret",
+            self.secret.expose_secret(),
+        ];
+        let mut context = Context::new(&SHA256);
+        for part in parts {
+            // The length keeps "a", "bc" and "ab", "c" apart.
+            context.update(&part.len().to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.copy_from_slice(context.finish().as_ref());
+        fingerprint
+    }
+
+    /// Sends it once.
+    pub(super) fn send(&self, trust: &Trust, deadline: Deadline, cancel: &Cancel) -> Result<Issued> {
+        open(cancel)?;
+        let asked = Instant::now();
+        let form = form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.oauth2.client_id),
+            ("client_secret", self.secret.expose_secret()),
+            ("scope", &self.oauth2.scope),
+        ]);
+        let reply = match self.exchange(&form, trust, deadline, cancel) {
+            Ok(reply) => reply,
+            Err(error) => return Err(self.failure(error, cancel)),
+        };
+        // A connection that was shut down looks like the end of a body without a length.
+        open(cancel)?;
+        let secrets = [self.secret.expose_secret(), &form_encoded(self.secret.expose_secret())];
+        answer::read(&reply, asked, &secrets, keys::CLIENT_SECRET.name)
+    }
+
+    fn exchange(
+        &self,
+        form: &str,
+        trust: &Trust,
+        deadline: Deadline,
+        cancel: &Cancel,
+    ) -> std::result::Result<Reply, ureq::Error> {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .https_only(true)
+            .max_redirects(0)
+            // The default looks into the environment.
+            .proxy(None)
+            .user_agent(concat!("um-imap-oauth2/", env!("CARGO_PKG_VERSION")))
+            .accept("application/json")
+            .max_response_header_size(HEADERS_LIMIT)
+            .input_buffer_size(2 * HEADERS_LIMIT)
+            .output_buffer_size(2 * HEADERS_LIMIT)
+            .build();
+        let dialler = Dialler { trust: trust.clone(), deadline, cancel: cancel.clone() };
+        let agent = ureq::Agent::with_parts(config, dialler, NoLookUp);
+        let mut response = agent
+            .post(&self.oauth2.token_uri)
+            .content_type("application/x-www-form-urlencoded")
+            .send(form)?;
+
+        let header = |name: HeaderName| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let (content_type, location) = (header(CONTENT_TYPE), header(LOCATION));
+        let retry_after = header(RETRY_AFTER).and_then(|wait| answer::wait(&wait, header(DATE).as_deref()));
+        let status = response.status().as_u16();
+        // Allocated once, so that no copies of what is in it stay behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(BODY_LIMIT + 1));
+        response.body_mut().as_reader().take(BODY_LIMIT as u64 + 1).read_to_end(&mut body)?;
+        Ok(Reply { status, content_type, location, retry_after, body })
+    }
+
+    fn failure(&self, error: ureq::Error, cancel: &Cancel) -> Failure {
+        if let Err(closed) = open(cancel) {
+            return closed;
+        }
+        let who = self.host();
+        let failure = match error {
+            ureq::Error::Other(other) => match other.downcast::<Failure>() {
+                Ok(failure) => *failure,
+                Err(other) => Failure::new(Step::Token, Kind::Network, format!("{who}: {other}")),
+            },
+            ureq::Error::Io(error) => net::io_failure(Step::Token, &who, &error),
+            ureq::Error::Protocol(error) => {
+                Failure::new(Step::Token, Kind::Protocol, format!("{who} did not answer in HTTP: {error}"))
+            }
+            ureq::Error::LargeResponseHeader(..) => Failure::new(
+                Step::Token,
+                Kind::Protocol,
+                format!("{who} answered with more than {HEADERS_LIMIT} octets of HTTP headers"),
+            ),
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => Failure::new(
+                Step::Token,
+                Kind::Configuration,
+                format!("{} is no https URL", self.oauth2.token_uri),
+            ),
+            error => Failure::new(Step::Token, Kind::Network, format!("{who}: {error}")),
+        };
+        match failure.key {
+            Some(_) => failure,
+            None => failure.key(keys::ACCESS_TOKEN_URI.name),
+        }
+    }
+
+    fn host(&self) -> String {
+        let uri = self.oauth2.token_uri.parse::<Uri>().ok();
+        uri.and_then(|uri| uri.authority().map(ToString::to_string)).unwrap_or_default()
+    }
+}
+
+/// What may be logged of it.
+impl fmt::Display for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OAuth2 { token_uri, client_id, scope, .. } = self.oauth2;
+        write!(f, "POST {token_uri} client_id={client_id} scope={scope}")
+    }
+}
+
+/// Opens connections for ureq.
+#[derive(Debug)]
+struct Dialler {
+    trust: Trust,
+    deadline: Deadline,
+    cancel: Cancel,
+}
+
+impl Connector for Dialler {
+    type Out = Connection;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        _: Option<()>,
+    ) -> std::result::Result<Option<Connection>, ureq::Error> {
+        let host = details.uri.host().unwrap_or_default();
+        // An IPv6 address stands in brackets.
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let port = details.uri.port_u16().unwrap_or(HTTPS);
+        let stream = net::connect(host, port, Some(&self.trust), self.deadline, &self.cancel)
+            .map_err(|failure| ureq::Error::Other(Box::new(failure)))?;
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Connection { stream, buffers }))
+    }
+}
+
+/// One request's connection. Its time limit is the stream's.
+#[derive(Debug)]
+struct Connection {
+    stream: Stream,
+    buffers: LazyBuffers,
+}
+
+impl Transport for Connection {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> std::result::Result<(), ureq::Error> {
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        self.stream.write_all(output)?;
+        self.stream.flush()?;
+        Ok(())
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> std::result::Result<bool, ureq::Error> {
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    /// Not used again: there is one request an hour.
+    fn is_open(&mut self) -> bool {
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The credential went through one, the token through the other.
+        self.buffers.output().zeroize();
+        let rest = self.buffers.input().len();
+        self.buffers.input_consume(rest);
+        self.buffers.input_append_buf().zeroize();
+    }
+}
+
+/// [`net::connect`] looks names up itself.
+#[derive(Debug)]
+struct NoLookUp;
+
+impl Resolver for NoLookUp {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+/// `application/x-www-form-urlencoded` (RFC 6749 appendix B).
+fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
+    let encoded: Vec<_> = fields.iter().map(|(name, value)| (name, form_encoded(value))).collect();
+    let length = encoded.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut form = Zeroizing::new(String::with_capacity(length));
+    for (name, value) in encoded {
+        if !form.is_empty() {
+            form.push('&');
+        }
+        form.push_str(name);
+        form.push('=');
+        form.push_str(&value);
+    }
+    form
+}
+
+fn form_encoded(text: &str) -> Zeroizing<String> {
+    // Allocated once, so that no copies stay behind.
+    let mut encoded = Zeroizing::new(String::with_capacity(3 * text.len()));
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'*' | b'-' | b'.' | b'_' => {
+                encoded.push(char::from(byte));
+            }
+            b' ' => encoded.push('+'),
+            _ => {
+                encoded.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    encoded
+                        .extend(char::from_digit(digit.into(), 16).map(|digit| digit.to_ascii_uppercase()));
+                }
+            }
+        }
+    }
+    encoded
+}
+
+const HTTPS: u16 = 443;
+/// Servers send one or two kilobytes of headers.
+const HEADERS_LIMIT: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_meaning_in_a_form_is_encoded() {
+        assert_eq!(form_encoded("s3cr~t/+=&% %ü").as_str(), "s3cr%7Et%2F%2B%3D%26%25+%25%C3%BC");
+        assert_eq!(form(&[("a", "b c"), ("d", "&")]).as_str(), "a=b+c&d=%26");
+    }
+}
