@@ -8,6 +8,7 @@
 //! | [`net`] | deadline, cancellation, TLS → a `Stream` |
 //! | [`token`] | client credentials → an `AccessToken`, cached for the whole process |
 //! | [`imap`] | a `Stream` → a session with a selected inbox, and its commands |
+//! | [`mailbox`] | the engine: fetch and settle across connections |
 //! | [`explain`] | what was observed → cause and remedy |
 //!
 //! This API serves the command line and the Java wrapper. It is not stable.
@@ -16,6 +17,8 @@ pub mod config;
 pub mod explain;
 pub mod failure;
 pub mod imap;
+pub mod jni;
 pub mod log;
+pub mod mailbox;
 pub mod net;
 pub mod token;

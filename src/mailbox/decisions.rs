@@ -1,0 +1,273 @@
+//! What was decided about mails and not yet done on the server.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use roaring::RoaringBitmap;
+
+use crate::config::MailboxConfig;
+use crate::failure::Failure;
+use crate::imap::commands::{Command, Flag};
+use crate::imap::limits;
+use crate::imap::session::Capabilities;
+
+use super::message::Outcome;
+
+/// What is to be done with a mail.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Action {
+    /// To this folder, as it is configured.
+    Move(String),
+    Delete,
+    MarkSeen,
+}
+
+impl Action {
+    /// What an outcome means with this configuration; `None`: nothing at all.
+    pub(super) fn of(outcome: Outcome, config: &MailboxConfig) -> Option<Action> {
+        let folders = &config.folders;
+        let own = match outcome {
+            Outcome::HardBounce => &folders.hardbounce,
+            Outcome::SoftBounce => &folders.softbounce,
+            Outcome::AutoRespond => &folders.autorespond,
+            Outcome::Unsubscribe => &folders.unsubscribe,
+            Outcome::Spam => &folders.spam,
+            Outcome::Handled => &None,
+            Outcome::Unrecognised => return Some(Action::Move(folders.error.clone())),
+            Outcome::Keep => return None,
+            Outcome::KeepRead => return Some(Action::MarkSeen),
+        };
+        Some(if config.debug {
+            Action::Move(own.as_ref().unwrap_or(&folders.debug).clone())
+        } else {
+            Action::Delete
+        })
+    }
+}
+
+/// The folders to which outcomes lead with this configuration, each with the property that names it.
+pub(super) fn targets(config: &MailboxConfig) -> Vec<(String, &str)> {
+    let folders = &config.folders;
+    let mut targets = vec![("error", Some(&folders.error))];
+    if config.debug {
+        targets.extend([
+            ("debug", Some(&folders.debug)),
+            ("hardbounce", folders.hardbounce.as_ref()),
+            ("softbounce", folders.softbounce.as_ref()),
+            ("autorespond", folders.autorespond.as_ref()),
+            ("unsubscribe", folders.unsubscribe.as_ref()),
+            ("spam", folders.spam.as_ref()),
+        ]);
+    }
+    let key = |name| match &config.listener {
+        None => format!("cmsbs.mail.imap.folder.{name}"),
+        Some(listener) => format!("cmsbs.bouncelistener.{listener}.mail.imap.folder.{name}"),
+    };
+    targets.into_iter().filter_map(|(name, folder)| Some((key(name), folder?.as_str()))).collect()
+}
+
+/// One mail that something was decided about. Its internal date tells whether a UID still means the same mail after a
+/// reconnect: on Exchange Online a mailbox that was made anew can have the UIDVALIDITY of the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Decided {
+    pub uid: u32,
+    /// In milliseconds since 1970; `None` where the server wrote no date.
+    pub received: Option<i64>,
+}
+
+/// Mails with the same action, at most [`limits::CHANGE`], and how far the server has got.
+#[derive(Debug, Clone)]
+pub(super) struct Batch {
+    pub action: Action,
+    pub mails: Vec<Decided>,
+    /// What the server did already, where one command is not enough.
+    pub step: Step,
+    /// Its folder was created after the server had said that there is none.
+    pub created: bool,
+    /// How often the server said no to it.
+    refusals: u32,
+}
+
+/// The commands of a batch, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// MOVE, COPY, or the only one.
+    First,
+    /// `\Deleted`, after COPY.
+    Mark,
+    /// `UID EXPUNGE`, after `\Deleted`.
+    Expunge,
+}
+
+impl Batch {
+    fn new(action: Action, mails: Vec<Decided>) -> Self {
+        Self { action, mails, step: Step::First, created: false, refusals: 0 }
+    }
+
+    pub(super) fn uids(&self) -> RoaringBitmap {
+        self.mails.iter().map(|mail| mail.uid).collect()
+    }
+
+    /// The command to send now. `folder` is the target's name on the server.
+    pub(super) fn command(&self, capabilities: Capabilities, folder: &str) -> Command {
+        let uids = self.uids();
+        match (self.step, &self.action) {
+            (Step::Expunge, _) => Command::Expunge(uids),
+            (Step::Mark, _) | (Step::First, Action::Delete) => Command::Store(uids, Flag::Deleted),
+            (Step::First, Action::MarkSeen) => Command::Store(uids, Flag::Seen),
+            (Step::First, Action::Move(_)) if capabilities.r#move => Command::Move(uids, folder.to_owned()),
+            (Step::First, Action::Move(_)) => Command::Copy(uids, folder.to_owned()),
+        }
+    }
+
+    /// What comes after the command that the server has just done; `None`: the batch is done.
+    pub(super) fn next_step(&self, capabilities: Capabilities) -> Option<Step> {
+        let expunge = capabilities.uidplus.then_some(Step::Expunge);
+        match (self.step, &self.action) {
+            (Step::First, Action::Move(_)) if !capabilities.r#move => Some(Step::Mark),
+            (Step::First, Action::Delete) | (Step::Mark, _) => expunge,
+            _ => None,
+        }
+    }
+}
+
+/// Everything that is decided and not done.
+#[derive(Debug, Default)]
+pub(super) struct Decisions {
+    new: BTreeMap<Action, Vec<Decided>>,
+    /// When the oldest of `new` was decided.
+    since: Option<Instant>,
+    /// All of `new` is to be told now.
+    due: bool,
+    /// To be sent again: at once, or after a refusal later.
+    waiting: VecDeque<Waiting>,
+    /// From before the connection was lost: to be compared with the server's mails first.
+    pub unverified: Vec<Batch>,
+    /// The batch that the server works on.
+    pub under_way: Option<Batch>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    batch: Batch,
+    not_before: Instant,
+    refusal: Option<Failure>,
+}
+
+impl Decisions {
+    pub(super) fn add(&mut self, action: Action, mail: Decided) {
+        self.since.get_or_insert_with(Instant::now);
+        self.new.entry(action).or_default().push(mail);
+    }
+
+    /// Nothing is decided that is not done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.new.is_empty()
+            && self.waiting.is_empty()
+            && self.unverified.is_empty()
+            && self.under_way.is_none()
+    }
+
+    /// Nothing is to be done on the server now; refused batches may wait for their time.
+    pub(super) fn is_settled(&self) -> bool {
+        self.new.is_empty()
+            && self.unverified.is_empty()
+            && self.under_way.is_none()
+            && self
+                .waiting
+                .iter()
+                .all(|waiting| waiting.refusal.is_some() && waiting.not_before > Instant::now())
+    }
+
+    /// The mails in it, which must not be handed out again.
+    pub(super) fn uids(&self) -> RoaringBitmap {
+        let batches = self.waiting.iter().map(|waiting| &waiting.batch);
+        let batches = batches.chain(&self.unverified).chain(&self.under_way);
+        let mails = self.new.values().flatten().chain(batches.flat_map(|batch| &batch.mails));
+        mails.map(|mail| mail.uid).collect()
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.uids().len()
+    }
+
+    /// The server is told everything now, also what it refused before.
+    pub(super) fn make_due(&mut self) {
+        self.due = !self.new.is_empty();
+        for waiting in &mut self.waiting {
+            waiting.not_before = Instant::now();
+        }
+    }
+
+    /// The next batch whose time has come; the caller puts it under way.
+    pub(super) fn next_due(&mut self) -> Option<Batch> {
+        let now = Instant::now();
+        let old = self.since.is_some_and(|since| now >= since + AT_LATEST);
+        let full = |mails: &Vec<Decided>| mails.len() >= limits::CHANGE;
+        let ready = self.new.iter().find(|(_, mails)| self.due || old || full(mails));
+        if let Some(action) = ready.map(|(action, _)| action.clone())
+            && let Some(mails) = self.new.get_mut(&action)
+        {
+            let rest = mails.split_off(mails.len().min(limits::CHANGE));
+            let batch = Batch::new(action.clone(), std::mem::replace(mails, rest));
+            if mails.is_empty() {
+                self.new.remove(&action);
+            }
+            if self.new.is_empty() {
+                self.since = None;
+                self.due = false;
+            }
+            return Some(batch);
+        }
+        let at = self.waiting.iter().position(|waiting| waiting.not_before <= now)?;
+        self.waiting.remove(at).map(|waiting| waiting.batch)
+    }
+
+    /// When [`Decisions::next_due`] will have something, if nothing is added.
+    pub(super) fn next_time(&self) -> Option<Instant> {
+        let new = self.since.map(|since| if self.due { since } else { since + AT_LATEST });
+        self.waiting.iter().map(|waiting| waiting.not_before).chain(new).min()
+    }
+
+    /// The server said no: to be tried again, with growing pauses.
+    pub(super) fn refused(&mut self, mut batch: Batch, refusal: Failure) {
+        let pause = FIRST_PAUSE.saturating_mul(1 << batch.refusals.min(16)).min(LONGEST_PAUSE);
+        batch.refusals += 1;
+        self.waiting.push_back(Waiting { batch, not_before: Instant::now() + pause, refusal: Some(refusal) });
+    }
+
+    /// To be sent at the next opportunity.
+    pub(super) fn again(&mut self, batch: Batch) {
+        self.waiting.push_back(Waiting { batch, not_before: Instant::now(), refusal: None });
+    }
+
+    /// What the server said to what waits for another try.
+    pub(super) fn last_refusal(&self) -> Option<&Failure> {
+        self.waiting.iter().rev().find_map(|waiting| waiting.refusal.as_ref())
+    }
+
+    /// The connection is lost: nobody knows what of it was done.
+    pub(super) fn connection_lost(&mut self) {
+        let new = std::mem::take(&mut self.new);
+        self.since = None;
+        self.due = false;
+        for (action, mails) in new {
+            for mails in mails.chunks(limits::CHANGE) {
+                self.unverified.push(Batch::new(action.clone(), mails.to_vec()));
+            }
+        }
+        self.unverified.extend(self.waiting.drain(..).map(|waiting| waiting.batch));
+        self.unverified.extend(self.under_way.take());
+    }
+
+    /// All of it is void.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A decision is told to the server within this time.
+const AT_LATEST: Duration = Duration::from_secs(1);
+
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);

@@ -1,0 +1,207 @@
+//! What is handed out, and what can be decided about it.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use chrono::DateTime;
+
+/// One mail, as the server sent it.
+#[derive(Debug)]
+pub struct Message {
+    pub id: MessageId,
+    pub flags: Vec<String>,
+    /// As the server wrote it: `17-Jul-1996 02:44:25 -0700`; empty if it wrote none.
+    pub internal_date: String,
+    pub body: Body,
+}
+
+/// A mail's name within its mailbox: it never means another mail (RFC 9051 §2.3.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    pub uid_validity: u32,
+    pub uid: u32,
+}
+
+/// The octets of `BODY[]`.
+#[derive(Debug)]
+pub enum Body {
+    Memory(Vec<u8>),
+    /// A file that nobody else can open, at its beginning, and its length.
+    File(File, u64),
+}
+
+/// What UM decided, in the order of Java's `Outcome`, with which a test keeps it in step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    HardBounce,
+    SoftBounce,
+    AutoRespond,
+    Unsubscribe,
+    Spam,
+    /// Any other mail that UM has dealt with.
+    Handled,
+    Unrecognised,
+    /// Stays as it is, and comes again.
+    Keep,
+    /// Stays, marked `\Seen`.
+    KeepRead,
+}
+
+impl Message {
+    /// The internal date in milliseconds since 1970-01-01T00:00Z; `None` where the server wrote no date.
+    pub fn received_millis(&self) -> Option<i64> {
+        received_millis(&self.internal_date)
+    }
+}
+
+/// `date-time` (RFC 9051 §9), in which `date-day-fixed` has a blank before a single digit.
+pub(super) fn received_millis(internal_date: &str) -> Option<i64> {
+    let date = DateTime::parse_from_str(internal_date.trim(), "%e-%b-%Y %H:%M:%S %z").ok()?;
+    Some(date.timestamp_millis())
+}
+
+impl Body {
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::Memory(octets) => octets.len() as u64,
+            Body::File(_, octets) => *octets,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All octets in memory.
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        match self {
+            Body::Memory(octets) => Ok(octets),
+            Body::File(mut file, octets) => {
+                let mut bytes = Vec::with_capacity(usize::try_from(octets).map_err(io::Error::other)?);
+                file.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// Octets of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Body::Memory(octets) => octets.len(),
+            Body::File(..) => 0,
+        }
+    }
+}
+
+impl Outcome {
+    pub const ALL: [Outcome; 9] = [
+        Outcome::HardBounce,
+        Outcome::SoftBounce,
+        Outcome::AutoRespond,
+        Outcome::Unsubscribe,
+        Outcome::Spam,
+        Outcome::Handled,
+        Outcome::Unrecognised,
+        Outcome::Keep,
+        Outcome::KeepRead,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::HardBounce => "hardbounce",
+            Outcome::SoftBounce => "softbounce",
+            Outcome::AutoRespond => "autorespond",
+            Outcome::Unsubscribe => "unsubscribe",
+            Outcome::Spam => "spam",
+            Outcome::Handled => "handled",
+            Outcome::Unrecognised => "unrecognised",
+            Outcome::Keep => "keep",
+            Outcome::KeepRead => "keep_read",
+        }
+    }
+}
+
+/// A message that is arriving.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Memory(Vec<u8>),
+    File(File, u64),
+    /// There is no room for it: why.
+    Lost(String),
+}
+
+impl Incoming {
+    /// Takes `octets`, in memory or, if it has not the room, in a file without a name in `directory` (the system's
+    /// temporary one if there is none).
+    pub(super) fn new(octets: u64, in_memory: bool, directory: Option<&Path>) -> Self {
+        match usize::try_from(octets) {
+            Ok(octets) if in_memory => Incoming::Memory(Vec::with_capacity(octets)),
+            _ => match directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in) {
+                Ok(file) => Incoming::File(file, 0),
+                Err(error) => Incoming::Lost(error.to_string()),
+            },
+        }
+    }
+
+    pub(super) fn add(&mut self, octets: &[u8]) {
+        match self {
+            Incoming::Memory(held) => held.extend_from_slice(octets),
+            Incoming::File(file, length) => match file.write_all(octets) {
+                Ok(()) => *length += octets.len() as u64,
+                Err(error) => *self = Incoming::Lost(error.to_string()),
+            },
+            Incoming::Lost(_) => {}
+        }
+    }
+
+    /// The whole message, or why it could not be kept.
+    pub(super) fn finish(self) -> Result<Body, String> {
+        match self {
+            Incoming::Memory(octets) => Ok(Body::Memory(octets)),
+            Incoming::File(mut file, octets) => match file.seek(SeekFrom::Start(0)) {
+                Ok(_) => Ok(Body::File(file, octets)),
+                Err(error) => Err(error.to_string()),
+            },
+            Incoming::Lost(why) => Err(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_internal_date_is_a_point_in_time() {
+        let millis = |date: &str| {
+            let id = MessageId { uid_validity: 1, uid: 1 };
+            let body = Body::Memory(Vec::new());
+            Message { id, flags: Vec::new(), internal_date: date.into(), body }.received_millis()
+        };
+        assert_eq!(millis("17-Jul-1996 02:44:25 -0700"), Some(837_596_665_000));
+        assert_eq!(millis(" 1-Jan-1970 00:00:01 +0000"), Some(1_000));
+        assert_eq!(millis("01-Jan-1970 00:00:01 +0000"), Some(1_000));
+        assert_eq!(millis("yesterday"), None);
+    }
+
+    #[test]
+    fn a_message_in_a_file_is_whole_and_has_no_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut incoming = Incoming::new(6, false, Some(directory.path()));
+        incoming.add(b"abc");
+        incoming.add(b"def");
+        let body = incoming.finish().unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        assert_eq!((body.len(), body.memory()), (6, 0));
+        assert_eq!(body.into_bytes().unwrap(), b"abcdef");
+    }
+
+    #[test]
+    fn without_a_place_for_the_file_the_message_is_set_aside_and_nothing_panics() {
+        let mut incoming = Incoming::new(6, false, Some(Path::new("/nonexistent")));
+        incoming.add(b"abcdef");
+        assert!(incoming.finish().is_err());
+    }
+}

@@ -1,0 +1,395 @@
+//! The engine: a mailbox that is read and settled, whatever happens to its connections.
+//!
+//! Callers and one thread of the mailbox's own (the [`worker`]) share a [`State`]. The worker alone talks to the network; a
+//! caller leaves its wishes in the state and waits there, so that [`Mailbox::close`] ends its wait at once whatever the
+//! network does.
+
+mod decisions;
+mod message;
+mod worker;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::config::MailboxConfig;
+use crate::explain::{Circumstances, explain, mailbox_values};
+use crate::failure::{Failure, Kind, Result, Step};
+use crate::imap::folders::Folders;
+use crate::log::Log;
+use crate::net::{Cancel, Trust};
+
+pub use message::{Body, Message, MessageId, Outcome};
+
+use decisions::{Action, Decided, Decisions};
+use worker::Worker;
+
+/// An open mailbox. Clones are the same mailbox; when the last one goes, it is closed.
+#[derive(Clone)]
+pub struct Mailbox {
+    owner: Arc<Owner>,
+}
+
+/// What may be done with a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    ReadWrite,
+    /// EXAMINE: nothing is changed on the server, nothing can be settled.
+    ReadOnly,
+}
+
+/// One fetch of a mailbox; the next one ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchId(pub u64);
+
+impl Mailbox {
+    /// Touches no network.
+    pub fn open(config: MailboxConfig, trust: Trust, access: Access, log: Log) -> Result<Mailbox> {
+        if access == Access::ReadWrite && !config.debug {
+            log.info(format!(
+                "{}: mail that has been handled will be deleted (cmsbs.bounce.debug is not true)",
+                config.user
+            ));
+        }
+        let shared = Arc::new(Shared {
+            config,
+            trust,
+            access,
+            log,
+            cancel: Cancel::default(),
+            worked: AtomicBool::default(),
+            state: Mutex::default(),
+            for_callers: Condvar::new(),
+            for_worker: Condvar::new(),
+        });
+        Ok(Mailbox { owner: Arc::new(Owner { shared }) })
+    }
+
+    /// Looks for mail: the unread ones, or all of them (`cmsbs.bounce.processAll`). Connects where there is no connection,
+    /// and returns when the server has told which mails there are. What was kept or never settled comes again.
+    ///
+    /// The fetch before it ends: its [`Mailbox::next`] fails from now on.
+    pub fn fetch(&self) -> Result<FetchId> {
+        let shared = self.shared();
+        let mut state = shared.usable()?;
+        state.fetch.id += 1;
+        let id = state.fetch.id;
+        state.fetch.phase = Phase::Requested;
+        state.fetch.ready.clear();
+        state.fetch.octets = 0;
+        state.decisions.make_due();
+        shared.wake_worker(&mut state)?;
+        loop {
+            if state.fetch.id != id {
+                return Err(ended_by_newer());
+            }
+            match &state.fetch.phase {
+                Phase::Requested => state = shared.wait(state)?,
+                Phase::Running => return Ok(FetchId(id)),
+                Phase::Ended(result) => return result.clone().map(|()| FetchId(id)),
+            }
+        }
+    }
+
+    /// The next mail, in the order of their UIDs or nearly so; waits until it has arrived as a whole. `None`: there is no
+    /// more.
+    pub fn next(&self, FetchId(id): FetchId) -> Result<Option<Message>> {
+        let shared = self.shared();
+        let mut state = shared.usable()?;
+        loop {
+            if state.fetch.id != id {
+                return Err(ended_by_newer());
+            }
+            if let Some(message) = state.fetch.ready.pop_front() {
+                state.fetch.octets -= message.body.memory();
+                if shared.access == Access::ReadWrite {
+                    let uid = message.id.uid;
+                    state.open.insert(uid, message.received_millis());
+                    state.highest = state.highest.max(uid);
+                }
+                shared.for_worker.notify_one();
+                return Ok(Some(message));
+            }
+            if let Phase::Ended(result) = &state.fetch.phase {
+                let result = result.clone().map(|()| None);
+                state.decisions.make_due();
+                shared.for_worker.notify_one();
+                return result;
+            }
+            state = shared.wait(state)?;
+        }
+    }
+
+    /// What is to become of a mail. Returns at once; the server is told in batches, at latest after a second. The first
+    /// settlement of a mail counts: false if there was one before.
+    pub fn settle(&self, id: MessageId, outcome: Outcome) -> Result<bool> {
+        self.decide(id, Action::of(outcome, &self.shared().config))
+    }
+
+    /// Moves a mail to `folder`, written as in UM's configuration: `.` separates levels. It is created where it is missing.
+    pub fn move_to(&self, id: MessageId, folder: &str) -> Result<bool> {
+        let inbox = &self.shared().config.folders.inbox;
+        if folder.trim().is_empty() || same_folder(folder, inbox) {
+            let observed =
+                format!("a mail cannot be moved to {folder:?}: it is no folder, or the inbox itself");
+            return Err(self.shared().explain(Failure::new(Step::Call, Kind::Usage, observed)));
+        }
+        self.decide(id, Some(Action::Move(folder.to_owned())))
+    }
+
+    pub fn delete(&self, id: MessageId) -> Result<bool> {
+        self.decide(id, Some(Action::Delete))
+    }
+
+    /// Returns when the server has done all that was decided before. Fails with what it refused; that is tried again later,
+    /// and its mails are not handed out meanwhile.
+    pub fn flush(&self) -> Result<()> {
+        let shared = self.shared();
+        let mut state = shared.usable()?;
+        if state.decisions.is_empty() {
+            return Ok(());
+        }
+        state.flush.wanted += 1;
+        let mine = state.flush.wanted;
+        state.decisions.make_due();
+        shared.wake_worker(&mut state)?;
+        while state.flush.done < mine {
+            state = shared.wait(state)?;
+        }
+        state.flush.result.clone()
+    }
+
+    /// Ends every call at once, tells the server what was decided as far as that can be done in five seconds, and logs out.
+    /// What could not be told stays in the inbox and comes again. From any thread; a second call does nothing.
+    pub fn close(&self) {
+        self.shared().close();
+    }
+
+    fn decide(&self, id: MessageId, action: Option<Action>) -> Result<bool> {
+        let shared = self.shared();
+        let mut state = shared.usable()?;
+        let refuse = |kind, observed: String| Err(shared.explain(Failure::new(Step::Call, kind, observed)));
+        if shared.access == Access::ReadOnly {
+            return refuse(
+                Kind::Usage,
+                "a mailbox that was opened for reading only cannot be changed".into(),
+            );
+        }
+        if state.uid_validity != Some(id.uid_validity) {
+            return match state.uid_validity {
+                Some(now) => refuse(
+                    Kind::Stale,
+                    format!("the mailbox has UIDVALIDITY {now}; the mail was read under {}", id.uid_validity),
+                ),
+                None => refuse(Kind::Usage, "no mail of this mailbox was handed out yet".into()),
+            };
+        }
+        let Some(received) = state.open.remove(&id.uid) else {
+            // Lower numbers were handed out, and settled if they are not open.
+            return if id.uid <= state.highest {
+                Ok(false)
+            } else {
+                refuse(Kind::Usage, format!("UID {} was not handed out", id.uid))
+            };
+        };
+        if let Some(action) = action {
+            state.decisions.add(action, Decided { uid: id.uid, received });
+            shared.for_worker.notify_one();
+        }
+        Ok(true)
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.owner.shared
+    }
+}
+
+/// The last of these closes the mailbox.
+struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+struct Shared {
+    config: MailboxConfig,
+    trust: Trust,
+    access: Access,
+    log: Log,
+    cancel: Cancel,
+    /// Whether this mailbox was read since it was opened.
+    worked: AtomicBool,
+    state: Mutex<State>,
+    /// Something has changed for those who wait in a call.
+    for_callers: Condvar,
+    /// Something has changed for the worker.
+    for_worker: Condvar,
+}
+
+/// What callers and worker share.
+#[derive(Default)]
+struct State {
+    fetch: Fetch,
+    decisions: Decisions,
+    flush: Flush,
+    /// That of the mails handed out.
+    uid_validity: Option<u32>,
+    /// Mails that were handed out and not settled, with their internal dates in milliseconds.
+    open: BTreeMap<u32, Option<i64>>,
+    /// The highest UID that was handed out.
+    highest: u32,
+    /// Since when it is being closed.
+    closing: Option<Instant>,
+    worker: Life,
+    /// The worker has panicked; nothing works any more.
+    broken: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Life {
+    #[default]
+    Unborn,
+    Alive,
+    Over,
+}
+
+/// The fetch that callers see.
+#[derive(Default)]
+struct Fetch {
+    id: u64,
+    phase: Phase,
+    /// Mails that have arrived and were not taken.
+    ready: VecDeque<Message>,
+    /// Their octets in memory.
+    octets: usize,
+}
+
+enum Phase {
+    Requested,
+    Running,
+    Ended(Result<()>),
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Phase::Ended(Ok(()))
+    }
+}
+
+/// Calls of `flush` by number, and how the last one ended.
+struct Flush {
+    wanted: u64,
+    done: u64,
+    result: Result<()>,
+}
+
+impl Default for Flush {
+    fn default() -> Self {
+        Self { wanted: 0, done: 0, result: Ok(()) }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state of a mailbox that is neither closed nor broken.
+    fn usable(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.lock();
+        self.check(&state)?;
+        Ok(state)
+    }
+
+    fn check(&self, state: &State) -> Result<()> {
+        match &state.broken {
+            Some(failure) => Err(failure.clone()),
+            None if state.closing.is_some() => Err(closed()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the state has changed. Fails when the mailbox is closed meanwhile.
+    fn wait<'a>(&'a self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
+        let state = self.for_callers.wait(state).unwrap_or_else(PoisonError::into_inner);
+        self.check(&state)?;
+        Ok(state)
+    }
+
+    fn wake_worker(self: &Arc<Self>, state: &mut State) -> Result<()> {
+        if state.worker == Life::Unborn {
+            let shared = self.clone();
+            let thread = thread::Builder::new().name("um-imap-oauth2".into());
+            let started = thread.spawn(move || Worker::new(shared).run());
+            started.map_err(|error| Failure::internal(format!("no thread could be started: {error}")))?;
+            state.worker = Life::Alive;
+        }
+        self.for_worker.notify_one();
+        Ok(())
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        if state.closing.is_some() {
+            return;
+        }
+        state.closing = Some(Instant::now());
+        state.decisions.make_due();
+        state.fetch.ready.clear();
+        state.open.clear();
+        self.for_callers.notify_all();
+        self.for_worker.notify_all();
+        if state.decisions.is_empty() {
+            self.cancel.cancel();
+        } else {
+            let over = |state: &mut State| state.worker != Life::Alive;
+            let (waited, _) = self
+                .for_callers
+                .wait_timeout_while(state, CLOSE, |state| !over(state))
+                .unwrap_or_else(PoisonError::into_inner);
+            state = waited;
+            self.cancel.cancel();
+            if !state.decisions.is_empty() {
+                self.log.warning(format!(
+                    "{}: closed before the server could be told of {} settled mails; they stay in the inbox",
+                    self.config.user,
+                    state.decisions.len()
+                ));
+            }
+        }
+    }
+
+    /// Adds cause and remedy.
+    fn explain(&self, failure: Failure) -> Failure {
+        let values = mailbox_values(&self.config);
+        let circumstances = Circumstances {
+            language: self.config.language,
+            listener: self.config.listener.as_deref(),
+            worked_before: self.worked.load(Ordering::Relaxed),
+            values: &values,
+        };
+        explain(failure, &circumstances)
+    }
+}
+
+/// Whether the administrator means the same folder.
+fn same_folder(one: &str, other: &str) -> bool {
+    Folders::default().resolve(one).name.eq_ignore_ascii_case(&Folders::default().resolve(other).name)
+}
+
+fn closed() -> Failure {
+    Failure::new(Step::Call, Kind::Closed, "the mailbox is closed")
+}
+
+fn ended_by_newer() -> Failure {
+    Failure::new(Step::Call, Kind::Usage, "a newer fetch of the mailbox has ended this one")
+}
+
+/// How long closing may take to tell the server what was decided.
+const CLOSE: Duration = Duration::from_secs(5);

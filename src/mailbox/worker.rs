@@ -1,0 +1,850 @@
+//! The thread of a mailbox: it connects, fetches ahead of the caller, and tells the server what was decided.
+//!
+//! It never waits for a caller while a command is in flight: a body is asked for only when there is room for it, and one
+//! that turns out larger goes to a file. So the answers to all commands in flight can always be read to their end, and a
+//! decision never waits behind a mail that nobody takes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use roaring::RoaringBitmap;
+use secrecy::ExposeSecret;
+
+use crate::config::{Authentication, Security};
+use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::imap::commands::Command;
+use crate::imap::login::{self, Inbox, Login, Secret, StartTls};
+use crate::imap::responses::{self, Code, Condition, Response, Status};
+use crate::imap::session::{Received, Session};
+use crate::imap::{Transport, limits, uid_set};
+use crate::net::{self, Deadline};
+use crate::token;
+
+use super::decisions::{Action, Batch, Step as BatchStep, targets};
+use super::message::{Incoming, Message, MessageId, received_millis};
+use super::{Access, Life, Phase, Shared, State};
+
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    session: Option<Session<Sent>>,
+    /// The fetch under way.
+    run: Option<Run>,
+    /// A mail that is arriving: its octets come before the response that says whose they are.
+    incoming: Option<Incoming>,
+    /// Internal dates that the server told for decisions to be verified.
+    dates: BTreeMap<u32, Option<i64>>,
+    /// Commands in flight at most; one after a server could not cope with two.
+    pipeline: usize,
+    /// No connection is tried before this time without somebody's asking.
+    rest_until: Option<Instant>,
+    /// One warning is enough.
+    warned_of_marks: bool,
+}
+
+/// What a command in flight was sent for.
+enum Sent {
+    Nothing,
+    Search {
+        fetch: u64,
+    },
+    Sizes {
+        fetch: u64,
+        uids: RoaringBitmap,
+    },
+    Bodies {
+        fetch: u64,
+        uids: RoaringBitmap,
+    },
+    Dates,
+    /// The step of the batch under way.
+    Settle,
+    /// The folder that the batch under way needs.
+    Create(String),
+}
+
+/// One fetch, from its SEARCH to its last mail.
+struct Run {
+    fetch: u64,
+    stage: Stage,
+    /// Found, and nothing known of them.
+    waiting: RoaringBitmap,
+    /// Being asked for their size.
+    sizing: bool,
+    /// Their size is known; the next to be fetched.
+    sized: VecDeque<(u32, u64)>,
+    /// Being fetched, and the room that is kept for each.
+    asked: BTreeMap<u32, usize>,
+    /// The server answered without the mail, once.
+    retry: RoaringBitmap,
+    /// It did so twice: they stay where they are.
+    set_aside: u64,
+    /// The server has told which mails there are.
+    begun: bool,
+    /// The first mails were asked for, without waiting for their sizes.
+    first: bool,
+    last_progress: Instant,
+    /// Connections that were lost since.
+    losses: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The server is to look for new mail first: some show it to SEARCH only after a NOOP.
+    New,
+    /// Wants its SEARCH.
+    Noticed,
+    Searching,
+    Fetching,
+}
+
+/// What to do next.
+enum Turn {
+    Exit,
+    Connect,
+    Send(Command, Sent),
+    Receive,
+    /// Until woken, or until this time.
+    Wait(Option<Instant>),
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            pipeline: shared.config.fetch.pipeline,
+            rest_until: None,
+            shared,
+            session: None,
+            run: None,
+            incoming: None,
+            dates: BTreeMap::new(),
+            warned_of_marks: false,
+        }
+    }
+
+    /// Until the mailbox is closed. A panic ends the mailbox, not the process.
+    pub(super) fn run(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            while match self.turn() {
+                Ok(go_on) => go_on,
+                Err(failure) => self.failed(failure),
+            } {}
+        }));
+        let mut state = self.shared.lock();
+        if let Err(panic) = ended {
+            // Dropping what was thrown could panic again.
+            std::mem::forget(panic);
+            state.broken = Some(Failure::internal("the mailbox's thread has panicked"));
+        }
+        state.worker = Life::Over;
+        self.shared.for_callers.notify_all();
+    }
+
+    /// False at the end.
+    fn turn(&mut self) -> Result<bool> {
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        let turn = self.plan(&mut state);
+        if let Turn::Wait(until) = turn {
+            drop(wait(&shared, state, until));
+            return Ok(true);
+        }
+        drop(state);
+        match turn {
+            Turn::Exit => {
+                if let Some(session) = self.session.take()
+                    && !shared.cancel.is_cancelled()
+                {
+                    session.log_out();
+                }
+                return Ok(false);
+            }
+            Turn::Connect => self.connect()?,
+            Turn::Send(command, sent) => self.session()?.send(&command, sent)?,
+            Turn::Receive | Turn::Wait(_) => self.receive()?,
+        }
+        Ok(true)
+    }
+
+    /// Decides what to do next, and notes in the state what it will have done.
+    fn plan(&mut self, state: &mut State) -> Turn {
+        let closing = state.closing.is_some();
+        if self.shared.cancel.is_cancelled() || closing && state.decisions.is_settled() {
+            return Turn::Exit;
+        }
+        let flushing = state.flush.done < state.flush.wanted;
+        if flushing && state.decisions.is_settled() {
+            state.flush.done = state.flush.wanted;
+            state.flush.result =
+                state.decisions.last_refusal().map_or(Ok(()), |refusal| Err(refusal.clone()));
+            self.shared.for_callers.notify_all();
+        }
+        if closing {
+            self.run = None;
+        } else if matches!(state.fetch.phase, Phase::Requested)
+            && self.run.as_ref().is_none_or(|run| run.fetch != state.fetch.id)
+        {
+            state.open.clear();
+            self.run = Some(Run::new(state.fetch.id));
+        }
+        let Some(session) = &self.session else {
+            if self.run.is_some() || (flushing || closing) && !state.decisions.is_settled() {
+                return Turn::Connect;
+            }
+            let next = if state.decisions.unverified.is_empty() {
+                state.decisions.next_time()
+            } else {
+                Some(Instant::now())
+            };
+            let next = next.max(self.rest_until.filter(|_| next.is_some()));
+            return if next.is_some_and(|next| next <= Instant::now()) {
+                Turn::Connect
+            } else {
+                Turn::Wait(next)
+            };
+        };
+        let in_flight = session.in_flight();
+        if in_flight < self.pipeline {
+            let next = self.settlement(state).or_else(|| self.fetching(state));
+            if let Some((command, sent)) = next {
+                return Turn::Send(command, sent);
+            }
+        }
+        if in_flight > 0 {
+            return Turn::Receive;
+        }
+        if self.run.as_ref().is_some_and(Run::is_over) {
+            self.end_run(state, Ok(()));
+        }
+        Turn::Wait(state.decisions.next_time())
+    }
+
+    /// The next command for what was decided.
+    fn settlement(&mut self, state: &mut State) -> Option<(Command, Sent)> {
+        let session = self.session.as_ref()?;
+        if state.decisions.under_way.is_some() {
+            return None;
+        }
+        if !state.decisions.unverified.is_empty() {
+            let mut uids: RoaringBitmap = state
+                .decisions
+                .unverified
+                .iter()
+                .flat_map(|batch| &batch.mails)
+                .map(|mail| mail.uid)
+                .collect();
+            uids -= self.dates.keys().copied().collect::<RoaringBitmap>();
+            if session.in_flight() > 0 {
+                return None;
+            }
+            let uids = uid_set::take_front(&mut uids, usize::MAX);
+            if uids.is_empty() {
+                self.verify(state);
+                return self.settlement(state);
+            }
+            self.dates.extend(uids.iter().map(|uid| (uid, None)));
+            return Some((Command::Dates(uids), Sent::Dates));
+        }
+        let batch = state.decisions.next_due()?;
+        let (command, sent) = self.batch_command(&batch)?;
+        state.decisions.under_way = Some(batch);
+        Some((command, sent))
+    }
+
+    /// The command that a batch needs now: its own, or the one that makes its folder.
+    fn batch_command(&self, batch: &Batch) -> Option<(Command, Sent)> {
+        let session = self.session.as_ref()?;
+        let folder = match &batch.action {
+            Action::Move(folder) => session.folders.resolve(folder),
+            _ => session.folders.resolve(""),
+        };
+        if matches!(batch.action, Action::Move(_)) && !folder.exists && batch.step == BatchStep::First {
+            return Some((Command::Create(folder.name.clone()), Sent::Create(folder.name)));
+        }
+        Some((batch.command(session.capabilities, &folder.name), Sent::Settle))
+    }
+
+    /// The next command for the fetch under way.
+    fn fetching(&mut self, state: &mut State) -> Option<(Command, Sent)> {
+        let config = &self.shared.config;
+        let run = self.run.as_mut()?;
+        let fetch = run.fetch;
+        match run.stage {
+            // What was decided comes first, so that SEARCH does not find it again.
+            Stage::New if state.decisions.is_settled() => {
+                run.stage = Stage::Noticed;
+                Some((Command::Noop, Sent::Nothing))
+            }
+            Stage::Noticed => {
+                run.stage = Stage::Searching;
+                Some((Command::Search { unseen: !config.process_all }, Sent::Search { fetch }))
+            }
+            Stage::New | Stage::Searching => None,
+            Stage::Fetching => {
+                if let Some(uids) = run.next_bodies(state.fetch.octets, config.fetch.buffer) {
+                    return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
+                }
+                let uids = run.next_sizes()?;
+                Some((Command::Sizes(uids.clone()), Sent::Sizes { fetch, uids }))
+            }
+        }
+    }
+
+    /// Connects, logs in, selects the inbox and makes the folders that the configuration names.
+    fn connect(&mut self) -> Result<()> {
+        let shared = self.shared.clone();
+        let config = &shared.config;
+        if let Some(run) = &self.run {
+            let until = Instant::now() + pause_before(run.losses);
+            let mut state = shared.lock();
+            while Instant::now() < until && state.closing.is_none() && state.fetch.id == run.fetch {
+                state = wait(&shared, state, Some(until));
+            }
+        }
+        let mut session = self.log_in()?;
+        if shared.access == Access::ReadWrite {
+            self.make_folders(&mut session)?;
+        }
+        let now = session.selected.uid_validity;
+        let mut state = shared.lock();
+        let before = state.uid_validity.replace(now);
+        if let Some(before) = before.filter(|&before| before != now) {
+            if !state.decisions.is_empty() {
+                shared.log.warning(format!(
+                    "{}: UIDVALIDITY changed from {before} to {now}; {} settled mails could not be told to the server",
+                    config.user,
+                    state.decisions.len()
+                ));
+            }
+            state.decisions.clear();
+            state.open.clear();
+            state.highest = 0;
+            if self.run.as_ref().is_some_and(|run| run.begun) {
+                let observed = format!("UIDVALIDITY changed from {before} to {now} during the fetch");
+                let failure = Failure::new(Step::Select, Kind::Stale, observed).retry(Retry::Later);
+                self.end_run(&mut state, Err(shared.explain(failure)));
+            }
+        }
+        drop(state);
+        shared.worked.store(true, Ordering::Relaxed);
+        self.session = Some(session);
+        Ok(())
+    }
+
+    fn log_in(&self) -> Result<Session<Sent>> {
+        let shared = &self.shared;
+        let config = &shared.config;
+        let deadline = Deadline::after(limits::OPENING);
+        let trace = config.trace.then(|| shared.log.clone());
+        let inbox = Inbox { name: &config.folders.inbox, read_only: shared.access == Access::ReadOnly };
+        let attempt = |secret| {
+            let stream = self.dial(deadline)?;
+            let start_tls = (config.security == Security::StartTls)
+                .then_some(StartTls { host: &config.server, trust: &shared.trust });
+            let login = Login { user: &config.user, secret };
+            login::open(stream, start_tls, &login, &inbox, deadline, trace.clone())
+        };
+        let oauth2 = match &config.authentication {
+            Authentication::Password(password) => return attempt(Secret::Password(password.expose_secret())),
+            Authentication::OAuth2(oauth2) => oauth2,
+        };
+        let token = || token::access_token(oauth2, &shared.trust, deadline, &shared.cancel, &shared.log);
+        let first = token()?;
+        let opened = attempt(Secret::AccessToken(first.secret()));
+        match opened {
+            // A token from the cache may have been revoked: the refusal counts only for a fresh one.
+            Err(failure) if failure.kind == Kind::Login && !first.is_fresh() => {
+                token::forget(oauth2, &first);
+                attempt(Secret::AccessToken(token()?.secret()))
+            }
+            opened => opened,
+        }
+        .inspect(|session| {
+            if oauth2.debug {
+                shared.log.info(format!(
+                    "{}: logged in at {}:{}, inbox {} with UIDVALIDITY {}",
+                    config.user,
+                    config.server,
+                    config.port,
+                    session.selected.name,
+                    session.selected.uid_validity
+                ));
+            }
+        })
+    }
+
+    fn dial(&self, deadline: Deadline) -> Result<Box<dyn Transport>> {
+        let config = &self.shared.config;
+        let trust = (config.security == Security::Tls).then_some(&self.shared.trust);
+        let stream = net::connect(&config.server, config.port, trust, deadline, &self.shared.cancel)?;
+        Ok(Box::new(stream))
+    }
+
+    /// Makes the folders to which outcomes lead, before any mail is handed out: an administrator learns at once that one
+    /// cannot be made, and not when UM has counted the bounces.
+    fn make_folders(&self, session: &mut Session<Sent>) -> Result<()> {
+        let config = &self.shared.config;
+        for (key, configured) in targets(config) {
+            let folder = session.folders.resolve(configured);
+            if folder.name.eq_ignore_ascii_case(&session.selected.name) {
+                let observed = format!("{key} = {configured:?} is the inbox itself");
+                return Err(Failure::new(Step::Folders, Kind::Configuration, observed).key(key));
+            }
+            if !folder.exists {
+                let condition = session.run(&Command::Create(folder.name.clone()), Sent::Nothing)?;
+                created(session, &folder.name, &condition).map_err(|failure| failure.key(key))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what the server sent next.
+    fn receive(&mut self) -> Result<()> {
+        let session = self.session.as_mut().ok_or_else(|| Failure::internal("no session to read from"))?;
+        match session.receive()? {
+            Received::MessageStart(octets) => {
+                let state = self.shared.lock();
+                let buffer = self.shared.config.fetch.buffer;
+                let room = buffer.saturating_sub(state.fetch.octets) as u64;
+                let in_memory = octets <= room && octets <= large(buffer);
+                let directory = self.shared.config.tmp_directory.as_deref();
+                self.incoming = Some(Incoming::new(octets, in_memory, directory));
+            }
+            Received::Message(octets) => {
+                if let Some(incoming) = &mut self.incoming {
+                    incoming.add(octets);
+                }
+            }
+            Received::Uid(uid) => {
+                if let Some(run) = self.run.as_mut().filter(|run| run.stage == Stage::Searching)
+                    && run.waiting.len() < limits::UIDS
+                {
+                    run.waiting.insert(uid);
+                }
+            }
+            Received::Data(Response::Fetch(fetch)) => self.fetched(fetch)?,
+            Received::Data(_) => {}
+            Received::Done(sent, condition) => self.done(sent, &condition)?,
+        }
+        Ok(())
+    }
+
+    /// A FETCH response: sizes, dates, a mail, or something that nobody asked for.
+    fn fetched(&mut self, fetch: responses::Fetch) -> Result<()> {
+        let incoming = self.incoming.take();
+        let Some(uid) = fetch.uid else { return Ok(()) };
+        if let Some(date) = self.dates.get_mut(&uid)
+            && let Some(text) = &fetch.internal_date
+            && fetch.message.is_none()
+        {
+            *date = received_millis(text);
+        }
+        let Some(run) = &mut self.run else { return Ok(()) };
+        let message = match fetch.message {
+            None => {
+                if let Some(size) = fetch.size {
+                    run.size(uid, size);
+                }
+                return Ok(());
+            }
+            // The server has nothing for it; its tagged answer tells what becomes of it.
+            Some(responses::Message::Absent) => return Ok(()),
+            Some(responses::Message::Quoted(octets)) => Some(Incoming::Memory(octets)),
+            Some(responses::Message::Streamed) => incoming,
+        };
+        // What was not asked for, or comes twice, is nobody's.
+        let (Some(message), true) = (message, run.asked.remove(&uid).is_some()) else { return Ok(()) };
+        run.last_progress = Instant::now();
+        run.losses = 0;
+        let mut state = self.shared.lock();
+        if state.fetch.id != run.fetch {
+            return Ok(());
+        }
+        match message.finish() {
+            Ok(body) => {
+                let uid_validity =
+                    state.uid_validity.ok_or_else(|| Failure::internal("a mail without UIDVALIDITY"))?;
+                state.fetch.octets += body.memory();
+                state.fetch.ready.push_back(Message {
+                    id: MessageId { uid_validity, uid },
+                    flags: fetch.flags.unwrap_or_default(),
+                    internal_date: fetch.internal_date.unwrap_or_default(),
+                    body,
+                });
+                self.shared.for_callers.notify_all();
+            }
+            Err(why) => {
+                run.set_aside += 1;
+                self.shared.log.warning(format!(
+                    "{}: the mail with UID {uid} is larger than cmsbs.mail.imap.fetch.buffer allows in memory, and no \
+                     temporary file could hold it ({why}); it stays in the inbox",
+                    self.shared.config.user
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A command was answered.
+    fn done(&mut self, sent: Sent, condition: &Condition) -> Result<()> {
+        let ok = condition.status == Status::Ok;
+        let shared = self.shared.clone();
+        let state = &mut *shared.lock();
+        if condition.status == Status::Bad {
+            self.pipeline = 1;
+        }
+        match sent {
+            Sent::Nothing => {}
+            Sent::Search { fetch } => {
+                let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) else { return Ok(()) };
+                if !ok {
+                    let failure = Session::<Sent>::refused(Step::Search, condition);
+                    self.end_run(state, Err(shared.explain(failure)));
+                    return Ok(());
+                }
+                run.waiting -= state.decisions.uids();
+                run.stage = Stage::Fetching;
+                run.begun = true;
+                run.last_progress = Instant::now();
+                run.losses = 0;
+                if state.fetch.id == fetch {
+                    state.fetch.phase = Phase::Running;
+                    shared.for_callers.notify_all();
+                }
+            }
+            Sent::Sizes { fetch, uids } => {
+                if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
+                    run.sizing = false;
+                    if !ok {
+                        // Sizes are only hints.
+                        let known: RoaringBitmap = run.sized.iter().map(|&(uid, _)| uid).collect();
+                        run.sized.extend((uids - known).iter().map(|uid| (uid, ASSUMED)));
+                    }
+                }
+            }
+            Sent::Bodies { fetch, uids } => {
+                if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
+                    let missing: RoaringBitmap =
+                        uids.iter().filter(|uid| run.asked.remove(uid).is_some()).collect();
+                    if !ok && missing.len() > 1 && missing == uids {
+                        let failure = Session::<Sent>::refused(Step::Fetch, condition);
+                        self.end_run(state, Err(shared.explain(failure)));
+                        return Ok(());
+                    }
+                    for uid in missing {
+                        if run.retry.insert(uid) {
+                            run.waiting.insert(uid);
+                        } else {
+                            run.set_aside += 1;
+                            shared.log.warning(format!(
+                                "{}: the server did not deliver the mail with UID {uid} ({}); it is left where it is",
+                                shared.config.user, condition.line
+                            ));
+                        }
+                    }
+                }
+            }
+            Sent::Dates => {
+                if !ok {
+                    let failure = Session::<Sent>::refused(Step::Settle, condition);
+                    return Err(failure);
+                }
+            }
+            Sent::Create(folder) => {
+                let session = self.session.as_mut().ok_or_else(|| Failure::internal("no session"))?;
+                let made = created(session, &folder, condition);
+                let Some(batch) = state.decisions.under_way.take() else { return Ok(()) };
+                match made {
+                    Ok(()) => state.decisions.again(batch),
+                    Err(failure) => self.refused(state, batch, failure),
+                }
+            }
+            Sent::Settle => {
+                let Some(mut batch) = state.decisions.under_way.take() else { return Ok(()) };
+                let session = self.session.as_mut().ok_or_else(|| Failure::internal("no session"))?;
+                if ok {
+                    if let Some(step) = batch.next_step(session.capabilities) {
+                        batch.step = step;
+                        state.decisions.again(batch);
+                    } else {
+                        self.settled(&batch);
+                    }
+                } else if condition.code == Some(Code::TryCreate) && !batch.created {
+                    batch.created = true;
+                    if let Action::Move(folder) = &batch.action {
+                        let name = session.folders.resolve(folder).name;
+                        session.folders.names.retain(|existing| *existing != name);
+                    }
+                    state.decisions.again(batch);
+                } else {
+                    let failure = Session::<Sent>::refused(Step::Settle, condition);
+                    self.refused(state, batch, failure);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch is done.
+    fn settled(&mut self, batch: &Batch) {
+        let marks = batch.action != Action::MarkSeen;
+        let uidplus = self.session.as_ref().is_some_and(|session| session.capabilities.uidplus);
+        let moves = self.session.as_ref().is_some_and(|session| session.capabilities.r#move);
+        let moved = moves && matches!(batch.action, Action::Move(_));
+        if marks && !uidplus && !moved && !self.warned_of_marks {
+            self.warned_of_marks = true;
+            self.shared.log.warning(format!(
+                "{}: the server has no UIDPLUS, so nothing is expunged: settled mails stay in the inbox, marked \
+                 \\Deleted, and are not read again; remove them with a mail program now and then",
+                self.shared.config.user
+            ));
+        }
+    }
+
+    /// The server said no to a batch.
+    fn refused(&self, state: &mut State, batch: Batch, failure: Failure) {
+        let failure = self.shared.explain(failure);
+        self.shared.log.warning(format!("{}: {failure}", self.shared.config.user));
+        state.decisions.refused(batch, failure);
+    }
+
+    /// All dates are there: what is still the same mail is sent again, what is gone is done.
+    fn verify(&mut self, state: &mut State) {
+        for mut batch in std::mem::take(&mut state.decisions.unverified) {
+            batch.mails.retain(|mail| {
+                let Some(now) = self.dates.get(&mail.uid).copied().flatten() else { return false };
+                let same = Some(now) == mail.received;
+                if !same {
+                    self.shared.log.warning(format!(
+                        "{}: UID {} is another mail than the one that was settled; it is left alone",
+                        self.shared.config.user, mail.uid
+                    ));
+                }
+                same
+            });
+            if !batch.mails.is_empty() {
+                state.decisions.again(batch);
+            }
+        }
+        self.dates.clear();
+    }
+
+    /// What a failure means: a new connection, or the end of the fetch. False at the end of the worker.
+    fn failed(&mut self, failure: Failure) -> bool {
+        let shared = self.shared.clone();
+        let session = self.session.take();
+        let had_session = session.is_some();
+        if session.is_some_and(|session| session.in_flight() > 1) {
+            self.pipeline = 1;
+        }
+        self.incoming = None;
+        self.dates.clear();
+        let state = &mut *shared.lock();
+        state.decisions.connection_lost();
+        if shared.cancel.is_cancelled() {
+            return false;
+        }
+        if let Some(run) = &mut self.run {
+            run.connection_lost();
+            // A connection that was good once is worth another one: it may have been idle for too long, its token may have
+            // ended, the server may have been restarted.
+            let patient = run.last_progress.elapsed() < shared.config.fetch.patience;
+            let again = if run.begun { patient } else { run.losses == 1 };
+            if again && (had_session || run.begun && failure.retry != Retry::Never) {
+                shared.log.info(format!("{}: {failure}; connecting again", shared.config.user));
+                return true;
+            }
+        }
+        let failure = shared.explain(failure);
+        let flushing = state.flush.done < state.flush.wanted;
+        if flushing {
+            state.flush.done = state.flush.wanted;
+            state.flush.result = Err(failure.clone());
+        }
+        if self.run.is_none() && !flushing {
+            shared.log.warning(format!("{}: {failure}", shared.config.user));
+        }
+        self.end_run(state, Err(failure));
+        self.rest_until = Some(Instant::now() + REST);
+        state.closing.is_none()
+    }
+
+    /// The fetch is over for its caller too.
+    fn end_run(&mut self, state: &mut State, result: Result<()>) {
+        if let Some(run) = self.run.take()
+            && run.fetch == state.fetch.id
+        {
+            state.fetch.phase = Phase::Ended(result);
+        }
+        self.shared.for_callers.notify_all();
+    }
+
+    fn session(&mut self) -> Result<&mut Session<Sent>> {
+        self.session.as_mut().ok_or_else(|| Failure::internal("no session to send to"))
+    }
+}
+
+impl Run {
+    fn new(fetch: u64) -> Self {
+        Self {
+            fetch,
+            stage: Stage::New,
+            waiting: RoaringBitmap::new(),
+            sizing: false,
+            sized: VecDeque::new(),
+            asked: BTreeMap::new(),
+            retry: RoaringBitmap::new(),
+            set_aside: 0,
+            begun: false,
+            first: false,
+            last_progress: Instant::now(),
+            losses: 0,
+        }
+    }
+
+    /// Every mail was handed over, or set aside.
+    fn is_over(&self) -> bool {
+        self.stage == Stage::Fetching
+            && self.waiting.is_empty()
+            && !self.sizing
+            && self.sized.is_empty()
+            && self.asked.is_empty()
+    }
+
+    /// The mails to fetch now: what fits in the room that is left beside `held` octets. Small helpings would cost a round
+    /// trip each, so there is none before a quarter of the buffer is free.
+    fn next_bodies(&mut self, held: usize, buffer: usize) -> Option<RoaringBitmap> {
+        if !self.first {
+            self.first = true;
+            let uids = uid_set::take_front(&mut self.waiting, FIRST);
+            self.asked.extend(uids.iter().map(|uid| (uid, ASSUMED as usize)));
+            return (!uids.is_empty()).then_some(uids);
+        }
+        let kept: usize = self.asked.values().sum();
+        let room = buffer.saturating_sub(held + kept);
+        let idle = self.asked.is_empty() && held == 0;
+        if room < buffer / 4 && !idle {
+            return None;
+        }
+        let helping = room.min(buffer / 2);
+        let (mut uids, mut octets) = (RoaringBitmap::new(), 0);
+        while let Some(&(uid, size)) = self.sized.front() {
+            // One that goes to a file takes no room, but a connection for a while; one that failed may fail again.
+            let alone = size > large(buffer) || self.retry.contains(uid);
+            let size = if size > large(buffer) { 0 } else { size as usize };
+            if !uids.is_empty() && (alone || octets + size > helping || uids.len() == BATCH)
+                || size > room && !idle
+            {
+                break;
+            }
+            self.sized.pop_front();
+            uids.insert(uid);
+            octets += size;
+            self.asked.insert(uid, size);
+            if alone {
+                break;
+            }
+        }
+        // What the command line has no place for goes back.
+        let mut rest = uids;
+        let uids = uid_set::take_front(&mut rest, usize::MAX);
+        for uid in rest.iter().collect::<Vec<_>>().into_iter().rev() {
+            let size = self.asked.remove(&uid).unwrap_or_default();
+            self.sized.push_front((uid, size as u64));
+        }
+        (!uids.is_empty()).then_some(uids)
+    }
+
+    /// The mails to ask the size of now, when few are left whose size is known.
+    fn next_sizes(&mut self) -> Option<RoaringBitmap> {
+        if self.sizing || self.sized.len() > WINDOW / 2 {
+            return None;
+        }
+        let uids = uid_set::take_front(&mut self.waiting, WINDOW);
+        self.sizing = !uids.is_empty();
+        self.sizing.then_some(uids)
+    }
+
+    /// A size came. On Exchange it is an estimate; a little room is kept beyond it.
+    fn size(&mut self, uid: u32, size: u64) {
+        if self.sizing && !self.sized.iter().any(|&(sized, _)| sized == uid) && !self.asked.contains_key(&uid)
+        {
+            self.sized.push_back((uid, size.saturating_add(size / 8)));
+        }
+    }
+
+    /// What was under way begins anew.
+    fn connection_lost(&mut self) {
+        self.losses += 1;
+        if !self.begun {
+            self.stage = Stage::New;
+            self.waiting.clear();
+        }
+        self.sizing = false;
+        self.waiting.extend(std::mem::take(&mut self.asked).into_keys());
+        self.waiting.extend(std::mem::take(&mut self.sized).into_iter().map(|(uid, _)| uid));
+    }
+}
+
+/// A folder was asked to be created: whether it is there now.
+fn created(session: &mut Session<Sent>, folder: &str, condition: &Condition) -> Result<()> {
+    let exists = condition.code == Some(Code::AlreadyExists)
+        || condition.line.to_ascii_lowercase().contains("already exists");
+    if condition.status == Status::Ok || exists {
+        session.folders.names.push(folder.to_owned());
+        Ok(())
+    } else {
+        Err(Session::<Sent>::refused(Step::Folders, condition))
+    }
+}
+
+/// A mail of more octets than this goes to a file: two of the largest others fill the buffer.
+fn large(buffer: usize) -> u64 {
+    buffer as u64 / 2
+}
+
+/// The pause before the connection after so many losses: none, then growing ones, each up to half longer than the other, so
+/// that many readers do not come back at the same moment.
+fn pause_before(losses: u32) -> Duration {
+    let Some(doublings) = losses.checked_sub(2) else { return Duration::ZERO };
+    let pause = SHORTEST_PAUSE.saturating_mul(1 << doublings.min(16)).min(LONGEST_PAUSE);
+    let random = RandomState::new().build_hasher().finish() % 512;
+    pause + pause.mul_f64(random as f64 / 1024.0)
+}
+
+fn wait<'a>(
+    shared: &'a Shared,
+    state: MutexGuard<'a, State>,
+    until: Option<Instant>,
+) -> MutexGuard<'a, State> {
+    match until {
+        None => shared.for_worker.wait(state).unwrap_or_else(PoisonError::into_inner),
+        Some(until) => {
+            let left = until.saturating_duration_since(Instant::now());
+            let waited = shared.for_worker.wait_timeout(state, left);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        }
+    }
+}
+
+/// The first mails are fetched without knowing their sizes, so that the caller has something to do soon.
+const FIRST: usize = 8;
+
+/// Octets of a mail whose size is not known; a bounce from Exchange Online has some 44,000.
+const ASSUMED: u64 = 64 * 1024;
+
+/// Mails in one FETCH. At a round trip of 50 ms and bounces of 5.6 kB it is the buffer that limits.
+const BATCH: u64 = 2_000;
+
+/// Mails whose sizes are asked for at once.
+const WINDOW: usize = 2_000;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// After a connection that failed, decisions alone do not try another one before this.
+const REST: Duration = Duration::from_secs(60);
