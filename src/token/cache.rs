@@ -52,7 +52,7 @@ impl Slot {
             if let Some(kept) = &state.kept
                 && (now < kept.renew || state.flight.is_some() && now < kept.end)
             {
-                return Ok(kept.token.from_cache());
+                return Ok(kept.token.as_cached());
             }
             let Some(flight) = state.flight.clone() else {
                 let flight = InFlight { slot: self, flight: Arc::default() };
@@ -100,7 +100,7 @@ impl Slot {
                     renew: asked + windows.renew,
                     end: asked + windows.end,
                 });
-                flight.flight.end(Some(Ok(token.from_cache())));
+                flight.flight.end(Some(Ok(token.as_cached())));
                 return Ok(token);
             }
             Err(failure) => failure,
@@ -129,7 +129,7 @@ impl Slot {
                 log.warning(format!(
                     "the access token could not be renewed yet, the old one is valid for {left} s more: {failure}"
                 ));
-                Ok(kept.token.from_cache())
+                Ok(kept.token.as_cached())
             }
             _ => Err(failure),
         }
@@ -151,7 +151,7 @@ impl Slot {
     fn valid(&self) -> Option<AccessToken> {
         let state = lock(&self.state);
         let kept = state.kept.as_ref().filter(|kept| Instant::now() < kept.end);
-        kept.map(|kept| kept.token.from_cache())
+        kept.map(|kept| kept.token.as_cached())
     }
 
     fn is_of_use(&self) -> bool {

@@ -75,7 +75,7 @@ impl AccessToken {
         self.fresh
     }
 
-    fn from_cache(&self) -> Self {
+    fn as_cached(&self) -> Self {
         Self { secret: self.secret.clone(), fresh: false }
     }
 
