@@ -52,7 +52,7 @@ impl Slot {
             if let Some(kept) = &state.kept
                 && (now < kept.renew || state.flight.is_some() && now < kept.end)
             {
-                return Ok(kept.token.as_cached());
+                return Ok(kept.token.not_fresh());
             }
             let Some(flight) = state.flight.clone() else {
                 let flight = InFlight { slot: self, flight: Arc::default() };
@@ -100,7 +100,7 @@ impl Slot {
                     renew: asked + windows.renew,
                     end: asked + windows.end,
                 });
-                flight.flight.end(Some(Ok(token.as_cached())));
+                flight.flight.end(Some(Ok(token.not_fresh())));
                 return Ok(token);
             }
             Err(failure) => failure,
@@ -129,7 +129,7 @@ impl Slot {
                 log.warning(format!(
                     "the access token could not be renewed yet, the old one is valid for {left} s more: {failure}"
                 ));
-                Ok(kept.token.as_cached())
+                Ok(kept.token.not_fresh())
             }
             _ => Err(failure),
         }
@@ -151,7 +151,7 @@ impl Slot {
     fn valid(&self) -> Option<AccessToken> {
         let state = lock(&self.state);
         let kept = state.kept.as_ref().filter(|kept| Instant::now() < kept.end);
-        kept.map(|kept| kept.token.as_cached())
+        kept.map(|kept| kept.token.not_fresh())
     }
 
     fn is_of_use(&self) -> bool {

@@ -75,7 +75,7 @@ impl AccessToken {
         self.fresh
     }
 
-    fn as_cached(&self) -> Self {
+    fn not_fresh(&self) -> Self {
         Self { secret: self.secret.clone(), fresh: false }
     }
 
