@@ -134,17 +134,21 @@ impl Batch {
 /// Everything that is decided and not done.
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
-    new: BTreeMap<Action, Vec<Decided>>,
-    /// When the oldest of `new` was decided.
-    since: Option<Instant>,
-    /// All of `new` is to be told now.
-    due: bool,
+    new: BTreeMap<Action, New>,
     /// To be sent again: at once, or after a refusal later.
     waiting: VecDeque<Waiting>,
     /// From before the connection was lost: to be compared with the server's mails first.
     pub unverified: Vec<Batch>,
     /// The batch that the server works on.
     pub under_way: Option<Batch>,
+}
+
+/// What was decided since the last batch with the same action.
+#[derive(Debug)]
+struct New {
+    mails: Vec<Decided>,
+    /// When the server is to be told at latest.
+    due: Instant,
 }
 
 #[derive(Debug)]
@@ -156,8 +160,8 @@ struct Waiting {
 
 impl Decisions {
     pub(super) fn add(&mut self, action: Action, mail: Decided) {
-        self.since.get_or_insert_with(Instant::now);
-        self.new.entry(action).or_default().push(mail);
+        let new = || New { mails: Vec::new(), due: Instant::now() + AT_LATEST };
+        self.new.entry(action).or_insert_with(new).mails.push(mail);
     }
 
     /// Nothing is decided that is not done.
@@ -183,7 +187,8 @@ impl Decisions {
     pub(super) fn uids(&self) -> RoaringBitmap {
         let batches = self.waiting.iter().map(|waiting| &waiting.batch);
         let batches = batches.chain(&self.unverified).chain(&self.under_way);
-        let mails = self.new.values().flatten().chain(batches.flat_map(|batch| &batch.mails));
+        let mails =
+            self.new.values().flat_map(|new| &new.mails).chain(batches.flat_map(|batch| &batch.mails));
         mails.map(|mail| mail.uid).collect()
     }
 
@@ -193,31 +198,23 @@ impl Decisions {
 
     /// The server is told everything now, also what it refused before.
     pub(super) fn make_due(&mut self) {
-        self.due = !self.new.is_empty();
-        for waiting in &mut self.waiting {
-            waiting.not_before = Instant::now();
-        }
+        let now = Instant::now();
+        self.new.values_mut().for_each(|new| new.due = now);
+        self.waiting.iter_mut().for_each(|waiting| waiting.not_before = now);
     }
 
     /// The next batch whose time has come; the caller puts it under way.
     pub(super) fn next_due(&mut self) -> Option<Batch> {
         let now = Instant::now();
-        let old = self.since.is_some_and(|since| now >= since + AT_LATEST);
-        let full = |mails: &Vec<Decided>| mails.len() >= limits::CHANGE;
-        let ready = self.new.iter().find(|(_, mails)| self.due || old || full(mails));
-        if let Some(action) = ready.map(|(action, _)| action.clone())
-            && let Some(mails) = self.new.get_mut(&action)
+        let ready = |new: &New| new.due <= now || new.mails.len() >= limits::CHANGE;
+        if let Some(action) = self.new.iter().find(|(_, new)| ready(new)).map(|(action, _)| action.clone())
+            && let Some(mut new) = self.new.remove(&action)
         {
-            let rest = mails.split_off(mails.len().min(limits::CHANGE));
-            let batch = Batch::new(action.clone(), std::mem::replace(mails, rest));
-            if mails.is_empty() {
-                self.new.remove(&action);
+            let rest = new.mails.split_off(new.mails.len().min(limits::CHANGE));
+            if !rest.is_empty() {
+                self.new.insert(action.clone(), New { mails: rest, ..new });
             }
-            if self.new.is_empty() {
-                self.since = None;
-                self.due = false;
-            }
-            return Some(batch);
+            return Some(Batch::new(action, new.mails));
         }
         let at = self.waiting.iter().position(|waiting| waiting.not_before <= now)?;
         self.waiting.remove(at).map(|waiting| waiting.batch)
@@ -225,7 +222,7 @@ impl Decisions {
 
     /// When [`Decisions::next_due`] will have something, if nothing is added.
     pub(super) fn next_time(&self) -> Option<Instant> {
-        let new = self.since.map(|since| if self.due { since } else { since + AT_LATEST });
+        let new = self.new.values().map(|new| new.due);
         self.waiting.iter().map(|waiting| waiting.not_before).chain(new).min()
     }
 
@@ -248,11 +245,8 @@ impl Decisions {
 
     /// The connection is lost: nobody knows what of it was done.
     pub(super) fn connection_lost(&mut self) {
-        let new = std::mem::take(&mut self.new);
-        self.since = None;
-        self.due = false;
-        for (action, mails) in new {
-            for mails in mails.chunks(limits::CHANGE) {
+        for (action, new) in std::mem::take(&mut self.new) {
+            for mails in new.mails.chunks(limits::CHANGE) {
                 self.unverified.push(Batch::new(action.clone(), mails.to_vec()));
             }
         }

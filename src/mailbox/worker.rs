@@ -54,7 +54,6 @@ enum Sent {
     },
     Sizes {
         fetch: u64,
-        uids: RoaringBitmap,
     },
     Bodies {
         fetch: u64,
@@ -74,7 +73,7 @@ struct Run {
     /// Found, and nothing known of them.
     waiting: RoaringBitmap,
     /// Being asked for their size.
-    sizing: bool,
+    sizing: Option<RoaringBitmap>,
     /// Their size is known; the next to be fetched.
     sized: VecDeque<(u32, u64)>,
     /// Being fetched, and the room that is kept for each.
@@ -289,7 +288,7 @@ impl Worker {
                     return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
                 }
                 let uids = run.next_sizes()?;
-                Some((Command::Sizes(uids.clone()), Sent::Sizes { fetch, uids }))
+                Some((Command::Sizes(uids), Sent::Sizes { fetch }))
             }
         }
     }
@@ -516,13 +515,12 @@ impl Worker {
                     shared.for_callers.notify_all();
                 }
             }
-            Sent::Sizes { fetch, uids } => {
+            Sent::Sizes { fetch } => {
                 if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
-                    run.sizing = false;
+                    let unanswered = run.sizing.take().unwrap_or_default();
                     if !ok {
-                        // Sizes are only hints.
-                        let known: RoaringBitmap = run.sized.iter().map(|&(uid, _)| uid).collect();
-                        run.sized.extend((uids - known).iter().map(|uid| (uid, ASSUMED)));
+                        // Sizes are only hints. Where the answer is OK, what it does not name is gone.
+                        run.sized.extend(unanswered.iter().map(|uid| (uid, ASSUMED)));
                     }
                 }
             }
@@ -694,7 +692,7 @@ impl Run {
             fetch,
             stage: Stage::New,
             waiting: RoaringBitmap::new(),
-            sizing: false,
+            sizing: None,
             sized: VecDeque::new(),
             asked: BTreeMap::new(),
             retry: RoaringBitmap::new(),
@@ -710,7 +708,7 @@ impl Run {
     fn is_over(&self) -> bool {
         self.stage == Stage::Fetching
             && self.waiting.is_empty()
-            && !self.sizing
+            && self.sizing.is_none()
             && self.sized.is_empty()
             && self.asked.is_empty()
     }
@@ -723,6 +721,10 @@ impl Run {
             let uids = uid_set::take_front(&mut self.waiting, FIRST);
             self.asked.extend(uids.iter().map(|uid| (uid, ASSUMED as usize)));
             return (!uids.is_empty()).then_some(uids);
+        }
+        // The sizes that are on their way come before any other answer.
+        if self.sizing.is_some() && self.sized.len() < WINDOW / 4 {
+            return None;
         }
         let kept: usize = self.asked.values().sum();
         let room = buffer.saturating_sub(held + kept);
@@ -761,18 +763,20 @@ impl Run {
 
     /// The mails to ask the size of now, when few are left whose size is known.
     fn next_sizes(&mut self) -> Option<RoaringBitmap> {
-        if self.sizing || self.sized.len() > WINDOW / 2 {
+        if self.sizing.is_some() || self.sized.len() > WINDOW / 2 {
             return None;
         }
         let uids = uid_set::take_front(&mut self.waiting, WINDOW);
-        self.sizing = !uids.is_empty();
-        self.sizing.then_some(uids)
+        if uids.is_empty() {
+            return None;
+        }
+        self.sizing = Some(uids.clone());
+        Some(uids)
     }
 
     /// A size came. On Exchange it is an estimate; a little room is kept beyond it.
     fn size(&mut self, uid: u32, size: u64) {
-        if self.sizing && !self.sized.iter().any(|&(sized, _)| sized == uid) && !self.asked.contains_key(&uid)
-        {
+        if self.sizing.as_mut().is_some_and(|sizing| sizing.remove(uid)) {
             self.sized.push_back((uid, size.saturating_add(size / 8)));
         }
     }
@@ -784,7 +788,7 @@ impl Run {
             self.stage = Stage::New;
             self.waiting.clear();
         }
-        self.sizing = false;
+        self.waiting.extend(self.sizing.take().unwrap_or_default());
         self.waiting.extend(std::mem::take(&mut self.asked).into_keys());
         self.waiting.extend(std::mem::take(&mut self.sized).into_iter().map(|(uid, _)| uid));
     }
