@@ -1,6 +1,8 @@
 //! The one error type of the library: at which step something failed, what was observed, why, what to do about it,
 //! and whether trying again can help.
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
@@ -159,6 +161,28 @@ impl Failure {
         self.source = Some(Box::new(source));
         self
     }
+}
+
+/// From now on a panic is silent (the default hook prints its text, which can hold anything) and leaves its place to
+/// [`panicked`].
+pub fn keep_the_place_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
+        // A thread that is ending has no thread-locals any more; its place is lost.
+        let _ = PLACE.try_with(|kept| kept.replace(place));
+    }));
+}
+
+/// The failure for a panic that was caught in this thread. It names the place only.
+pub fn panicked(payload: Box<dyn Any + Send + 'static>) -> Failure {
+    // Dropping it can panic again.
+    std::mem::forget(payload);
+    let place = PLACE.with_borrow_mut(Option::take).unwrap_or_else(|| "an unknown place".to_owned());
+    Failure::new(Step::Call, Kind::Internal, format!("panic at {place}"))
+}
+
+thread_local! {
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 impl fmt::Display for Failure {

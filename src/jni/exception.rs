@@ -1,14 +1,12 @@
 //! [`Failure`]s and panics → `um.imap.oauth2.MailboxException`, in one place.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::panic;
 
 use jni::errors::ErrorPolicy;
 use jni::objects::{JObject, JString, JThrowable, JValue};
 use jni::{Env, jni_sig, jni_str};
 
-use crate::failure::{Failure, Kind, Retry, Step};
+use crate::failure::{Failure, Retry, panicked};
 
 /// What an entry point fails with.
 pub(super) enum Error {
@@ -53,25 +51,9 @@ impl<T: Default> ErrorPolicy<T, Error> for ThrowMailboxException {
         _captures: &mut (),
         payload: Box<dyn Any + Send + 'static>,
     ) -> jni::errors::Result<T> {
-        // Its text can hold anything, and dropping it can panic again.
-        std::mem::forget(payload);
-        let place = PLACE.with_borrow_mut(Option::take).unwrap_or_else(|| "an unknown place".to_owned());
-        throw(env, &Failure::new(Step::Call, Kind::Internal, format!("panic at {place}")));
+        throw(env, &panicked(payload));
         Ok(T::default())
     }
-}
-
-/// From now on a panic is silent (the default hook prints its text) and leaves its place to the thread that it occurs in.
-pub(super) fn keep_the_place_of_panics() {
-    panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
-        // A thread that is ending has no thread-locals any more; its place is lost.
-        let _ = PLACE.try_with(|kept| kept.replace(place));
-    }));
-}
-
-thread_local! {
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 fn throw(env: &mut Env<'_>, failure: &Failure) {

@@ -18,7 +18,7 @@ use jni::{Env, NativeMethod, native_method};
 use rustls::pki_types::CertificateDer;
 
 use crate::config;
-use crate::failure::{Failure, Kind, Step};
+use crate::failure::{Failure, Kind, Step, keep_the_place_of_panics};
 use crate::log::Level;
 use crate::mailbox::{FetchId, MessageId, Outcome};
 use exception::{Error, ThrowMailboxException};
@@ -27,7 +27,7 @@ use exception::{Error, ThrowMailboxException};
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 pub extern "system" fn JNI_OnLoad(_vm: *mut jni::sys::JavaVM, _reserved: *mut c_void) -> jint {
-    exception::keep_the_place_of_panics();
+    keep_the_place_of_panics();
     JNI_VERSION_1_8
 }
 

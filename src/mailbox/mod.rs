@@ -14,6 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use roaring::RoaringBitmap;
+
 use crate::config::MailboxConfig;
 use crate::explain::{Circumstances, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result, Step};
@@ -104,12 +106,15 @@ impl Mailbox {
             }
             if let Some(message) = state.fetch.ready.pop_front() {
                 state.fetch.octets -= message.body.memory();
+                shared.for_worker.notify_one();
+                if state.decided.contains(message.id.uid) {
+                    continue;
+                }
                 if shared.access == Access::ReadWrite {
                     let uid = message.id.uid;
                     state.open.insert(uid, message.received_millis());
                     state.highest = state.highest.max(uid);
                 }
-                shared.for_worker.notify_one();
                 return Ok(Some(message));
             }
             if let Phase::Ended(result) = &state.fetch.phase {
@@ -194,6 +199,7 @@ impl Mailbox {
                 refuse(Kind::Usage, format!("UID {} was not handed out", id.uid))
             };
         };
+        state.decided.insert(id.uid);
         if let Some(action) = action {
             state.decisions.add(action, Decided { uid: id.uid, received });
             shared.for_worker.notify_one();
@@ -242,6 +248,8 @@ struct State {
     uid_validity: Option<u32>,
     /// Mails that were handed out and not settled, with their internal dates in milliseconds.
     open: BTreeMap<u32, Option<i64>>,
+    /// What was decided about since the last SEARCH: it is not handed out, even if that found it.
+    decided: RoaringBitmap,
     /// The highest UID that was handed out.
     highest: u32,
     /// Since when it is being closed.

@@ -16,7 +16,7 @@ use roaring::RoaringBitmap;
 use secrecy::ExposeSecret;
 
 use crate::config::{Authentication, Security};
-use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::failure::{Failure, Kind, Result, Retry, Step, panicked};
 use crate::imap::commands::Command;
 use crate::imap::login::{self, Inbox, Login, Secret, StartTls};
 use crate::imap::responses::{self, Code, Condition, Response, Status};
@@ -78,17 +78,18 @@ struct Run {
     sized: VecDeque<(u32, u64)>,
     /// Being fetched, and the room that is kept for each.
     asked: BTreeMap<u32, usize>,
+    /// The sum of that.
+    kept: usize,
     /// The server answered without the mail, once.
     retry: RoaringBitmap,
-    /// It did so twice: they stay where they are.
-    set_aside: u64,
     /// The server has told which mails there are.
     begun: bool,
     /// The first mails were asked for, without waiting for their sizes.
     first: bool,
-    last_progress: Instant,
-    /// Connections that were lost since.
+    /// Connections that were lost since a mail came.
     losses: u32,
+    /// Since when there are losses.
+    trouble: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -135,9 +136,7 @@ impl Worker {
         }));
         let mut state = self.shared.lock();
         if let Err(panic) = ended {
-            // Dropping what was thrown could panic again.
-            std::mem::forget(panic);
-            state.broken = Some(Failure::internal("the mailbox's thread has panicked"));
+            state.broken = Some(panicked(panic));
         }
         state.worker = Life::Over;
         self.shared.for_callers.notify_all();
@@ -187,7 +186,6 @@ impl Worker {
         } else if matches!(state.fetch.phase, Phase::Requested)
             && self.run.as_ref().is_none_or(|run| run.fetch != state.fetch.id)
         {
-            state.open.clear();
             self.run = Some(Run::new(state.fetch.id));
         }
         let Some(session) = &self.session else {
@@ -321,6 +319,7 @@ impl Worker {
             }
             state.decisions.clear();
             state.open.clear();
+            state.decided.clear();
             state.highest = 0;
             if self.run.as_ref().is_some_and(|run| run.begun) {
                 let observed = format!("UIDVALIDITY changed from {before} to {now} during the fetch");
@@ -456,9 +455,8 @@ impl Worker {
             Some(responses::Message::Streamed) => incoming,
         };
         // What was not asked for, or comes twice, is nobody's.
-        let (Some(message), true) = (message, run.asked.remove(&uid).is_some()) else { return Ok(()) };
-        run.last_progress = Instant::now();
-        run.losses = 0;
+        let (Some(message), true) = (message, run.answered(uid).is_some()) else { return Ok(()) };
+        run.progress();
         let mut state = self.shared.lock();
         if state.fetch.id != run.fetch {
             return Ok(());
@@ -477,7 +475,6 @@ impl Worker {
                 self.shared.for_callers.notify_all();
             }
             Err(why) => {
-                run.set_aside += 1;
                 self.shared.log.warning(format!(
                     "{}: the mail with UID {uid} is larger than cmsbs.mail.imap.fetch.buffer allows in memory, and no \
                      temporary file could hold it ({why}); it stays in the inbox",
@@ -505,11 +502,13 @@ impl Worker {
                     self.end_run(state, Err(shared.explain(failure)));
                     return Ok(());
                 }
-                run.waiting -= state.decisions.uids();
+                state.decided = state.decisions.uids();
+                run.waiting -= &state.decided;
+                // A mail that is not there any more cannot be settled.
+                state.open.retain(|&uid, _| run.waiting.contains(uid));
                 run.stage = Stage::Fetching;
                 run.begun = true;
-                run.last_progress = Instant::now();
-                run.losses = 0;
+                run.progress();
                 if state.fetch.id == fetch {
                     state.fetch.phase = Phase::Running;
                     shared.for_callers.notify_all();
@@ -527,7 +526,7 @@ impl Worker {
             Sent::Bodies { fetch, uids } => {
                 if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
                     let missing: RoaringBitmap =
-                        uids.iter().filter(|uid| run.asked.remove(uid).is_some()).collect();
+                        uids.iter().filter(|&uid| run.answered(uid).is_some()).collect();
                     if !ok && missing.len() > 1 && missing == uids {
                         let failure = Session::<Sent>::refused(Step::Fetch, condition);
                         self.end_run(state, Err(shared.explain(failure)));
@@ -537,7 +536,6 @@ impl Worker {
                         if run.retry.insert(uid) {
                             run.waiting.insert(uid);
                         } else {
-                            run.set_aside += 1;
                             shared.log.warning(format!(
                                 "{}: the server did not deliver the mail with UID {uid} ({}); it is left where it is",
                                 shared.config.user, condition.line
@@ -650,7 +648,7 @@ impl Worker {
             run.connection_lost();
             // A connection that was good once is worth another one: it may have been idle for too long, its token may have
             // ended, the server may have been restarted.
-            let patient = run.last_progress.elapsed() < shared.config.fetch.patience;
+            let patient = run.trouble.is_none_or(|since| since.elapsed() < shared.config.fetch.patience);
             let again = if run.begun { patient } else { run.losses == 1 };
             if again && (had_session || run.begun && failure.retry != Retry::Never) {
                 shared.log.info(format!("{}: {failure}; connecting again", shared.config.user));
@@ -695,12 +693,12 @@ impl Run {
             sizing: None,
             sized: VecDeque::new(),
             asked: BTreeMap::new(),
+            kept: 0,
             retry: RoaringBitmap::new(),
-            set_aside: 0,
             begun: false,
             first: false,
-            last_progress: Instant::now(),
             losses: 0,
+            trouble: None,
         }
     }
 
@@ -719,15 +717,14 @@ impl Run {
         if !self.first {
             self.first = true;
             let uids = uid_set::take_front(&mut self.waiting, FIRST);
-            self.asked.extend(uids.iter().map(|uid| (uid, ASSUMED as usize)));
+            uids.iter().for_each(|uid| self.ask(uid, ASSUMED as usize));
             return (!uids.is_empty()).then_some(uids);
         }
         // The sizes that are on their way come before any other answer.
         if self.sizing.is_some() && self.sized.len() < WINDOW / 4 {
             return None;
         }
-        let kept: usize = self.asked.values().sum();
-        let room = buffer.saturating_sub(held + kept);
+        let room = buffer.saturating_sub(held + self.kept);
         let idle = self.asked.is_empty() && held == 0;
         if room < buffer / 4 && !idle {
             return None;
@@ -746,7 +743,7 @@ impl Run {
             self.sized.pop_front();
             uids.insert(uid);
             octets += size;
-            self.asked.insert(uid, size);
+            self.ask(uid, size);
             if alone {
                 break;
             }
@@ -755,7 +752,7 @@ impl Run {
         let mut rest = uids;
         let uids = uid_set::take_front(&mut rest, usize::MAX);
         for uid in rest.iter().collect::<Vec<_>>().into_iter().rev() {
-            let size = self.asked.remove(&uid).unwrap_or_default();
+            let size = self.answered(uid).unwrap_or_default();
             self.sized.push_front((uid, size as u64));
         }
         (!uids.is_empty()).then_some(uids)
@@ -781,15 +778,35 @@ impl Run {
         }
     }
 
+    fn progress(&mut self) {
+        self.losses = 0;
+        self.trouble = None;
+    }
+
+    /// Asks for a mail, and keeps room for it.
+    fn ask(&mut self, uid: u32, octets: usize) {
+        self.kept += octets;
+        self.asked.insert(uid, octets);
+    }
+
+    /// The mail has come, or will not come: whether it was asked for, and the room that was kept for it.
+    fn answered(&mut self, uid: u32) -> Option<usize> {
+        let octets = self.asked.remove(&uid)?;
+        self.kept -= octets;
+        Some(octets)
+    }
+
     /// What was under way begins anew.
     fn connection_lost(&mut self) {
         self.losses += 1;
+        self.trouble.get_or_insert_with(Instant::now);
         if !self.begun {
             self.stage = Stage::New;
             self.waiting.clear();
         }
         self.waiting.extend(self.sizing.take().unwrap_or_default());
         self.waiting.extend(std::mem::take(&mut self.asked).into_keys());
+        self.kept = 0;
         self.waiting.extend(std::mem::take(&mut self.sized).into_iter().map(|(uid, _)| uid));
     }
 }
