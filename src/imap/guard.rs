@@ -161,7 +161,12 @@ impl Inner {
             log.debug(format!("S: {text}"));
         }
         if is_complaint(&text) {
-            self.complaints.add(text);
+            // Without the star, or the tag, which is nobody's word but ours.
+            let words = match text.split_once(' ') {
+                Some((first, words)) if !is_complaint(first) => words.to_owned(),
+                _ => text,
+            };
+            self.complaints.add(words);
         }
         self.depth = deepest(&line, self.depth)
             .map_err(|()| self.violated(format!("more than {} nested parentheses", limits::DEPTH)))?;

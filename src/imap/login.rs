@@ -74,7 +74,7 @@ pub fn open<C>(
     let capabilities = session.capabilities().map_err(failed(Step::Login))?;
     let capabilities =
         Capabilities { r#move: capabilities.has_str("MOVE"), uidplus: capabilities.has_str("UIDPLUS") };
-    let names = session.list(Some("\"\""), Some("*")).map_err(failed(Step::Folders))?;
+    let names = session.list(Some(""), Some("*")).map_err(failed(Step::Folders))?;
     let folders = Folders {
         separator: names.iter().find_map(|name| name.delimiter()?.chars().next()),
         names: names
