@@ -1,19 +1,37 @@
 # make        the library, the command line and the jar, for use (target/release, java/target)
 # make test   everything is tested against real servers, which are installed and started for it
+# make demo   UM's bounce loop reads a mailbox of stand-ins for Entra ID and Exchange Online, and shows what it does
 # make lint   formatter and linter; the Java compiler's warnings are errors in every build
 
 TARGET  := $(abspath $(or $(CARGO_TARGET_DIR),target))
 LIBRARY := libum_imap_oauth2.so
+VERSION := $(firstword $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml))
+JAR     := java/target/um-imap-oauth2-$(VERSION).jar
+STANDIN := $(or $(CARGO_TARGET_DIR),tests/standin/target)/debug/um-standin
 # Crates of their own beside the product.
 CRATES  := . $(patsubst %/Cargo.toml,%,$(wildcard tests/standin/Cargo.toml))
 MAVEN   := mvn --batch-mode --no-transfer-progress --file java/pom.xml
 
-.PHONY: all servers test test-beside-servers lint clean
+.PHONY: all demo servers test test-beside-servers lint clean
 
 all:
 	cargo build --release --locked
 	install -D $(TARGET)/release/$(LIBRARY) target/natives/linux-$(shell uname -m)/$(LIBRARY)
 	$(MAVEN) -DskipTests package
+
+# The real jar with the real library in it; only the servers are not real.
+# Maven writes "\033[0m" at its end otherwise, also into a pipe.
+demo: export MAVEN_OPTS += -Djansi.noreset=true
+demo:
+	@echo '[1/3] The library and its jar (the first time some minutes)'
+	@$(MAKE) --no-print-directory all MAVEN='$(MAVEN) --quiet'
+	@echo '[2/3] The stand-ins for Entra ID and Exchange Online'
+	@cargo build --locked --manifest-path tests/standin/Cargo.toml
+	@echo "[3/3] UM's bounce loop"
+	@$(MAVEN) --quiet dependency:build-classpath -DincludeArtifactIds=javax.mail,activation -Dmdep.outputFile=target/javamail
+	@javac --release 11 -Xlint:all -Werror -cp $(JAR):$$(cat java/target/javamail) -d java/target/examples java/examples/*.java
+	@echo
+	@python3 java/examples/demo.py --standin $(STANDIN) --classpath java/target/examples:$(JAR):$$(cat java/target/javamail)
 
 servers:
 	tests/servers/install
