@@ -91,7 +91,7 @@ def show_folders(before, after):
     for folder in sorted({**before, **after}, key=lambda folder: (folder != "INBOX", folder)):
         counts = before.get(folder), after.get(folder, 0)
         if any(counts):
-            note = (f"{len(READ)} that had been read already: UM's processAll is off" if folder == "INBOX"
+            note = (f"somebody has read these {len(READ)}, and cmsbs.bounce.processAll = false" if folder == "INBOX"
                     else "created" if counts[0] is None else "")
             print(f"  {folder:14}{'–' if counts[0] is None else counts[0]:>8}{counts[1]:>8}   {paint('dim', note)}".rstrip())
     print()
@@ -111,8 +111,8 @@ def check_the_poll(standin, loop, mails, table):
 
 
 def forget_the_permission(standin, loop):
-    heading("A second mailbox is added as a listener, and the permission on it was forgotten")
-    print(f"What UM's log says when it polls {SECOND_USER}:")
+    heading("A second mailbox is added as a listener, but the permission on it was forgotten")
+    print(f"What the administrator is told when {SECOND_USER} is polled (in German with cmsbs.lang = de):")
     print()
     failed = loop.run(lambda *_: None, listener=LISTENER)
     print(paint("yellow", wrapped(failed or "nothing")))
