@@ -112,7 +112,7 @@ def check_the_poll(standin, loop, mails, table):
 
 def forget_the_permission(standin, loop):
     heading("A second mailbox is added as a listener, but the permission on it was forgotten")
-    print(f"What the administrator is told when {SECOND_USER} is polled (in German with cmsbs.lang = de):")
+    print("At its first poll the administrator is told (in German with cmsbs.lang = de):")
     print()
     failed = loop.run(lambda *_: None, listener=LISTENER)
     print(paint("yellow", wrapped(failed or "nothing")))
