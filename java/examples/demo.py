@@ -77,7 +77,7 @@ def poll_the_mailbox(standin, loop, mails):
         print()
         return ["the poll failed"]
     counters = standin.ask("counters")
-    print(f"{len(table.rows)} mails in {seconds:.1f} seconds, the start of the JVM included: "
+    print(f"{len(table.rows)} mails in {seconds:.1f} seconds with the start of the JVM: "
           f"{counted(counters['token_requests'], 'token request')}, {counted(counters['connections'], 'IMAP connection')}, "
           f"{counted(sum(counters['commands'].values()), 'command')}")
     print()
@@ -442,3 +442,7 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # Nobody reads any more, not even what Python would flush at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
