@@ -1,6 +1,7 @@
 //! Where a value comes from: `cmsbs.properties` → `include.<n>` → `conf.d/*.properties` → the environment, with
 //! `key$file` beside each key; or UM's own effective configuration.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
@@ -20,6 +21,8 @@ pub(super) struct Layers<'a> {
     /// What was odd about the files as a whole.
     pub problems: Problems,
     base: Base<'a>,
+    /// What stands in the files that `key$file` names, each read once: text or error.
+    contents: RefCell<HashMap<PathBuf, Result<String, String>>>,
 }
 
 /// The value that counts for one name, and where it stands.
@@ -34,7 +37,7 @@ pub(super) struct Value {
 }
 
 enum Base<'a> {
-    Files { values: HashMap<String, Vec<Value>>, environment: Ask<'a> },
+    Files { values: BTreeMap<String, Vec<Value>>, environment: Ask<'a> },
     Settings(Ask<'a>),
 }
 
@@ -42,17 +45,28 @@ impl<'a> Layers<'a> {
     /// UM's own effective configuration: UM has read its files and its environment.
     pub fn of_settings(settings: Ask<'a>) -> Self {
         let home = settings(keys::SERVER_HOME.name).filter(|home| !home.trim().is_empty()).map(PathBuf::from);
-        Self { home, problems: Problems::default(), base: Base::Settings(settings) }
+        Self {
+            home,
+            problems: Problems::default(),
+            base: Base::Settings(settings),
+            contents: RefCell::default(),
+        }
     }
 
-    /// The files below UM_HOME, and the environment over them.
-    pub fn of_um_home(home: &Path, environment: Ask<'a>) -> Result<Self, Failure> {
+    /// The files below UM_HOME, and the environment over them. A failure is in `language`, else in the environment's.
+    pub fn of_um_home(
+        home: &Path,
+        environment: Ask<'a>,
+        language: Option<Language>,
+    ) -> Result<Self, Failure> {
         let main = home.join(MAIN_FILE);
         let bytes = read(&main, FILE_LIMIT).map_err(|error| {
-            let language = match environment("cmsbs__lang").or_else(|| environment("cmsbs.lang")) {
-                Some(lang) if lang.eq_ignore_ascii_case("en") => Language::English,
-                _ => Language::German,
-            };
+            let lang = || environment("cmsbs__lang").or_else(|| environment("cmsbs.lang"));
+            let english = || lang().is_some_and(|lang| lang.eq_ignore_ascii_case("en"));
+            let language = language.unwrap_or_else(|| match english() {
+                true => Language::English,
+                false => Language::German,
+            });
             let path = main.display();
             let what = text!("{path}: {error}", "{path}: {error}");
             let remedy = text!(
@@ -65,7 +79,8 @@ impl<'a> Layers<'a> {
         let mut layers = Self {
             home: Some(home.to_owned()),
             problems: Problems::default(),
-            base: Base::Files { values: HashMap::new(), environment },
+            base: Base::Files { values: BTreeMap::new(), environment },
+            contents: RefCell::default(),
         };
         let mut read_already = HashSet::new();
         layers.add_with_includes(main, bytes, &mut read_already);
@@ -114,6 +129,18 @@ impl<'a> Layers<'a> {
                 None
             }
         }
+    }
+
+    /// Every name that the files set, and where each was set last, in the order of the names. None where UM is asked.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &Origin)> {
+        let values = match &self.base {
+            Base::Files { values, .. } => Some(values),
+            Base::Settings(_) => None,
+        };
+        values
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, values)| Some((name.as_str(), &values.last()?.origin)))
     }
 
     /// A path as it stands in a file.
@@ -314,7 +341,14 @@ impl<'a> Layers<'a> {
     /// What stands in the file that `name$file` names.
     fn content(&self, name: &str, named: &Value, problems: &mut Problems) -> Result<Value, Problem> {
         let path = self.path(named.text.trim());
-        let bytes = read(&path, VALUE_FILE_LIMIT).map_err(|error| {
+        let read_already = self.contents.borrow().get(&path).cloned();
+        let content = read_already.unwrap_or_else(|| {
+            let content =
+                read(&path, VALUE_FILE_LIMIT).map(|bytes| decoded(&bytes)).map_err(|error| error.to_string());
+            self.contents.borrow_mut().insert(path.clone(), content.clone());
+            content
+        });
+        let text = content.map_err(|error| {
             let shown = path.display();
             Problem {
                 origin: Some(named.origin.clone()),
@@ -327,11 +361,6 @@ impl<'a> Layers<'a> {
             }
         })?;
         let origin = Origin::ValueFile { path: Arc::new(path), named_by: Box::new(named.origin.clone()) };
-        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
-        };
         let without_end = text.trim_end_matches(['\r', '\n']);
         if without_end.len() < text.len() {
             problems.info(Problem {
@@ -379,9 +408,34 @@ fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// UTF-8, else ISO-8859-1.
+fn decoded(bytes: &[u8]) -> String {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    }
+}
+
 /// The same for every way to write the path of one file.
 fn identity(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether every account of the machine can read a file: its mode says so, and so do the directories above it.
+#[cfg(unix)]
+pub(super) fn others_can_read(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    let allows = |path: &Path, bit| fs::metadata(path).is_ok_and(|data| data.permissions().mode() & bit != 0);
+    let Ok(path) = fs::canonicalize(path) else { return false };
+    allows(&path, 0o004) && path.ancestors().skip(1).all(|directory| allows(directory, 0o001))
+}
+
+/// Who can read a file stands in access control lists there, which are not looked at.
+#[cfg(not(unix))]
+pub(super) fn others_can_read(_path: &Path) -> bool {
+    false
 }
 
 const MAIN_FILE: &str = "cmsbs-conf/cmsbs.properties";

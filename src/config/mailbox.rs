@@ -1,12 +1,13 @@
 //! The values of one mailbox → its [`MailboxConfig`], or everything that is wrong with them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use ureq::http::Uri;
 
 use super::keys::{self, Key, LISTENER_PREFIX};
-use super::layers::{Layers, Value};
+use super::layers::{self, Layers, Value};
+use super::names;
 use super::problem::{Origin, Problem, Problems, Shown, Text, text};
 use super::syntax::Flaw;
 use super::values::{self, Wrong};
@@ -17,15 +18,53 @@ use super::{
 use crate::failure::{Failure, Result};
 
 pub(super) fn load(layers: &Layers, listener: Option<&str>) -> Result<Loaded> {
-    let mut reader = Reader { layers, listener, problems: layers.problems.clone() };
-    let language = reader.language();
-    let config = reader.config(language);
-    if let Some(failure) = reader.problems.failure(language) {
+    let mut problems = layers.problems.clone();
+    names::check(layers, listener, &mut problems);
+    let Reading { config, problems, language } = read(layers, listener, problems, None);
+    if let Some(failure) = problems.failure(language) {
         return Err(failure);
     }
     match config {
-        Ok(config) => Ok(Loaded { config, findings: reader.problems.into_findings(language) }),
-        Err(Refused) => Err(Failure::internal("a configuration was refused without a reason")),
+        Some(config) => Ok(Loaded { config, findings: problems.into_findings(language) }),
+        None => Err(Failure::internal("a configuration was refused without a reason")),
+    }
+}
+
+/// A mailbox, and what was found on the way beside `problems`.
+pub(super) struct Reading {
+    /// `None`: the problems have an error.
+    pub config: Option<MailboxConfig>,
+    pub problems: Problems,
+    pub language: Language,
+}
+
+/// `language` is the one that is spoken, whatever is configured.
+pub(super) fn read(
+    layers: &Layers,
+    listener: Option<&str>,
+    problems: Problems,
+    language: Option<Language>,
+) -> Reading {
+    let mut reader = Reader { layers, listener, problems };
+    let configured = reader.language();
+    let config = reader.config(configured).ok();
+    Reading { config, problems: reader.problems, language: language.unwrap_or(configured) }
+}
+
+/// What a mailbox has for a key.
+pub(super) enum Lookup {
+    Set(Value),
+    /// `key$file` names a file that cannot be read.
+    Unreadable,
+    Unset,
+}
+
+pub(super) fn lookup(layers: &Layers, listener: Option<&str>, key: &Key) -> Lookup {
+    let mut reader = Reader { layers, listener, problems: Problems::default() };
+    match reader.value(key) {
+        Some(value) => Lookup::Set(value),
+        None if reader.is_unreadable(key) => Lookup::Unreadable,
+        None => Lookup::Unset,
     }
 }
 
@@ -154,7 +193,13 @@ impl Reader<'_> {
             }
             return self.oauth2(server).map(Authentication::OAuth2);
         }
-        let oauth2_set = OAUTH2_KEYS.iter().find_map(|key| self.value(key));
+        // What a listener takes over from a primary mailbox with OAuth2 is no line too many.
+        let listener = self.listener;
+        let oauth2_set = keys::ALL
+            .iter()
+            .filter(|key| key.name.starts_with(OAUTH2_PREFIX))
+            .filter_map(|key| self.value(key))
+            .find(|value| listener.is_none() || value.name.starts_with(LISTENER_PREFIX));
         if let Some(value) = &oauth2_set {
             let remedy = text!(
                 r#"Write authenticationMethod = "oauth2", or take the oauth2 lines out."#,
@@ -208,6 +253,9 @@ impl Reader<'_> {
         let scope = self.optional(&keys::SCOPE, values::any);
         let route = self.route(token_uri.as_deref().ok());
         let debug = self.required(&keys::OAUTH2_DEBUG, values::truth);
+        if let Ok(token_uri) = &token_uri {
+            self.check_registration(token_uri);
+        }
         grant?;
         let token_uri = token_uri?;
         let scope = match scope? {
@@ -255,12 +303,107 @@ impl Reader<'_> {
         self.required(key, values::https_url)
     }
 
+    /// Tenant, client ID and scope as Microsoft has them; of another token endpoint nothing is known.
+    fn check_registration(&mut self, token_uri: &str) {
+        let cloud = Cloud::of_login(token_uri);
+        if let Some(value) = self.value(&keys::ACCESS_TOKEN_URI)
+            && cloud.is_some()
+        {
+            self.check_tenant(&value, token_uri);
+        }
+        if let Some(value) = self.value(&keys::CLIENT_ID)
+            && cloud.is_some()
+            && !values::looks_like_guid(value.text.trim())
+        {
+            self.warn(
+                &value,
+                text!("It is no GUID.", "Das ist keine GUID."),
+                text!(
+                    "Write what the portal shows as Application (client) ID.",
+                    "Schreiben, was das Portal als Anwendungs-ID (Client) zeigt."
+                ),
+            );
+        }
+        if let Some(value) = self.value(&keys::SCOPE) {
+            self.check_scope(&value, cloud);
+        }
+    }
+
+    /// `https://login.microsoftonline.com/TENANT/oauth2/v2.0/token`
+    fn check_tenant(&mut self, value: &Value, token_uri: &str) {
+        let path = token_uri.parse::<Uri>().map(|uri| uri.path().to_owned()).unwrap_or_default();
+        let (tenant, rest) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+        let is_domain = tenant.contains('.') && values::host(tenant).is_ok();
+        let shown = Shown(tenant);
+        let remedy = text!(
+            "Write the Directory (tenant) ID of the app registration, or a domain of the tenant: https://login.microsoftonline.com/TENANT/oauth2/v2.0/token.",
+            "Die Verzeichnis-ID (Mandant) der App-Registrierung schreiben, oder eine Domäne des Mandanten: https://login.microsoftonline.com/MANDANT/oauth2/v2.0/token."
+        );
+        if SHARED_TENANTS.iter().any(|shared| shared.eq_ignore_ascii_case(tenant)) {
+            let what = text!(
+                "{shown} stands for every tenant, and the client credentials are those of one.",
+                "{shown} steht für alle Mandanten, und die Anmeldedaten des Clients sind die eines einzigen."
+            );
+            self.warn(value, what, remedy);
+        } else if !(is_domain || values::looks_like_guid(tenant)) {
+            let what = text!(
+                "The tenant {shown} is neither a GUID nor a domain.",
+                "Der Mandant {shown} ist weder eine GUID noch eine Domäne."
+            );
+            self.warn(value, what, remedy);
+        } else if rest != "oauth2/v2.0/token" {
+            let what = text!(
+                "The URL does not end with /oauth2/v2.0/token.",
+                "Die URL endet nicht mit /oauth2/v2.0/token."
+            );
+            self.warn(value, what, remedy);
+        }
+    }
+
+    fn check_scope(&mut self, value: &Value, cloud: Option<&Cloud>) {
+        let scope = value.text.trim();
+        let uri = scope.parse::<Uri>().ok();
+        let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default().to_ascii_lowercase();
+        let mail_host = cloud.or(Cloud::ALL.first()).and_then(|cloud| cloud.mail.first()).unwrap_or(&"");
+        let remedy = text!("Write https://{mail_host}/.default.", "https://{mail_host}/.default schreiben.");
+        let scope_cloud = Cloud::ALL.iter().find(|cloud| cloud.mail.contains(&host.as_str()));
+        if GRAPH_HOSTS.contains(&host.as_str()) {
+            let what = text!(
+                "A token for Microsoft Graph is not accepted by the IMAP server.",
+                "Ein Token für Microsoft Graph wird vom IMAP-Server nicht angenommen."
+            );
+            self.warn(value, what, remedy);
+        } else if let (Some(cloud), Some(scope_cloud)) = (cloud, scope_cloud)
+            && cloud.mail != scope_cloud.mail
+        {
+            let login = cloud.login;
+            let what = text!(
+                "{host} is of another cloud than the login host {login}.",
+                "{host} gehört zu einer anderen Cloud als der Login-Host {login}."
+            );
+            self.warn(value, what, remedy);
+        } else if cloud.is_some() && !scope.ends_with("/.default") {
+            let what = text!(
+                "The scope does not end with /.default, as one for client credentials must.",
+                "Der Scope endet nicht mit /.default, wie es bei client_credentials sein muss."
+            );
+            self.warn(value, what, remedy);
+        }
+    }
+
     /// Exactly one of secret, certificate and assertion.
     fn credential(&mut self) -> Read<Credential> {
         let secret = self.secret(&keys::CLIENT_SECRET);
         let password = self.secret(&keys::CLIENT_CERTIFICATE_PASSWORD).transpose();
         let certificate = self.path(&keys::CLIENT_CERTIFICATE);
         let assertion = self.path(&keys::CLIENT_ASSERTION_FILE);
+        for (key, path) in
+            [(&keys::CLIENT_CERTIFICATE, &certificate), (&keys::CLIENT_ASSERTION_FILE, &assertion)]
+        {
+            if let (Some(value), Ok(Some(path))) = (self.value(key), path) {
+                self.check_readers(&value, path);
+            }
+        }
         let (password, certificate, assertion) = (password?, certificate?, assertion?);
         match (secret, certificate, assertion) {
             (Some(secret), None, None) => {
@@ -488,9 +631,33 @@ impl Reader<'_> {
     /// A secret is taken as it is, blanks included.
     fn secret(&mut self, key: &'static Key) -> Option<Read<SecretString>> {
         match self.value(key) {
-            Some(value) => Some(self.clean(key, &value).map(SecretString::from)),
+            Some(value) => {
+                if let Origin::File { path, .. } | Origin::ValueFile { path, .. } = &value.origin {
+                    self.check_readers(&value, path);
+                }
+                Some(self.clean(key, &value).map(SecretString::from))
+            }
             None => self.is_unreadable(key).then_some(Err(Refused)),
         }
+    }
+
+    fn check_readers(&mut self, value: &Value, path: &Path) {
+        // Docker mounts secrets there for everybody (mode 0444); everybody is the container.
+        if path.starts_with("/run/secrets") || !layers::others_can_read(path) {
+            return;
+        }
+        let shown = path.display();
+        self.warn(
+            value,
+            text!(
+                "Every account of this machine can read the secret in {shown}.",
+                "Jedes Konto dieses Rechners kann das Geheimnis in {shown} lesen."
+            ),
+            text!(
+                "Let only the account of the UM read it: chmod o-r {shown}.",
+                "Nur das Konto des UM darf die Datei lesen: chmod o-r {shown}."
+            ),
+        );
     }
 
     /// What is set, or the default; an error where there is neither.
@@ -530,12 +697,14 @@ impl Reader<'_> {
         }
     }
 
-    /// The value that counts, under the name that counts. An empty one is as none.
+    /// The value that counts, under the name that counts. An empty one is as none, and so is one of blanks.
     fn value(&mut self, key: &Key) -> Option<Value> {
         let mut set = Vec::new();
         for name in key.names(self.listener) {
             set.extend(
-                self.layers.value(&name, key, &mut self.problems).filter(|value| !value.text.is_empty()),
+                self.layers
+                    .value(&name, key, &mut self.problems)
+                    .filter(|value| !value.text.trim().is_empty()),
             );
         }
         let mut set = set.into_iter();
@@ -585,8 +754,7 @@ impl Reader<'_> {
             });
             return Err(Refused);
         }
-        let placeholder = text.split_once('<').is_some_and(|(_, rest)| rest.contains('>'));
-        if placeholder {
+        if text.contains(['<', '>']) {
             let whole = text.starts_with('<') && text.ends_with('>');
             let (what, remedy) = (
                 text!(
@@ -701,25 +869,56 @@ impl Reader<'_> {
     }
 }
 
+/// One of Microsoft's national clouds.
+#[derive(Debug)]
+struct Cloud {
+    login: &'static str,
+    /// The hosts of the mail service, as a scope names them; the usual one first.
+    mail: &'static [&'static str],
+}
+
+impl Cloud {
+    /// <https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud> and
+    /// <https://learn.microsoft.com/microsoft-365/enterprise/microsoft-365-endpoints>
+    const ALL: [Cloud; 6] = [
+        Cloud { login: "login.microsoftonline.com", mail: WORLDWIDE },
+        Cloud { login: "login.microsoft.com", mail: WORLDWIDE },
+        Cloud { login: "login.windows.net", mail: WORLDWIDE },
+        Cloud {
+            login: "login.microsoftonline.us",
+            mail: &["outlook.office365.us", "outlook-dod.office365.us"],
+        },
+        Cloud { login: "login.partner.microsoftonline.cn", mail: &["partner.outlook.cn"] },
+        Cloud { login: "login.chinacloudapi.cn", mail: &["partner.outlook.cn"] },
+    ];
+
+    fn of_login(token_uri: &str) -> Option<&'static Cloud> {
+        const ALL: &[Cloud] = &Cloud::ALL;
+        let uri = token_uri.parse::<Uri>().ok()?;
+        let host = uri.host()?;
+        ALL.iter().find(|cloud| cloud.login.eq_ignore_ascii_case(host))
+    }
+}
+
 /// The scope that goes with the login host (Microsoft's national clouds), else with the IMAP server.
 fn derived_scope(token_uri: &str, server: &str) -> String {
-    let host = token_uri.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
-    let mail_host = CLOUDS.iter().find(|(login, _)| Some(*login) == host.as_deref());
-    format!("https://{}/.default", mail_host.map_or(server, |(_, mail)| mail))
+    let mail_host = Cloud::of_login(token_uri).and_then(|cloud| cloud.mail.first().copied());
+    format!("https://{}/.default", mail_host.unwrap_or(server))
 }
+
+const WORLDWIDE: &[&str] = &["outlook.office365.com", "outlook.office.com"];
+const GRAPH_HOSTS: [&str; 4] = [
+    "graph.microsoft.com",
+    "graph.microsoft.us",
+    "dod-graph.microsoft.us",
+    "microsoftgraph.chinacloudapi.cn",
+];
+/// What Entra ID takes in the tenant's place where a user signs in.
+const SHARED_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
 const WORK_DIRECTORY: &str = "cmsbs-work/um-imap-oauth2";
 
-/// What says that OAuth2 is meant.
-static OAUTH2_KEYS: [&Key; 3] = [&keys::ACCESS_TOKEN_URI, &keys::CLIENT_ID, &keys::CLIENT_SECRET];
-
-/// Login host → mail host.
-const CLOUDS: [(&str, &str); 4] = [
-    ("login.microsoftonline.com", "outlook.office365.com"),
-    ("login.microsoftonline.us", "outlook.office365.us"),
-    ("login.partner.microsoftonline.cn", "partner.outlook.cn"),
-    ("login.chinacloudapi.cn", "partner.outlook.cn"),
-];
+const OAUTH2_PREFIX: &str = "cmsbs.mail.imap.oauth2.";
 
 /// Quotes that come from a word processor, a PDF, or one pair too many. The last three are Windows-1252's, read as ISO-8859-1.
 const QUOTES: [(char, char); 9] = [

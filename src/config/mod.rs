@@ -2,10 +2,13 @@
 //!
 //! A `MailboxConfig` that exists is a valid one: every other room takes it as it is.
 
+mod document;
 pub mod keys;
 mod layers;
 mod mailbox;
+mod names;
 mod problem;
+mod report;
 mod syntax;
 mod values;
 
@@ -13,9 +16,13 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use secrecy::SecretString;
+use serde::Serialize;
 
 use crate::failure::Result;
 use layers::Layers;
+
+pub use document::document;
+pub use report::{MailboxReport, Refusal, Report, Setting, Source, report};
 
 /// The primary mailbox, or a listener's, from the files below UM_HOME and the environment over them.
 ///
@@ -26,7 +33,7 @@ pub fn from_um_home(
     listener: Option<&str>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded> {
-    mailbox::load(&Layers::of_um_home(home, environment)?, listener)
+    mailbox::load(&Layers::of_um_home(home, environment, None)?, listener)
 }
 
 /// The same from UM's own effective configuration, which `settings` is asked for: each of [`keys`].
@@ -48,7 +55,7 @@ pub struct Loaded {
 }
 
 /// Something that is no error, and worth a look. Never holds a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub severity: Severity,
     /// The key as it stands in the file; empty where a whole file or line is meant.
@@ -57,7 +64,8 @@ pub struct Finding {
     pub text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     Info,
     Warning,

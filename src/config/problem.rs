@@ -1,5 +1,6 @@
 //! What is wrong or odd in a configuration, in both languages until it is known which one is spoken.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use crate::failure::Failure;
 pub(super) struct Problems {
     errors: Vec<Problem>,
     findings: Vec<(Severity, Problem)>,
+    /// The findings, so that none is noted twice.
+    known: HashSet<Problem>,
 }
 
 /// One thing that is wrong or odd: where, about which key, what, and what to write instead. Never a secret's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Problem {
     pub origin: Option<Origin>,
     /// As it is to be written in a file; empty where a whole file is meant.
@@ -25,7 +28,7 @@ pub(super) struct Problem {
 }
 
 /// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     File {
         path: Arc<PathBuf>,
@@ -43,7 +46,7 @@ pub(super) enum Origin {
 }
 
 /// A text in both languages.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Text {
     en: String,
     de: String,
@@ -105,6 +108,11 @@ impl Problems {
         Some(Failure::configuration(first.key.clone(), observed, remedy.in_language(language)))
     }
 
+    /// Every error's key and text.
+    pub fn errors(&self, language: Language) -> impl Iterator<Item = (&str, String)> {
+        self.errors.iter().map(move |problem| (problem.key.as_str(), problem.full(language)))
+    }
+
     pub fn into_findings(self, language: Language) -> Vec<Finding> {
         let finding = |(severity, problem): (Severity, Problem)| Finding {
             severity,
@@ -115,7 +123,7 @@ impl Problems {
     }
 
     fn finding(&mut self, severity: Severity, problem: Problem) {
-        if !self.findings.iter().any(|(_, known)| *known == problem) {
+        if self.known.insert(problem.clone()) {
             self.findings.push((severity, problem));
         }
     }

@@ -36,7 +36,7 @@ impl Home {
     }
 
     fn with_main(main: impl AsRef<[u8]>) -> Self {
-        let home = Self(TempDir::new().unwrap());
+        let home = Self(private_directory());
         home.add("cmsbs-conf/cmsbs.properties", main);
         home
     }
@@ -62,6 +62,14 @@ impl Home {
     fn refused(&self) -> Failure {
         from_um_home(self.0.path(), None, &|_| None).unwrap_err()
     }
+}
+
+/// A directory that no other account can look into, so that the secrets in it are no finding.
+pub(super) fn private_directory() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.tempdir().unwrap()
 }
 
 fn map(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
@@ -324,7 +332,7 @@ fn a_listener_takes_from_the_primary_what_it_does_not_set() {
          cmsbs.bouncelistener.inbox_2.mail.imap.server = imap.example.org\n\
          cmsbs.bouncelistener.inbox_2.mail.imap.user = two@example.org\n\
          cmsbs.bouncelistener.inbox_2.mail.imap.folder.error = wrong\n\
-         cmsbs.bouncelistener.inbox_2.oauth2.clientId = two\n",
+         cmsbs.bouncelistener.inbox_2.oauth2.clientId = 22222222-7777-8888-9999-000000000000\n",
     );
     let loaded = home.load_listener("inbox_2");
     let config = &loaded.config;
@@ -332,7 +340,10 @@ fn a_listener_takes_from_the_primary_what_it_does_not_set() {
     assert_eq!((config.server.as_str(), config.port), ("imap.example.org", 993));
     assert_eq!(config.user, "two@example.org");
     assert_eq!((config.folders.error.as_str(), config.folders.debug.as_str()), ("wrong", "debug"));
-    assert_eq!((oauth2(config).client_id.as_str(), secret(config)), ("two", "Pl4nted~s3cret"));
+    assert_eq!(
+        (oauth2(config).client_id.as_str(), secret(config)),
+        ("22222222-7777-8888-9999-000000000000", "Pl4nted~s3cret")
+    );
     assert!(config.process_all);
     assert!(warnings(&loaded).is_empty(), "{:?}", loaded.findings);
     assert_eq!(home.load().config.user, "bounce@example.org");
@@ -352,9 +363,9 @@ fn of_both_forms_the_manuals_wins_and_a_difference_is_said() {
     let listener = "cmsbs.bounce.listeners = x\n\
          cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
          cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n\
-         cmsbs.bouncelistener.x.mail.imap.oauth2.clientId = long\n";
+         cmsbs.bouncelistener.x.mail.imap.oauth2.clientId = 22222222-7777-8888-9999-000000000000\n";
     let loaded = Home::new(listener).load_listener("x");
-    assert_eq!(oauth2(&loaded.config).client_id, "long");
+    assert_eq!(oauth2(&loaded.config).client_id, "22222222-7777-8888-9999-000000000000");
     assert!(warnings(&loaded).is_empty());
     let loaded =
         Home::new(&format!("{listener}cmsbs.bouncelistener.x.oauth2.clientId = short")).load_listener("x");
@@ -575,4 +586,131 @@ fn no_secret_gets_into_an_error_a_finding_or_a_debug_text() {
             assert!(!text.contains("Pl4nted"), "{text}");
         }
     }
+}
+
+#[test]
+fn blanks_alone_are_no_value() {
+    let failure = Home::new("cmsbs.mail.imap.oauth2.clientId = \" \"").refused();
+    assert!(failure.observed.contains("cmsbs.mail.imap.oauth2.clientId: It is not set"), "{failure}");
+}
+
+#[test]
+fn a_client_id_or_tenant_that_cannot_be_one_is_said_of_microsofts_login_hosts() {
+    let text = |more: &str| warnings(&Home::new(more).load()).join("\n");
+    let uri = |uri: &str| text(&format!("cmsbs.mail.imap.oauth2.accessTokenUri = {uri}\n"));
+    assert!(text("cmsbs.mail.imap.oauth2.clientId = client_id\n").contains("no GUID"));
+    let of = |tenant: &str| uri(&format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"));
+    assert!(of("tenant_id").contains("\"tenant_id\" is neither a GUID nor a domain"));
+    assert!(of("Common").contains("every tenant"));
+    assert!(!of("example.onmicrosoft.com").contains("tenant"));
+    let version_1 = uri("https://login.microsoftonline.com/example.org/oauth2/token");
+    assert!(version_1.contains("/oauth2/v2.0/token"), "{version_1}");
+    let other = "cmsbs.mail.imap.oauth2.clientId = um\n\
+                 cmsbs.mail.imap.oauth2.scope = mail\n\
+                 cmsbs.mail.imap.oauth2.accessTokenUri = https://sso.example/realms/x/token\n";
+    for said in ["GUID", "tenant", "scope"] {
+        assert!(!text(other).contains(&format!("{said} ")), "{}", text(other));
+    }
+}
+
+#[test]
+fn a_scope_that_cannot_work_is_said() {
+    let of = |scope: &str| {
+        let loaded = Home::new(&format!("cmsbs.mail.imap.oauth2.scope = {scope}")).load();
+        let texts = warnings(&loaded).iter().filter(|text| !text.contains("also set")).count();
+        (texts, warnings(&loaded).join("\n"))
+    };
+    assert_eq!(of("https://outlook.office365.com/.default").0, 0);
+    assert_eq!(of("https://Outlook.Office.com/.default").0, 0);
+    for (scope, said) in [
+        ("https://outlook.office365.com/IMAP.AccessAsApp", "/.default"),
+        ("https://graph.microsoft.com/.default", "Graph"),
+        ("https://partner.outlook.cn/.default", "another cloud"),
+        ("https://outlook.office365.us/.default", "another cloud"),
+    ] {
+        let (count, text) = of(scope);
+        assert!(count == 1 && text.contains(said), "{text}");
+        assert!(text.contains("Write https://outlook.office365.com/.default."), "{text}");
+    }
+}
+
+#[test]
+fn a_listener_that_inherits_oauth2_may_have_user_and_password() {
+    let home = Home::new(
+        "cmsbs.bounce.listeners = x\n\
+         cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.password = Pl4nted\n\
+         cmsbs.bouncelistener.x.authenticationMethod = password\n",
+    );
+    assert!(warnings(&home.load_listener("x")).is_empty());
+    home.add("cmsbs-conf/conf.d/x.properties", "cmsbs.bouncelistener.x.oauth2.scope = y");
+    assert!(warnings(&home.load_listener("x"))[0].contains("cmsbs.bouncelistener.x.oauth2.scope"));
+}
+
+#[test]
+fn names_that_nobody_reads_are_said_to_those_whom_they_concern() {
+    let home = Home::new(
+        "cmsbs.bounce.listeners = x y z\n\
+         cmsbs.mail.imap.oauth2.clientsecret = Pl4nted\n\
+         cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n\
+         cmsbs.bouncelistener.y.mail.imap.users = y@example.org\n\
+         cmsbs.bouncelistener.w.mail.imap.server = imap.example.org\n",
+    );
+    let loaded = home.load();
+    assert_eq!(warnings(&loaded).len(), 4, "{:?}", loaded.findings);
+    let text = texts(&loaded.findings);
+    for said in [
+        "line 18: cmsbs.mail.imap.oauth2.clientsecret: Nobody reads this key",
+        "Write cmsbs.bouncelistener.y.mail.imap.user.",
+        "line 22: cmsbs.bouncelistener.w.mail.imap.server: There are settings for the listener \"w\"",
+        "line 17: cmsbs.bounce.listeners: The listener \"z\" is named and has no settings",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    assert!(!text.contains("Pl4nted"));
+    let of_x = home.load_listener("x");
+    assert_eq!(warnings(&of_x).len(), 1, "{:?}", of_x.findings);
+    let from_environment = map(&[("cmsbs__bouncelistener__z__mail__imap__server", "z.example.org")]);
+    let loaded = from_um_home(home.0.path(), None, &from_environment).unwrap();
+    assert!(!texts(&loaded.findings).contains("\"z\""));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_every_account_can_read_is_said() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new(
+        "cmsbs.mail.imap.oauth2.clientSecret$file = secret\ncmsbs.mail.imap.oauth2.clientSecret = \"\"\n",
+    );
+    home.add("secret", "fr0m-a-file");
+    let allow = |path: &str, mode| {
+        fs::set_permissions(home.0.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let said = || texts(&home.load().findings).matches("Every account").count();
+    allow("secret", 0o644);
+    assert_eq!(said(), 0, "nobody else gets into the directory");
+    allow("", 0o755);
+    assert_eq!(said(), 1);
+    allow("secret", 0o640);
+    assert_eq!(said(), 0);
+}
+
+#[test]
+fn a_value_file_is_read_once() {
+    let home = Home::new("");
+    home.add("secret", "fr0m-a-file");
+    let count = std::cell::Cell::new(0);
+    let ask = |name: &str| match name {
+        "cmsbs.mail.imap.oauth2.clientSecret$file" => {
+            count.set(count.get() + 1);
+            fs::write(home.0.path().join("secret"), format!("{}", count.get())).unwrap();
+            Some("secret".to_owned())
+        }
+        _ => None,
+    };
+    let loaded = from_um_home(home.0.path(), None, &ask).unwrap();
+    assert_eq!(secret(&loaded.config), "1");
+    assert!(count.get() > 1);
 }
