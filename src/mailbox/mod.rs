@@ -6,6 +6,7 @@
 
 mod decisions;
 mod message;
+mod run;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};

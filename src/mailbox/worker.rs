@@ -4,7 +4,7 @@
 //! that turns out larger goes to a file. So the answers to all commands in flight can always be read to their end, and a
 //! decision never waits behind a mail that nobody takes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::token;
 
 use super::decisions::{Action, Batch, Step as BatchStep, targets};
 use super::message::{Incoming, Message, MessageId, received_millis};
+use super::run::{ASSUMED, Run, Stage, large};
 use super::{Access, Life, Phase, Shared, State};
 
 pub(super) struct Worker {
@@ -64,42 +65,6 @@ enum Sent {
     Settle,
     /// The folder that the batch under way needs.
     Create(String),
-}
-
-/// One fetch, from its SEARCH to its last mail.
-struct Run {
-    fetch: u64,
-    stage: Stage,
-    /// Found, and nothing known of them.
-    waiting: RoaringBitmap,
-    /// Being asked for their size.
-    sizing: Option<RoaringBitmap>,
-    /// Their size is known; the next to be fetched.
-    sized: VecDeque<(u32, u64)>,
-    /// Being fetched, and the room that is kept for each.
-    asked: BTreeMap<u32, usize>,
-    /// The sum of that.
-    kept: usize,
-    /// The server answered without the mail, once.
-    retry: RoaringBitmap,
-    /// The server has told which mails there are.
-    begun: bool,
-    /// The first mails were asked for, without waiting for their sizes.
-    first: bool,
-    /// Connections that were lost since a mail came.
-    losses: u32,
-    /// Since when there are losses.
-    trouble: Option<Instant>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The server is to look for new mail first: some show it to SEARCH only after a NOOP.
-    New,
-    /// Wants its SEARCH.
-    Noticed,
-    Searching,
-    Fetching,
 }
 
 /// What to do next.
@@ -684,133 +649,6 @@ impl Worker {
     }
 }
 
-impl Run {
-    fn new(fetch: u64) -> Self {
-        Self {
-            fetch,
-            stage: Stage::New,
-            waiting: RoaringBitmap::new(),
-            sizing: None,
-            sized: VecDeque::new(),
-            asked: BTreeMap::new(),
-            kept: 0,
-            retry: RoaringBitmap::new(),
-            begun: false,
-            first: false,
-            losses: 0,
-            trouble: None,
-        }
-    }
-
-    /// Every mail was handed over, or set aside.
-    fn is_over(&self) -> bool {
-        self.stage == Stage::Fetching
-            && self.waiting.is_empty()
-            && self.sizing.is_none()
-            && self.sized.is_empty()
-            && self.asked.is_empty()
-    }
-
-    /// The mails to fetch now: what fits in the room that is left beside `held` octets. Small helpings would cost a round
-    /// trip each, so there is none before a quarter of the buffer is free.
-    fn next_bodies(&mut self, held: usize, buffer: usize) -> Option<RoaringBitmap> {
-        if !self.first {
-            self.first = true;
-            let uids = uid_set::take_front(&mut self.waiting, FIRST);
-            uids.iter().for_each(|uid| self.ask(uid, ASSUMED as usize));
-            return (!uids.is_empty()).then_some(uids);
-        }
-        // The sizes that are on their way come before any other answer.
-        if self.sizing.is_some() && self.sized.len() < WINDOW / 4 {
-            return None;
-        }
-        let room = buffer.saturating_sub(held + self.kept);
-        let idle = self.asked.is_empty() && held == 0;
-        if room < buffer / 4 && !idle {
-            return None;
-        }
-        let helping = room.min(buffer / 2);
-        let (mut uids, mut octets) = (RoaringBitmap::new(), 0);
-        while let Some(&(uid, size)) = self.sized.front() {
-            // One that goes to a file takes no room, but a connection for a while; one that failed may fail again.
-            let alone = size > large(buffer) || self.retry.contains(uid);
-            let size = if size > large(buffer) { 0 } else { size as usize };
-            if !uids.is_empty() && (alone || octets + size > helping || uids.len() == BATCH)
-                || size > room && !idle
-            {
-                break;
-            }
-            self.sized.pop_front();
-            uids.insert(uid);
-            octets += size;
-            self.ask(uid, size);
-            if alone {
-                break;
-            }
-        }
-        // What the command line has no place for goes back.
-        let mut rest = uids;
-        let uids = uid_set::take_front(&mut rest, usize::MAX);
-        for uid in rest.iter().collect::<Vec<_>>().into_iter().rev() {
-            let size = self.answered(uid).unwrap_or_default();
-            self.sized.push_front((uid, size as u64));
-        }
-        (!uids.is_empty()).then_some(uids)
-    }
-
-    /// The mails to ask the size of now, when few are left whose size is known.
-    fn next_sizes(&mut self) -> Option<RoaringBitmap> {
-        if self.sizing.is_some() || self.sized.len() > WINDOW / 2 {
-            return None;
-        }
-        let uids = uid_set::take_front(&mut self.waiting, WINDOW);
-        if uids.is_empty() {
-            return None;
-        }
-        self.sizing = Some(uids.clone());
-        Some(uids)
-    }
-
-    /// A size came. On Exchange it is an estimate; a little room is kept beyond it.
-    fn size(&mut self, uid: u32, size: u64) {
-        if self.sizing.as_mut().is_some_and(|sizing| sizing.remove(uid)) {
-            self.sized.push_back((uid, size.saturating_add(size / 8)));
-        }
-    }
-
-    fn progress(&mut self) {
-        self.losses = 0;
-        self.trouble = None;
-    }
-
-    /// Asks for a mail, and keeps room for it.
-    fn ask(&mut self, uid: u32, octets: usize) {
-        self.kept += octets;
-        self.asked.insert(uid, octets);
-    }
-
-    /// The mail has come, or will not come: whether it was asked for, and the room that was kept for it.
-    fn answered(&mut self, uid: u32) -> Option<usize> {
-        let octets = self.asked.remove(&uid)?;
-        self.kept -= octets;
-        Some(octets)
-    }
-
-    /// What was under way begins anew.
-    fn connection_lost(&mut self) {
-        self.losses += 1;
-        self.trouble.get_or_insert_with(Instant::now);
-        if !self.begun {
-            self.stage = Stage::New;
-            self.waiting.clear();
-        }
-        self.waiting.extend(self.sizing.take().unwrap_or_default());
-        self.waiting.extend(std::mem::take(&mut self.asked).into_keys());
-        self.kept = 0;
-        self.waiting.extend(std::mem::take(&mut self.sized).into_iter().map(|(uid, _)| uid));
-    }
-}
-
 /// A folder was asked to be created: whether it is there now.
 fn created(session: &mut Session<Sent>, folder: &str, condition: &Condition) -> Result<()> {
     let exists = condition.code == Some(Code::AlreadyExists)
@@ -821,11 +659,6 @@ fn created(session: &mut Session<Sent>, folder: &str, condition: &Condition) -> 
     } else {
         Err(Session::<Sent>::refused(Step::Folders, condition))
     }
-}
-
-/// A mail of more octets than this goes to a file: two of the largest others fill the buffer.
-fn large(buffer: usize) -> u64 {
-    buffer as u64 / 2
 }
 
 /// The pause before the connection after so many losses: none, then growing ones, each up to half longer than the other, so
@@ -851,18 +684,6 @@ fn wait<'a>(
         }
     }
 }
-
-/// The first mails are fetched without knowing their sizes, so that the caller has something to do soon.
-const FIRST: usize = 8;
-
-/// Octets of a mail whose size is not known; a bounce from Exchange Online has some 44,000.
-const ASSUMED: u64 = 64 * 1024;
-
-/// Mails in one FETCH. At a round trip of 50 ms and bounces of 5.6 kB it is the buffer that limits.
-const BATCH: u64 = 2_000;
-
-/// Mails whose sizes are asked for at once.
-const WINDOW: usize = 2_000;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -1,0 +1,272 @@
+//! One fetch: which mails it has still to ask for, and how many of them at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use roaring::RoaringBitmap;
+
+use crate::imap::uid_set;
+
+/// One fetch, from its SEARCH to its last mail.
+pub(super) struct Run {
+    pub fetch: u64,
+    pub stage: Stage,
+    /// Found, and nothing known of them.
+    pub waiting: RoaringBitmap,
+    /// Being asked for their size.
+    pub sizing: Option<RoaringBitmap>,
+    /// Their size is known; the next to be fetched.
+    pub sized: VecDeque<(u32, u64)>,
+    /// Being fetched, and the room that is kept for each.
+    asked: BTreeMap<u32, usize>,
+    /// The sum of that.
+    kept: usize,
+    /// The server answered without the mail, once.
+    pub retry: RoaringBitmap,
+    /// The server has told which mails there are.
+    pub begun: bool,
+    /// The first mails were asked for, without waiting for their sizes.
+    first: bool,
+    /// Connections that were lost since a mail came.
+    pub losses: u32,
+    /// Since when there are losses.
+    pub trouble: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The server is to look for new mail first: some show it to SEARCH only after a NOOP.
+    New,
+    /// Wants its SEARCH.
+    Noticed,
+    Searching,
+    Fetching,
+}
+
+impl Run {
+    pub(super) fn new(fetch: u64) -> Self {
+        Self {
+            fetch,
+            stage: Stage::New,
+            waiting: RoaringBitmap::new(),
+            sizing: None,
+            sized: VecDeque::new(),
+            asked: BTreeMap::new(),
+            kept: 0,
+            retry: RoaringBitmap::new(),
+            begun: false,
+            first: false,
+            losses: 0,
+            trouble: None,
+        }
+    }
+
+    /// Every mail was handed over, or set aside.
+    pub(super) fn is_over(&self) -> bool {
+        self.stage == Stage::Fetching
+            && self.waiting.is_empty()
+            && self.sizing.is_none()
+            && self.sized.is_empty()
+            && self.asked.is_empty()
+    }
+
+    /// The mails to fetch now: what fits in the room that is left beside `held` octets. Small helpings would cost a round
+    /// trip each, so there is none before a quarter of the buffer is free.
+    pub(super) fn next_bodies(&mut self, held: usize, buffer: usize) -> Option<RoaringBitmap> {
+        if !self.first {
+            self.first = true;
+            let uids = uid_set::take_front(&mut self.waiting, FIRST);
+            uids.iter().for_each(|uid| self.ask(uid, ASSUMED as usize));
+            return (!uids.is_empty()).then_some(uids);
+        }
+        // The sizes that are on their way come before any other answer.
+        if self.sizing.is_some() && self.sized.len() < WINDOW / 4 {
+            return None;
+        }
+        let room = buffer.saturating_sub(held + self.kept);
+        let idle = self.asked.is_empty() && held == 0;
+        if room < buffer / 4 && !idle {
+            return None;
+        }
+        let helping = room.min(buffer / 2);
+        let (mut uids, mut octets) = (RoaringBitmap::new(), 0);
+        while let Some(&(uid, size)) = self.sized.front() {
+            // One that goes to a file takes no room, but a connection for a while; one that failed may fail again.
+            let alone = size > large(buffer) || self.retry.contains(uid);
+            let size = if size > large(buffer) { 0 } else { size as usize };
+            if !uids.is_empty() && (alone || octets + size > helping || uids.len() == BATCH)
+                || size > room && !idle
+            {
+                break;
+            }
+            self.sized.pop_front();
+            uids.insert(uid);
+            octets += size;
+            self.ask(uid, size);
+            if alone {
+                break;
+            }
+        }
+        // What the command line has no place for goes back.
+        let mut rest = uids;
+        let uids = uid_set::take_front(&mut rest, usize::MAX);
+        for uid in rest.iter().collect::<Vec<_>>().into_iter().rev() {
+            let size = self.answered(uid).unwrap_or_default();
+            self.sized.push_front((uid, size as u64));
+        }
+        (!uids.is_empty()).then_some(uids)
+    }
+
+    /// The mails to ask the size of now, when few are left whose size is known.
+    pub(super) fn next_sizes(&mut self) -> Option<RoaringBitmap> {
+        if self.sizing.is_some() || self.sized.len() > WINDOW / 2 {
+            return None;
+        }
+        let uids = uid_set::take_front(&mut self.waiting, WINDOW);
+        if uids.is_empty() {
+            return None;
+        }
+        self.sizing = Some(uids.clone());
+        Some(uids)
+    }
+
+    /// A size came. On Exchange it is an estimate; a little room is kept beyond it.
+    pub(super) fn size(&mut self, uid: u32, size: u64) {
+        if self.sizing.as_mut().is_some_and(|sizing| sizing.remove(uid)) {
+            self.sized.push_back((uid, size.saturating_add(size / 8)));
+        }
+    }
+
+    pub(super) fn progress(&mut self) {
+        self.losses = 0;
+        self.trouble = None;
+    }
+
+    /// Asks for a mail, and keeps room for it.
+    pub(super) fn ask(&mut self, uid: u32, octets: usize) {
+        self.kept += octets;
+        self.asked.insert(uid, octets);
+    }
+
+    /// The mail has come, or will not come: whether it was asked for, and the room that was kept for it.
+    pub(super) fn answered(&mut self, uid: u32) -> Option<usize> {
+        let octets = self.asked.remove(&uid)?;
+        self.kept -= octets;
+        Some(octets)
+    }
+
+    /// What was under way begins anew.
+    pub(super) fn connection_lost(&mut self) {
+        self.losses += 1;
+        self.trouble.get_or_insert_with(Instant::now);
+        if !self.begun {
+            self.stage = Stage::New;
+            self.waiting.clear();
+        }
+        self.waiting.extend(self.sizing.take().unwrap_or_default());
+        self.waiting.extend(std::mem::take(&mut self.asked).into_keys());
+        self.kept = 0;
+        self.waiting.extend(std::mem::take(&mut self.sized).into_iter().map(|(uid, _)| uid));
+    }
+}
+
+/// A mail of more octets than this goes to a file: two of the largest others fill the buffer.
+pub(super) fn large(buffer: usize) -> u64 {
+    buffer as u64 / 2
+}
+
+/// The first mails are fetched without knowing their sizes, so that the caller has something to do soon.
+const FIRST: usize = 8;
+
+/// Octets of a mail whose size is not known; a bounce from Exchange Online has some 44,000.
+pub(super) const ASSUMED: u64 = 64 * 1024;
+
+/// Mails in one FETCH. At a round trip of 50 ms and bounces of 5.6 kB it is the buffer that limits.
+const BATCH: u64 = 2_000;
+
+/// Mails whose sizes are asked for at once.
+const WINDOW: usize = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUFFER: usize = 1_000_000;
+
+    /// A fetch of `mails` mails, the first of which were asked for and have come.
+    fn run(mails: u32) -> Run {
+        let mut run = Run::new(1);
+        run.stage = Stage::Fetching;
+        run.waiting = (1..=mails).collect();
+        let first = run.next_bodies(0, BUFFER).unwrap_or_default();
+        first.iter().for_each(|uid| assert!(run.answered(uid).is_some()));
+        run
+    }
+
+    fn sized(mut run: Run, size: impl Fn(u32) -> u64) -> Run {
+        let uids = run.next_sizes().unwrap_or_default();
+        uids.iter().for_each(|uid| run.size(uid, size(uid)));
+        run.sizing = None;
+        run
+    }
+
+    #[test]
+    fn the_first_mails_are_asked_for_without_their_sizes() {
+        let mut run = Run::new(1);
+        run.waiting = (1..=100).collect();
+        assert_eq!(run.next_bodies(0, BUFFER).map(|uids| uids.len()), Some(FIRST as u64));
+    }
+
+    #[test]
+    fn what_is_asked_for_fits_in_the_buffer_with_what_nobody_has_taken() {
+        let mut run = sized(run(1_000), |_| 8_000);
+        let mut room = 0;
+        while let Some(uids) = run.next_bodies(100_000, BUFFER) {
+            room += 9_000 * uids.len() as usize;
+            assert!(100_000 + room <= BUFFER, "{room}");
+        }
+        assert!(room > BUFFER / 2);
+    }
+
+    #[test]
+    fn a_mail_larger_than_half_the_buffer_comes_alone_and_takes_no_room() {
+        let mut run = sized(run(12), |uid| if uid == 10 { BUFFER as u64 } else { 100 });
+        let asked: Vec<Vec<u32>> =
+            std::iter::from_fn(|| run.next_bodies(0, BUFFER)).map(|uids| uids.iter().collect()).collect();
+        assert_eq!(asked, [vec![9], vec![10], vec![11, 12]]);
+        assert!(run.kept < BUFFER / 2);
+    }
+
+    #[test]
+    fn nothing_more_is_asked_for_while_the_caller_takes_nothing() {
+        let mut run = sized(run(100), |_| 8_000);
+        assert_eq!(run.next_bodies(BUFFER, BUFFER), None);
+        assert!(run.next_bodies(BUFFER / 2, BUFFER).is_some());
+    }
+
+    #[test]
+    fn even_a_mail_that_fits_nowhere_is_asked_for_when_nothing_else_is_held() {
+        let mut run = sized(run(9), |_| BUFFER as u64 / 2);
+        assert!(run.next_bodies(0, BUFFER / 8).is_some());
+    }
+
+    #[test]
+    fn a_size_that_nobody_asked_for_changes_nothing() {
+        let mut run = run(9);
+        run.size(9, 100);
+        assert!(run.sized.is_empty());
+    }
+
+    #[test]
+    fn after_a_lost_connection_every_mail_that_has_not_come_is_waited_for_again() {
+        let mut run = sized(run(100), |_| 8_000);
+        let asked = run.next_bodies(0, BUFFER).unwrap_or_default();
+        let come = asked.min().unwrap_or_default();
+        assert!(run.answered(come).is_some());
+        run.begun = true;
+        run.connection_lost();
+        let mut expected: RoaringBitmap = (1 + FIRST as u32..=100).collect();
+        expected.remove(come);
+        assert_eq!((run.waiting, run.kept), (expected, 0));
+    }
+}
