@@ -17,10 +17,10 @@ use super::{
 };
 use crate::failure::{Failure, Result};
 
-pub(super) fn load(layers: &Layers, listener: Option<&str>) -> Result<Loaded> {
+pub(super) fn load(layers: &Layers, listener: Option<&str>, language: Option<Language>) -> Result<Loaded> {
     let mut problems = layers.problems.clone();
     names::check(layers, listener, &mut problems);
-    let Reading { config, problems, language } = read(layers, listener, problems, None);
+    let Reading { config, problems, language } = read(layers, listener, problems, language);
     if let Some(failure) = problems.failure(language) {
         return Err(failure);
     }
@@ -47,8 +47,9 @@ pub(super) fn read(
 ) -> Reading {
     let mut reader = Reader { layers, listener, problems };
     let configured = reader.language();
-    let config = reader.config(configured).ok();
-    Reading { config, problems: reader.problems, language: language.unwrap_or(configured) }
+    let language = language.unwrap_or(configured);
+    let config = reader.config(language).ok();
+    Reading { config, problems: reader.problems, language }
 }
 
 /// What a mailbox has for a key.

@@ -33,12 +33,22 @@ pub fn from_um_home(
     listener: Option<&str>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded> {
-    mailbox::load(&Layers::of_um_home(home, environment, None)?, listener)
+    from_um_home_in(None, home, listener, environment)
+}
+
+/// The same with everything said in `language`, whatever `cmsbs.lang` is.
+pub fn from_um_home_in(
+    language: Option<Language>,
+    home: &Path,
+    listener: Option<&str>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded> {
+    mailbox::load(&Layers::of_um_home(home, environment, language)?, listener, language)
 }
 
 /// The same from UM's own effective configuration, which `settings` is asked for: each of [`keys`].
 pub fn from_settings(settings: &dyn Fn(&str) -> Option<String>, listener: Option<&str>) -> Result<Loaded> {
-    mailbox::load(&Layers::of_settings(settings), listener)
+    mailbox::load(&Layers::of_settings(settings), listener, None)
 }
 
 /// Every name that [`from_settings`] asks for: each key in all forms that the mailbox may have it in, and `$file` beside each.
