@@ -2,14 +2,14 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use clap::ValueEnum;
-use um_imap_oauth2::config::{self, Language};
+use um_imap_oauth2::config::{self, Language, Report, Severity};
+
+use super::{Exit, in_words, say};
 
 /// Print every effective value of each mailbox, where it comes from, and everything that is wrong or odd
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct Arguments {
     /// UM's directory, which contains cmsbs-conf/cmsbs.properties
     #[arg(long, value_name = "DIR", required_unless_present = "document")]
     um_home: Option<PathBuf>,
@@ -19,51 +19,49 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// The language of messages; without it cmsbs.lang
-    #[arg(long)]
-    lang: Option<Lang>,
     /// Print docs/properties.md
     #[arg(long, hide = true)]
     document: bool,
 }
 
-/// Succeeds where no mailbox is refused.
-pub fn run(args: Args) -> ExitCode {
-    let (text, usable) = if args.document {
-        (config::document(), true)
-    } else {
-        let language = args.lang.map(|lang| match lang {
-            Lang::De => Language::German,
-            Lang::En => Language::English,
-        });
-        let um_home = args.um_home.as_deref().unwrap_or(Path::new("."));
-        let environment = |name: &str| std::env::var(name).ok();
-        let report = match config::report(um_home, args.listener.as_deref(), &environment, language) {
-            Ok(report) => report,
-            Err(failure) => {
-                eprintln!("{failure}");
-                return ExitCode::FAILURE;
-            }
-        };
-        let text = match args.json {
-            true => serde_json::to_string_pretty(&report).map(|json| format!("{json}\n")),
-            false => Ok(report.to_string()),
-        };
-        match text {
-            Ok(text) => (text, report.is_usable()),
-            Err(error) => {
-                eprintln!("{error}");
-                return ExitCode::FAILURE;
-            }
+/// Fails where a mailbox is refused. `language` is spoken whatever `cmsbs.lang` says.
+pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+    if arguments.document {
+        return print(&config::document(), Exit::Well);
+    }
+    let um_home = arguments.um_home.as_deref().unwrap_or(Path::new("."));
+    let environment = |name: &str| std::env::var(name).ok();
+    let report = match config::report(um_home, arguments.listener.as_deref(), &environment, language) {
+        Ok(report) => report,
+        Err(failure) => {
+            say(&in_words(&failure, language.unwrap_or_default()));
+            return Exit::of(&failure);
         }
     };
-    // Who closes the pipe has read enough.
-    let written = std::io::stdout().write_all(text.as_bytes()).is_ok();
-    if written && usable { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let exit = match report.is_usable() {
+        false => Exit::Failed,
+        true if warns(&report) => Exit::Warnings,
+        true => Exit::Well,
+    };
+    if !arguments.json {
+        return print(&report.to_string(), exit);
+    }
+    match serde_json::to_string_pretty(&report) {
+        Ok(json) => print(&format!("{json}\n"), exit),
+        Err(error) => {
+            say(&error.to_string());
+            Exit::Failed
+        }
+    }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Lang {
-    De,
-    En,
+fn warns(report: &Report) -> bool {
+    let mailboxes = report.mailboxes.iter().flat_map(|mailbox| &mailbox.findings);
+    report.findings.iter().chain(mailboxes).any(|finding| finding.severity == Severity::Warning)
+}
+
+fn print(text: &str, exit: Exit) -> Exit {
+    // Who closes the pipe has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    exit
 }

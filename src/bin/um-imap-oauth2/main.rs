@@ -1,3 +1,219 @@
 //! The command line.
 
-fn main() {}
+mod config;
+mod directory;
+mod fetch;
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use um_imap_oauth2::config::Language;
+use um_imap_oauth2::failure::{Failure, Retry};
+
+fn main() -> ExitCode {
+    // The text of a panic can hold anything, the content of a mail too.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        say(&format!("um-imap-oauth2: internal error at {place}"));
+    }));
+    let arguments = Arguments::parse();
+    let language = match arguments.lang {
+        Some(Lang::De) => Some(Language::German),
+        Some(Lang::En) => Some(Language::English),
+        None => language_of(&|name| std::env::var(name).ok()),
+    };
+    match arguments.command {
+        Command::Config(arguments) => config::run(&arguments, language),
+        Command::Fetch(arguments) => fetch::run(&arguments, language),
+    }
+    .into()
+}
+
+/// Reads the bounce mailbox of Universal Messenger, as UM's own properties describe it
+#[derive(Parser)]
+#[command(
+    name = "um-imap-oauth2",
+    version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("UM_IMAP_OAUTH2_TARGET"), ")"),
+    after_help = EXIT_CODES
+)]
+struct Arguments {
+    /// The language of messages [default: that of LANG if it is one of these, else cmsbs.lang]
+    #[arg(long, global = true)]
+    lang: Option<Lang>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Config(config::Arguments),
+    Fetch(fetch::Arguments),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Lang {
+    De,
+    En,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Well,
+    Warnings,
+    Failed,
+    TryLater,
+    /// 128 + SIGINT, as shells have it.
+    Interrupted,
+}
+
+impl Exit {
+    /// What a failure means to whoever called the command.
+    fn of(failure: &Failure) -> Self {
+        match failure.retry {
+            Retry::Never => Exit::Failed,
+            Retry::Later | Retry::After(_) => Exit::TryLater,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(match exit {
+            Exit::Well => 0,
+            Exit::Warnings => 1,
+            Exit::Failed => 2,
+            Exit::TryLater => 3,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+/// Each part of a failure on a line of its own.
+fn in_words(failure: &Failure, language: Language) -> String {
+    let [step, observed, key, cause, remedy, retry, because] = match language {
+        Language::English => ["Step", "Observed", "Property", "Cause", "Remedy", "Retry", "Led to by"],
+        Language::German => {
+            ["Schritt", "Beobachtet", "Eigenschaft", "Ursache", "Abhilfe", "Nochmals", "Auslöser"]
+        }
+    };
+    let again = match (failure.retry, language) {
+        (Retry::Never, _) => String::new(),
+        (Retry::Later, Language::English) => "Trying again later can help.".to_owned(),
+        (Retry::Later, Language::German) => "Ein späterer Versuch kann gelingen.".to_owned(),
+        (Retry::After(time), Language::English) => {
+            format!("Trying again can help, but not before {} s have passed.", time.as_secs())
+        }
+        (Retry::After(time), Language::German) => {
+            format!("Ein Versuch kann gelingen, aber nicht vor Ablauf von {} s.", time.as_secs())
+        }
+    };
+    let mut text = String::new();
+    let mut line = |label: &str, value: &str| {
+        if !value.is_empty() {
+            let value = value.replace('\n', &format!("\n{:LABEL$}", ""));
+            let _ = writeln!(text, "{:LABEL$}{value}", format!("{label}:"));
+        }
+    };
+    line(step, failure.step.name());
+    line(observed, &failure.observed);
+    line(key, failure.key.as_deref().unwrap_or_default());
+    line(cause, &failure.cause);
+    line(remedy, &failure.remedy);
+    line(retry, &again);
+    let mut source = failure.source.as_deref();
+    while let Some(failure) = source {
+        line(because, &format!("{}: {}", failure.step, failure.observed));
+        source = failure.source.as_deref();
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// A line on stderr. Where nobody reads it any more, nothing can be done about that.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The language of the environment (POSIX, "Environment Variables": LC_ALL before LC_MESSAGES before LANG), if it is one of
+/// ours.
+fn language_of(environment: &dyn Fn(&str) -> Option<String>) -> Option<Language> {
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set)?;
+    match locale.split(['_', '.', '@']).next()? {
+        "de" => Some(Language::German),
+        "en" => Some(Language::English),
+        _ => None,
+    }
+}
+
+/// Columns before the text of a labelled line.
+const LABEL: usize = 13;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all is well
+  1    it is done, with warnings
+  2    it failed, and fails again until somebody changes something; or a wrong argument
+  3    it failed, and may succeed at another time
+  130  it was interrupted (Ctrl-C); what was under way was brought to a clean end";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::CommandFactory;
+    use um_imap_oauth2::failure::{Kind, Step};
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn each_part_of_a_failure_has_a_line_of_its_own() {
+        let failure = Failure::new(Step::Login, Kind::Login, "NO AUTHENTICATE failed.\nBYE")
+            .key("cmsbs.mail.imap.user")
+            .cause("Why.")
+            .remedy("What to do.")
+            .retry(Retry::After(Duration::from_secs(90)))
+            .caused_by(Failure::new(Step::Token, Kind::Token, "HTTP 400"));
+        assert_eq!(
+            in_words(&failure, Language::English),
+            "Step:        login\n\
+             Observed:    NO AUTHENTICATE failed.\n             \
+                          BYE\n\
+             Property:    cmsbs.mail.imap.user\n\
+             Cause:       Why.\n\
+             Remedy:      What to do.\n\
+             Retry:       Trying again can help, but not before 90 s have passed.\n\
+             Led to by:   token: HTTP 400"
+        );
+        let german = in_words(&Failure::new(Step::Search, Kind::Refused, "BAD"), Language::German);
+        assert_eq!(german, "Schritt:     search\nBeobachtet:  BAD");
+    }
+
+    #[test]
+    fn the_locale_decides_the_language_where_it_is_one_of_ours() {
+        let language = |set: &[(&str, &str)]| {
+            language_of(&|name| set.iter().find(|(set, _)| *set == name).map(|(_, value)| value.to_string()))
+        };
+        assert_eq!(language(&[("LANG", "de_DE.UTF-8")]), Some(Language::German));
+        assert_eq!(language(&[("LANG", "de_DE.UTF-8"), ("LC_ALL", "en")]), Some(Language::English));
+        assert_eq!(language(&[("LANG", "en_GB"), ("LC_ALL", "")]), Some(Language::English));
+        assert_eq!(language(&[("LANG", "C.UTF-8")]), None);
+        assert_eq!(language(&[]), None);
+    }
+
+    #[test]
+    fn what_can_succeed_later_is_told_from_what_cannot() {
+        let exit = |retry| Exit::of(&Failure::new(Step::Connect, Kind::Network, "").retry(retry));
+        assert_eq!(exit(Retry::Never), Exit::Failed);
+        assert_eq!(exit(Retry::Later), Exit::TryLater);
+        assert_eq!(exit(Retry::After(Duration::from_secs(1))), Exit::TryLater);
+    }
+}

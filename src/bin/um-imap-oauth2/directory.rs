@@ -1,0 +1,205 @@
+//! Where `fetch` writes to.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+use um_imap_oauth2::config::Language;
+use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
+use um_imap_oauth2::mailbox::{Body, MessageId};
+
+/// A directory in which each file under a mail's name is a whole mail, whatever happens while it is written.
+pub struct Directory {
+    path: PathBuf,
+    /// A file that was stored outlives a power failure.
+    durable: bool,
+    language: Language,
+}
+
+impl Directory {
+    /// Makes it where it is missing, for its owner only.
+    pub fn open(path: &Path, durable: bool, language: Language) -> Result<Self> {
+        let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let missing: Vec<_> = missing.collect();
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(|error| failed(path, &error))?;
+        if durable {
+            for made in missing {
+                sync_entries(parent(made))?;
+            }
+        }
+        Ok(Self { path: path.to_owned(), durable, language })
+    }
+
+    /// Writes `<uidvalidity>-<uid>.eml` for its owner only. A file of this name with the same content is fine, with any other
+    /// one it is left alone, and that is a failure.
+    pub fn store(&self, id: MessageId, body: Body) -> Result<PathBuf> {
+        let path = self.path.join(format!("{}-{}.eml", id.uid_validity, id.uid));
+        let file = self.written(body).map_err(|error| failed(&path, &error))?;
+        match file.persist_noclobber(&path) {
+            Ok(_) => {}
+            Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
+                if !same_content(refused.file.path(), &path).map_err(|error| failed(&path, &error))? {
+                    return Err(self.occupied(&path));
+                }
+                // The one that is there may not have reached the disk.
+                refused.file.persist(&path).map_err(|refused| failed(&path, &refused.error))?;
+            }
+            Err(refused) => return Err(failed(&path, &refused.error)),
+        }
+        if self.durable {
+            sync_entries(&self.path)?;
+        }
+        Ok(path)
+    }
+
+    /// The mail in a file that has no mail's name yet.
+    fn written(&self, body: Body) -> io::Result<NamedTempFile> {
+        let mut file = tempfile::Builder::new().prefix(".").suffix(".part").tempfile_in(&self.path)?;
+        match body {
+            Body::Memory(octets) => file.write_all(&octets)?,
+            Body::File(mut octets, _) => {
+                io::copy(&mut octets, &mut file)?;
+            }
+        }
+        if self.durable {
+            file.as_file().sync_all()?;
+        }
+        Ok(file)
+    }
+
+    fn occupied(&self, path: &Path) -> Failure {
+        let (observed, cause, remedy) = match self.language {
+            Language::English => (
+                "there is a file of this name with other content",
+                "It was changed, or the directory was used for another mailbox before.",
+                "Name another directory with --to, or move the file away. The mail is still in the mailbox.",
+            ),
+            Language::German => (
+                "es gibt eine Datei dieses Namens mit anderem Inhalt",
+                "Sie wurde geändert, oder das Verzeichnis wurde vorher für ein anderes Postfach benutzt.",
+                "Mit --to ein anderes Verzeichnis nennen oder die Datei wegschieben. Die Mail ist noch im Postfach.",
+            ),
+        };
+        Failure::new(Step::Storage, Kind::Storage, format!("{}: {observed}", path.display()))
+            .cause(cause)
+            .remedy(remedy)
+    }
+}
+
+fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (File::open(one)?, File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let mut other = BufReader::new(other).bytes();
+    for octet in BufReader::new(one).bytes() {
+        if Some(octet?) != other.next().transpose()? {
+            return Ok(false);
+        }
+    }
+    Ok(other.next().is_none())
+}
+
+/// That a file is in a directory outlives a power failure only with this (fsync(2), "NOTES").
+#[cfg(unix)]
+fn sync_entries(directory: &Path) -> Result<()> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| failed(directory, &error))
+}
+
+/// NTFS keeps its directories in order by itself.
+#[cfg(not(unix))]
+fn sync_entries(_directory: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Step::Storage, Kind::Storage, format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Seek;
+
+    use super::*;
+
+    const ID: MessageId = MessageId { uid_validity: 7, uid: 42 };
+
+    fn body(octets: &[u8]) -> Body {
+        Body::Memory(octets.to_vec())
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_mail_is_written_octet_for_octet_from_memory_or_from_a_file() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::open(&home.path().join("a/b"), true, Language::English).unwrap();
+        let path = directory.store(ID, body(b"a\0\r\xff")).unwrap();
+        assert_eq!(path, home.path().join("a/b/7-42.eml"));
+        assert_eq!(fs::read(path).unwrap(), b"a\0\r\xff");
+
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"large").unwrap();
+        file.rewind().unwrap();
+        let path = directory.store(MessageId { uid: 43, ..ID }, Body::File(file, 5)).unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"large");
+        assert_eq!(names(&home.path().join("a/b")).len(), 2);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn others_can_read_neither_directory_nor_file() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::open(&home.path().join("out"), false, Language::English).unwrap();
+        let file = directory.store(ID, body(b"mail")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&home.path().join("out")), 0o700);
+        assert_eq!(mode(&file), 0o600);
+    }
+
+    #[test]
+    fn the_same_mail_can_be_stored_again_but_no_file_is_overwritten_with_another_one() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::open(home.path(), true, Language::English).unwrap();
+        directory.store(ID, body(b"mail")).unwrap();
+        directory.store(ID, body(b"mail")).unwrap();
+        for other in [b"liam".as_slice(), b"mail and more", b""] {
+            let failure = directory.store(ID, body(other)).unwrap_err();
+            assert_eq!((failure.step, failure.kind), (Step::Storage, Kind::Storage));
+            assert!(failure.observed.contains("7-42.eml"), "{failure}");
+        }
+        assert_eq!(fs::read(home.path().join("7-42.eml")).unwrap(), b"mail");
+        assert_eq!(names(home.path()), ["7-42.eml"]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_a_failure_that_names_the_path() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("file");
+        fs::write(&file, "").unwrap();
+        for path in [file.clone(), file.join("below")] {
+            let failure = Directory::open(&path, false, Language::German).err().unwrap();
+            assert!(failure.observed.starts_with(&path.display().to_string()), "{failure}");
+        }
+    }
+}

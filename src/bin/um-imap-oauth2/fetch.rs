@@ -1,0 +1,375 @@
+//! `fetch`: writes the mails of a mailbox to files, and settles them if it is told to.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::value_parser;
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use serde::Serialize;
+use um_imap_oauth2::config::{self, Language, MailboxConfig, Severity};
+use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
+use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
+use um_imap_oauth2::log::{Level, Log};
+use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
+use um_imap_oauth2::net::{Anchors, Trust};
+
+use super::directory::Directory;
+use super::{Exit, in_words, say};
+
+/// Write each mail to a file, octet for octet as the server sends it
+///
+/// It reads the unread mail, or all of it where cmsbs.bounce.processAll = true. The files are OUT/<uidvalidity>-<uid>.eml, for
+/// their owner only. Without --settle nothing changes on the server, and the mail stays unread.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
+    #[arg(long, value_name = "DIR")]
+    um_home: PathBuf,
+    /// A further mailbox (cmsbs.bounce.listeners) instead of the primary one
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// The directory to write to; it is made where it is missing
+    #[arg(long, value_name = "OUT")]
+    to: PathBuf,
+    /// What each mail is, once its file is safely on the disk: the server then moves or deletes it, as the properties say for
+    /// this outcome. With cmsbs.bounce.debug = false (the default) handled mail is DELETED
+    #[arg(long, value_name = "OUTCOME", value_parser = outcome())]
+    settle: Option<Outcome>,
+    /// Stop after N mails
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Print a JSON object for each mail, and a last one with the summary
+    #[arg(long)]
+    json: bool,
+}
+
+/// `language` is spoken whatever `cmsbs.lang` says.
+pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+    let mut done = Done { language: language.unwrap_or_default(), ..Done::default() };
+    let terminal = Terminal::new();
+    let log = Log::default();
+    let result = terminal.print_meanwhile(&log, || fetch(arguments, language, &log, &terminal, &mut done));
+    let warnings = terminal.warnings.load(Ordering::Relaxed);
+    let result = match print_summary(arguments, &done, warnings, result.as_ref().err()) {
+        Err(failure) if result.is_ok() => Err(failure),
+        _ => result,
+    };
+    match result {
+        Err(_) if done.interrupted => Exit::Interrupted,
+        Err(failure) => {
+            say(&in_words(&failure, done.language));
+            Exit::of(&failure)
+        }
+        Ok(()) if warnings > 0 => Exit::Warnings,
+        Ok(()) => Exit::Well,
+    }
+}
+
+/// What came of it so far.
+#[derive(Default)]
+struct Done {
+    mails: u64,
+    octets: u64,
+    settled: u64,
+    interrupted: bool,
+    language: Language,
+}
+
+fn fetch(
+    arguments: &Arguments,
+    language: Option<Language>,
+    log: &Log,
+    terminal: &Terminal,
+    done: &mut Done,
+) -> Result<()> {
+    let config = configuration(arguments, language, log)?;
+    done.language = config.language;
+    let ours = |failure| explained(failure, &config);
+
+    let settles = arguments.settle.is_some();
+    let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref()).map_err(ours)?;
+    let directory = Directory::open(&arguments.to, settles, config.language).map_err(ours)?;
+    let access = if settles { Access::ReadWrite } else { Access::ReadOnly };
+    let mailbox = Mailbox::open(config.clone(), trust, access, log.clone())?;
+    let interruption = Interruption::of(&mailbox)?;
+
+    let mut read = || {
+        let fetch = mailbox.fetch()?;
+        while arguments.limit.is_none_or(|limit| done.mails < limit)
+            && let Some(Message { id, flags, internal_date, body }) = mailbox.next(fetch)?
+        {
+            let octets = body.len();
+            let file = directory.store(id, body).map_err(ours)?;
+            done.mails += 1;
+            done.octets += octets;
+            if arguments.json {
+                let mail = Mail {
+                    uid: id.uid,
+                    uidvalidity: id.uid_validity,
+                    flags,
+                    internal_date,
+                    file: file.to_string_lossy().into_owned(),
+                    octets,
+                };
+                terminal.beside(|| print_json(&mail)).map_err(ours)?;
+            }
+            if let Some(outcome) = arguments.settle {
+                mailbox.settle(id, outcome)?;
+                done.settled += 1;
+            }
+            terminal.count(octets);
+        }
+        if settles { mailbox.flush() } else { Ok(()) }
+    };
+    let result = read();
+    mailbox.close();
+    done.interrupted = interruption.came();
+    result
+}
+
+/// Reads the properties; what is odd about them goes to the log.
+fn configuration(arguments: &Arguments, language: Option<Language>, log: &Log) -> Result<MailboxConfig> {
+    let listener = arguments.listener.as_deref();
+    let environment = |name: &str| std::env::var(name).ok();
+    let loaded = config::from_um_home_in(language, &arguments.um_home, listener, &environment);
+    let loaded = loaded.map_err(|failure| {
+        let language = language.unwrap_or_default();
+        explain(failure, &Circumstances { language, listener, worked_before: false, values: &|_| None })
+    })?;
+    for finding in loaded.findings {
+        match finding.severity {
+            Severity::Info => log.info(finding.text),
+            Severity::Warning => log.warning(finding.text),
+        }
+    }
+    Ok(loaded.config)
+}
+
+/// A failure that does not come out of the mailbox, which explains its own.
+fn explained(failure: Failure, config: &MailboxConfig) -> Failure {
+    let circumstances = Circumstances {
+        language: config.language,
+        listener: config.listener.as_deref(),
+        worked_before: false,
+        values: &mailbox_values(config),
+    };
+    explain(failure, &circumstances)
+}
+
+/// Ctrl-C, or the end that a service manager wants: closes the mailbox, which ends what is under way.
+struct Interruption {
+    has_come: Arc<AtomicBool>,
+    closed: Receiver<()>,
+}
+
+impl Interruption {
+    fn of(mailbox: &Mailbox) -> Result<Self> {
+        let has_come = Arc::new(AtomicBool::new(false));
+        let (done, closed) = mpsc::channel();
+        let (mailbox, comes) = (mailbox.clone(), has_come.clone());
+        ctrlc::set_handler(move || {
+            comes.store(true, Ordering::SeqCst);
+            mailbox.close();
+            // The command may be over already.
+            let _ = done.send(());
+        })
+        .map_err(Failure::internal)?;
+        Ok(Self { has_come, closed })
+    }
+
+    /// Whether it came. Returns when the server was told what was decided.
+    fn came(&self) -> bool {
+        let came = self.has_come.load(Ordering::SeqCst);
+        if came {
+            let _ = self.closed.recv();
+        }
+        came
+    }
+}
+
+/// Progress and log records, on stderr. Progress only where somebody watches.
+struct Terminal {
+    progress: ProgressBar,
+    octets: AtomicU64,
+    warnings: AtomicU64,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        let progress = ProgressBar::new_spinner();
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {elapsed}  {pos} mails  {msg}  {per_sec:1}")
+        {
+            progress.set_style(style);
+        }
+        if !progress.is_hidden() {
+            progress.enable_steady_tick(TICK);
+        }
+        Self { progress, octets: AtomicU64::default(), warnings: AtomicU64::default() }
+    }
+
+    /// Prints what `log` gets while `work` is under way, and all of it before this returns.
+    fn print_meanwhile<T>(&self, log: &Log, work: impl FnOnce() -> T) -> T {
+        let result = thread::scope(|scope| {
+            let (working, over) = mpsc::channel::<()>();
+            scope.spawn(move || {
+                while over.recv_timeout(PRINT_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    self.print(log);
+                }
+            });
+            let result = work();
+            drop(working);
+            result
+        });
+        self.progress.finish_and_clear();
+        self.print(log);
+        result
+    }
+
+    fn print(&self, log: &Log) {
+        for record in log.take() {
+            let level = match record.level {
+                Level::Debug => "debug",
+                Level::Info => "info",
+                Level::Warning => "warning",
+                Level::Error => "error",
+            };
+            if record.level >= Level::Warning {
+                self.warnings.fetch_add(1, Ordering::Relaxed);
+            }
+            self.beside(|| say(&format!("{level}: {}", record.text)));
+        }
+    }
+
+    /// Prints something without the progress line in between.
+    fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.progress.suspend(print)
+    }
+
+    fn count(&self, octets: u64) {
+        let octets = self.octets.fetch_add(octets, Ordering::Relaxed) + octets;
+        if !self.progress.is_hidden() {
+            self.progress.set_message(HumanBytes(octets).to_string());
+        }
+        self.progress.inc(1);
+    }
+}
+
+#[derive(Serialize)]
+struct Mail {
+    uid: u32,
+    uidvalidity: u32,
+    flags: Vec<String>,
+    /// As the server wrote it (RFC 9051 §9, `date-time`).
+    internal_date: String,
+    file: String,
+    octets: u64,
+}
+
+/// The last object: no mail's.
+#[derive(Serialize)]
+struct Last<'a> {
+    summary: Summary<'a>,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    mails: u64,
+    octets: u64,
+    settled: u64,
+    /// What they were settled as.
+    outcome: Option<&'static str>,
+    warnings: u64,
+    interrupted: bool,
+    failure: Option<FailureInJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FailureInJson<'a> {
+    step: &'static str,
+    kind: &'static str,
+    observed: &'a str,
+    key: Option<&'a str>,
+    cause: &'a str,
+    remedy: &'a str,
+    /// Whether trying again later can help.
+    retry: bool,
+}
+
+fn print_summary(arguments: &Arguments, done: &Done, warnings: u64, failure: Option<&Failure>) -> Result<()> {
+    if arguments.json {
+        let failure = failure.filter(|_| !done.interrupted).map(|failure| FailureInJson {
+            step: failure.step.name(),
+            kind: failure.kind.name(),
+            observed: &failure.observed,
+            key: failure.key.as_deref(),
+            cause: &failure.cause,
+            remedy: &failure.remedy,
+            retry: Exit::of(failure) == Exit::TryLater,
+        });
+        let summary = Summary {
+            mails: done.mails,
+            octets: done.octets,
+            settled: done.settled,
+            outcome: arguments.settle.map(Outcome::name),
+            warnings,
+            interrupted: done.interrupted,
+            failure,
+        };
+        return print_json(&Last { summary });
+    }
+    if failure.is_some() && done.mails == 0 {
+        return Ok(());
+    }
+    let (mails, octets, to) = (done.mails, done.octets, arguments.to.display());
+    let mut line = match done.language {
+        Language::English => format!("{mails} mails, {octets} octets, in {to}"),
+        Language::German => format!("{mails} Mails, {octets} Oktette, in {to}"),
+    };
+    if let Some(outcome) = arguments.settle {
+        let settled = match done.language {
+            Language::English => "settled as",
+            Language::German => "erledigt als",
+        };
+        line = format!("{line}; {} {settled} {}", done.settled, outcome.name());
+    }
+    print(&line)
+}
+
+fn print_json(value: &impl Serialize) -> Result<()> {
+    print(&serde_json::to_string(value).map_err(Failure::internal)?)
+}
+
+fn print(line: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| {
+        Failure::new(Step::Storage, Kind::Storage, format!("standard output: {error}"))
+            .cause("Whoever reads the output has stopped doing so.")
+    })
+}
+
+fn outcome() -> impl TypedValueParser<Value = Outcome> {
+    PossibleValuesParser::new(Outcome::ALL.map(Outcome::name)).try_map(|name| {
+        Outcome::ALL.into_iter().find(|outcome| outcome.name() == name).ok_or("there is no such outcome")
+    })
+}
+
+/// A record is printed within this time.
+const PRINT_EVERY: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(200);
+
+const EXAMPLES: &str = "\
+Examples:
+  um-imap-oauth2 fetch --um-home /opt/um --to /tmp/bounces
+      copies the unread mail and changes nothing on the server
+  um-imap-oauth2 fetch --um-home /opt/um --listener inbox_2 --to /tmp/bounces --limit 10 --json
+      ten mails of another mailbox, told in JSON
+  um-imap-oauth2 fetch --um-home /opt/um --to /tmp/bounces --settle unrecognised
+      copies the unread mail and moves it to the error folder";
