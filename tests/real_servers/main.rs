@@ -1,0 +1,12 @@
+//! The engine and the command line against a real IMAP server and a real token endpoint: `make test`, or
+//! `tests/servers/with-servers cargo test --test real_servers`.
+
+#![cfg(unix)]
+
+mod command_line;
+mod connections;
+mod failures;
+mod folders;
+mod reading;
+mod settling;
+mod support;
