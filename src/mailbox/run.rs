@@ -35,10 +35,12 @@ pub(super) struct Run {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// The server is to look for new mail first: some show it to SEARCH only after a NOOP.
+    /// On a session that was idle the server is to look for new mail first.
     New,
+    /// It does; Dovecot shows the mail to a SEARCH that comes after the answer, not to one that comes before.
+    Looking,
     /// Wants its SEARCH.
-    Noticed,
+    Ready,
     Searching,
     Fetching,
 }

@@ -50,6 +50,9 @@ pub(super) struct Worker {
 /// What a command in flight was sent for.
 enum Sent {
     Nothing,
+    Noop {
+        fetch: u64,
+    },
     Search {
         fetch: u64,
     },
@@ -238,14 +241,14 @@ impl Worker {
         match run.stage {
             // What was decided comes first, so that SEARCH does not find it again.
             Stage::New if state.decisions.is_settled() => {
-                run.stage = Stage::Noticed;
-                Some((Command::Noop, Sent::Nothing))
+                run.stage = Stage::Looking;
+                Some((Command::Noop, Sent::Noop { fetch }))
             }
-            Stage::Noticed => {
+            Stage::Ready => {
                 run.stage = Stage::Searching;
                 Some((Command::Search { unseen: !config.process_all }, Sent::Search { fetch }))
             }
-            Stage::New | Stage::Searching => None,
+            Stage::New | Stage::Looking | Stage::Searching => None,
             Stage::Fetching => {
                 if let Some(uids) = run.next_bodies(state.fetch.octets, config.fetch.buffer) {
                     return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
@@ -460,6 +463,11 @@ impl Worker {
         }
         match sent {
             Sent::Nothing => {}
+            Sent::Noop { fetch } => {
+                if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
+                    run.stage = Stage::Ready;
+                }
+            }
             Sent::Search { fetch } => {
                 let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) else { return Ok(()) };
                 if !ok {
