@@ -174,7 +174,7 @@ class NativeLibraryTest {
         assertEquals(crate.get(0), NativeLibrary.version(NativeLibrary.class));
     }
 
-    /** A class loader that has the classes, and before them what {@code first} holds. */
+    /** A class loader that has the classes, and before them what {@code first} holds; no other native library than there. */
     private static ClassLoader application(Path... first) {
         List<URL> urls = new ArrayList<>();
         try {
@@ -184,8 +184,14 @@ class NativeLibraryTest {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+        URLClassLoader natives = new URLClassLoader(urls.toArray(new URL[0]), null);
         urls.add(BounceMailbox.class.getProtectionDomain().getCodeSource().getLocation());
-        return new URLClassLoader(urls.toArray(new URL[0]), ClassLoader.getPlatformClassLoader());
+        return new URLClassLoader(urls.toArray(new URL[0]), ClassLoader.getPlatformClassLoader()) {
+            @Override
+            public URL findResource(String name) {
+                return name.startsWith("um/imap/oauth2/native/") ? natives.findResource(name) : super.findResource(name);
+            }
+        };
     }
 
     private static void putIntoJar(Path jar) throws IOException {
