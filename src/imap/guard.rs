@@ -2,7 +2,7 @@
 //!
 //! The crate's parser calls itself for each parenthesis, its lines and literals have no limit, it drops the untagged lines
 //! that explain a failure, ends the dialogue at data that it does not know, and cannot give its stream back. [`Guard`]
-//! holds the limits, keeps the lines, passes unknown data over, and hands out no octet beyond one line end, so that nothing
+//! holds the limits, keeps the lines, passes over what nobody asked for, and hands out no octet beyond one line end, so that nothing
 //! is left in the crate's buffer when [`Handle::into_stream`] takes the stream.
 
 use std::cell::RefCell;
@@ -22,11 +22,13 @@ pub fn guard(stream: Box<dyn Transport>, trace: Option<Log>) -> (Guard, Handle) 
         trace,
         input: Vec::new(),
         ready: Vec::new(),
+        greeting: true,
         known: true,
         continued: false,
         literal: 0,
         depth: 0,
         answer: 0,
+        challenges: 0,
         complaints: Complaints::default(),
         violation: None,
     }));
@@ -83,6 +85,7 @@ impl Write for Guard {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let inner = &mut *self.0.borrow_mut();
         inner.answer = 0;
+        inner.greeting = false;
         inner.complaints.clear();
         if let Some(log) = &inner.trace {
             log.debug(format!("C: {}", without_credentials(octets)));
@@ -102,6 +105,8 @@ struct Inner {
     input: Vec<u8>,
     /// Looked at and not handed out.
     ready: Vec<u8>,
+    /// Whether the next line is the greeting: nothing was sent yet.
+    greeting: bool,
     /// Whether the response under way is handed out.
     known: bool,
     /// Whether the next line goes on with the response under way, after a literal.
@@ -110,8 +115,10 @@ struct Inner {
     literal: usize,
     /// Open parentheses of the response under way.
     depth: usize,
-    /// Octets since the last command.
+    /// Octets since something was sent.
     answer: usize,
+    /// Lines with `+`. Each is answered, so that [`Inner::answer`] does not count them.
+    challenges: usize,
     complaints: Complaints,
     violation: Option<String>,
 }
@@ -168,22 +175,39 @@ impl Inner {
             };
             self.complaints.add(words);
         }
-        self.depth = deepest(&line, self.depth)
-            .map_err(|()| self.violated(format!("more than {} nested parentheses", limits::DEPTH)))?;
-        let announced = literal(&line);
+        if line.starts_with(b"+") {
+            self.challenges += 1;
+            if self.challenges > limits::CHALLENGES {
+                return Err(self.violated(format!("more than {} challenges", limits::CHALLENGES)));
+            }
+        }
+        let data = self.continued || responses::carries_data(&line);
+        if !self.continued {
+            // A folder whose name is not encoded has none that could be sent back.
+            let readable = !data || line.iter().all(|&octet| octet.is_ascii() && octet != 0);
+            self.known = self.greeting || is_known(&line) && readable;
+            self.depth = 0;
+        }
+        if data && self.known {
+            self.depth = deepest(&line, self.depth)
+                .map_err(|()| self.violated(format!("more than {} nested parentheses", limits::DEPTH)))?;
+        }
+        // The text of a condition may end like the announcement of a literal and is none: what follows is looked at.
+        let announced = if data { literal(&line) } else { None };
         match announced {
             Some(octets) if octets > LITERAL as u64 => {
                 return Err(self.violated(format!("a literal of more than {LITERAL} octets before SELECT")));
             }
             Some(octets) => self.literal = octets as usize,
-            None => self.depth = 0,
-        }
-        if !self.continued {
-            self.known = is_known(&line);
+            None => {}
         }
         self.continued = announced.is_some();
-        if self.known {
+        if self.known && (data || self.greeting) {
             self.ready.extend_from_slice(&line);
+        } else if self.known {
+            // The crate cannot read a text that is not in US-ASCII.
+            let ascii = |&octet: &u8| if octet.is_ascii() && octet != 0 { octet } else { b'?' };
+            self.ready.extend(line.iter().map(ascii));
         }
         Ok(())
     }
@@ -195,17 +219,14 @@ impl Inner {
     }
 }
 
-/// How many parentheses are open at the end of the line, `open` of them from before it. `Err`: too many.
+/// How many parentheses are open at the end of a line of data, `open` of them from before it. `Err`: too many.
 fn deepest(line: &[u8], open: usize) -> Result<usize, ()> {
     let (mut depth, mut quoted, mut escaped) = (open, false, false);
-    // In text for people a quote is a character like any other.
-    let quotes =
-        !is_complaint(&String::from_utf8_lossy(&line[..line.len().min(16)])) && !starts_with_ok(line);
     for &octet in line {
         match octet {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
-            b'"' if quotes => quoted = !quoted,
+            b'"' => quoted = !quoted,
             b'(' if !quoted => {
                 depth += 1;
                 if depth > limits::DEPTH {
@@ -237,17 +258,14 @@ fn is_complaint(line: &str) -> bool {
         .any(|word| ["NO", "BAD", "BYE"].iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
-fn starts_with_ok(line: &[u8]) -> bool {
-    line.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"* OK "))
-}
-
-/// Whether the `imap` crate understands an untagged line; at others it would end the dialogue. What is tagged or a
-/// continuation is its own affair.
+/// Whether the `imap` crate is to see a line. Of what is untagged it gets the answers to what it asked for: its parser calls
+/// itself in others, does not know some, panics at an untagged NO in the answer to SELECT, and keeps the rest in memory.
 fn is_known(line: &[u8]) -> bool {
     let Some(rest) = line.strip_prefix(b"* ") else { return true };
-    let word = rest.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    word.iter().all(u8::is_ascii_digit)
-        || KNOWN.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    let starts_with = |known: &str| {
+        rest.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    KNOWN.iter().any(|known| starts_with(known))
 }
 
 /// A command as it may be logged.
@@ -269,4 +287,4 @@ fn without_credentials(command: &[u8]) -> String {
 /// line end within it.
 const LITERAL: usize = 8 * 1024;
 
-const KNOWN: [&str; 8] = ["OK", "NO", "BAD", "BYE", "PREAUTH", "CAPABILITY", "LIST", "FLAGS"];
+const KNOWN: [&str; 3] = ["CAPABILITY ", "LIST ", "OK [UIDVALIDITY "];

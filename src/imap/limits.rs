@@ -17,8 +17,18 @@ pub const MESSAGE: u64 = 1024 * 1024 * 1024;
 /// calls itself for each, and 1,000 end the process.
 pub const DEPTH: usize = 32;
 
-/// Octets of one answer before SELECT. LIST of 10,000 folders with long names fills 1 MB.
-pub const ANSWER: usize = 4 * 1024 * 1024;
+/// Octets of one answer before SELECT. LIST of 10,000 folders with long names fills 1 MB; the `imap` crate needs up to 16
+/// times the octets that it has read.
+pub const ANSWER: usize = 2 * 1024 * 1024;
+
+/// Challenges in one login. XOAUTH2 has one, or one and an error; LOGIN in two steps has two.
+pub const CHALLENGES: usize = 8;
+
+/// Octets from the server until the next tagged answer, without messages. The longest SEARCH of [`UIDS`] fills 44 MB.
+pub const DATA: u64 = 64 * 1024 * 1024;
+
+/// Messages in the answers to one FETCH, or to several on their way at once, beyond those that were asked for.
+pub const UNASKED: u64 = 64;
 
 /// UIDs of one SEARCH. A folder of Exchange Online holds at most 1,000,000 mails; what is beyond is left for the next
 /// fetch.

@@ -73,14 +73,14 @@ pub fn open<C>(
     };
     let capabilities = session.capabilities().map_err(failed(Step::Login))?;
     let capabilities =
-        Capabilities { r#move: capabilities.has_str("MOVE"), uidplus: capabilities.has_str("UIDPLUS") };
+        Capabilities { r#move: offers(&capabilities, "MOVE"), uidplus: offers(&capabilities, "UIDPLUS") };
     let names = session.list(Some(""), Some("*")).map_err(failed(Step::Folders))?;
     let folders = Folders {
         separator: names.iter().find_map(|name| name.delimiter()?.chars().next()),
         names: names
             .iter()
             .filter(|name| !name.attributes().contains(&NameAttribute::NoSelect))
-            .map(|name| name.name().to_owned())
+            .map(|name| unescape(name.name()))
             .collect(),
     };
     let name = folders.resolve(inbox.name).name;
@@ -153,7 +153,7 @@ fn check_greeting(line: &[u8]) -> Result<()> {
 
 fn authenticate(mut client: Client<Guard>, handle: &Handle, login: &Login) -> Result<imap::Session<Guard>> {
     let capabilities = client.capabilities().map_err(|error| failure(Step::Greeting, handle, error))?;
-    let offered = |name: &str| capabilities.has_str(name);
+    let offered = |name: &str| offers(&capabilities, name);
     let (mechanism, response) = match login.secret {
         Secret::AccessToken(token) if offered("AUTH=XOAUTH2") => ("XOAUTH2", xoauth2(login.user, token)),
         Secret::AccessToken(_) => {
@@ -251,6 +251,25 @@ fn failure(step: Step, handle: &Handle, error: Error) -> Failure {
 fn refused(step: Step, observed: String) -> Failure {
     let kind = if step <= Step::Login { Kind::Login } else { Kind::Refused };
     Failure::new(step, kind, observed).retry(Retry::Never)
+}
+
+/// Whether a capability was named, in any case: the crate compares most names octet by octet.
+fn offers(capabilities: &imap::types::Capabilities, name: &str) -> bool {
+    capabilities.iter().any(|capability| capability_name(capability).eq_ignore_ascii_case(name))
+}
+
+/// A folder's name as it is. The crate leaves the backslashes of a quoted string in it (RFC 9051 §9, `QUOTED-CHAR`), and
+/// does not tell whether it was one; in a literal a backslash hardly ever stands before another or a quote.
+fn unescape(name: &str) -> String {
+    let mut unescaped = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('\\') {
+        unescaped.push_str(before);
+        let escaped = after.chars().next().filter(|next| matches!(next, '\\' | '"'));
+        unescaped.push(escaped.unwrap_or('\\'));
+        rest = &after[escaped.map_or(0, char::len_utf8)..];
+    }
+    unescaped + rest
 }
 
 fn capability_name(capability: &Capability<'_>) -> String {

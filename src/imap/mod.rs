@@ -9,7 +9,11 @@ pub mod folders;
 pub mod guard;
 pub mod limits;
 pub mod login;
+#[cfg(test)]
+mod login_tests;
 pub mod responses;
+#[cfg(test)]
+pub(crate) mod scripted;
 pub mod session;
 pub mod uid_set;
 

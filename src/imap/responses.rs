@@ -285,7 +285,7 @@ fn announced_literal(text: &[u8]) -> Result<Option<u64>, Malformed> {
 }
 
 /// Whether `text` begins a response with data, not one with text for people.
-fn carries_data(text: &[u8]) -> bool {
+pub(super) fn carries_data(text: &[u8]) -> bool {
     let Some(rest) = text.strip_prefix(b"* ") else { return false };
     let word = rest.split(|octet| matches!(octet, b' ' | b'\r' | b'\n')).next().unwrap_or_default();
     ![&b"OK"[..], b"NO", b"BAD", b"BYE", b"PREAUTH"]
