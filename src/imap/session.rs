@@ -26,6 +26,12 @@ pub struct Session<C> {
     last_tag: u32,
     /// The end of the wait for the oldest command's answer.
     until: Instant,
+    /// Octets since the last tagged answer, without messages.
+    data: u64,
+    /// Messages that were asked for and did not come yet.
+    awaited: u64,
+    /// Messages that came beyond those.
+    unasked: u64,
     complaints: Complaints,
     trace: Option<Log>,
 }
@@ -84,6 +90,9 @@ impl<C> Session<C> {
             in_flight: VecDeque::new(),
             last_tag: 0,
             until: Instant::now(),
+            data: 0,
+            awaited: 0,
+            unasked: 0,
             complaints: Complaints::default(),
             trace,
         }
@@ -100,6 +109,12 @@ impl<C> Session<C> {
         if self.in_flight.is_empty() {
             self.complaints.clear();
             self.until = Instant::now() + command.limit();
+            self.data = 0;
+            self.awaited = 0;
+            self.unasked = 0;
+        }
+        if let Command::Fetch(uids) = command {
+            self.awaited += uids.len();
         }
         self.in_flight.push_back(InFlight { tag, step: command.step(), limit: command.limit(), context });
         self.stream.set_deadline(Deadline::after(WRITE));
@@ -122,7 +137,18 @@ impl<C> Session<C> {
         let (message, event) = self.event()?;
         let response = match event {
             Event::MessageStart(octets) => {
-                self.until += Duration::from_secs(octets / limits::SLOWEST);
+                if let Some(awaited) = self.awaited.checked_sub(1) {
+                    self.awaited = awaited;
+                    self.until += Duration::from_secs(octets / limits::SLOWEST);
+                } else {
+                    self.unasked += 1;
+                    if self.unasked > limits::UNASKED {
+                        return Err(self.beyond(format!(
+                            "more than {} messages that nobody asked for",
+                            limits::UNASKED
+                        )));
+                    }
+                }
                 return Ok(Received::MessageStart(octets));
             }
             Event::Message => return Ok(Received::Message(&self.input[message])),
@@ -149,6 +175,7 @@ impl<C> Session<C> {
                     self.complaints.add(condition.line.clone());
                 }
                 let done = self.in_flight.remove(at);
+                self.data = 0;
                 if let Some(next) = self.in_flight.front() {
                     self.until = Instant::now() + next.limit;
                 }
@@ -202,6 +229,12 @@ impl<C> Session<C> {
                     self.failure(Kind::Protocol, format!("{} sent {malformed}", self.stream.peer()))
                 })?;
                 self.unread.start += used;
+                if event != Some(Event::Message) {
+                    self.data += used as u64;
+                    if self.data > limits::DATA {
+                        return Err(self.beyond(format!("more than {} octets without an end", limits::DATA)));
+                    }
+                }
                 match event {
                     Some(event) => return Ok((start..start + used, event)),
                     None => continue,
@@ -220,6 +253,11 @@ impl<C> Session<C> {
     /// The server has ended the session, with or without a word.
     fn ended(&self) -> Failure {
         self.failure(Kind::Network, format!("{} closed the connection", self.stream.peer()))
+    }
+
+    /// The server went beyond a limit.
+    fn beyond(&self, what: String) -> Failure {
+        self.failure(Kind::Protocol, format!("{} sent {what}", self.stream.peer()))
     }
 
     fn io_failure(&self, error: &std::io::Error) -> Failure {
