@@ -5,6 +5,8 @@
 //! network does.
 
 mod decisions;
+#[cfg(test)]
+mod dialogue_tests;
 mod message;
 mod run;
 mod worker;

@@ -345,6 +345,10 @@ impl Worker {
 
     fn dial(&self, deadline: Deadline) -> Result<Box<dyn Transport>> {
         let config = &self.shared.config;
+        #[cfg(test)]
+        if let Some(peer) = crate::imap::scripted::dial(&config.server) {
+            return Ok(peer);
+        }
         let trust = (config.security == Security::Tls).then_some(&self.shared.trust);
         let stream = net::connect(&config.server, config.port, trust, deadline, &self.shared.cancel)?;
         Ok(Box::new(stream))
