@@ -18,6 +18,8 @@ pub struct Decoder {
     text: Vec<u8>,
     /// Its literals, in order; the message's is not kept and stands here empty.
     literals: Vec<Literal>,
+    /// The text of the response before.
+    last: Vec<u8>,
 }
 
 /// What a stretch of input was.
@@ -145,6 +147,11 @@ impl Decoder {
         }
     }
 
+    /// The last response as it may be logged: without what was in its literals.
+    pub fn trace(&self) -> String {
+        lossy(trim_line_end(&self.last)).replace("}\r\n", " octets}")
+    }
+
     fn decode_text(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Malformed> {
         // The first octets tell whether this is a SEARCH response, which may be longer than any buffer.
         let input = match SEARCH.len().checked_sub(self.text.len()) {
@@ -170,11 +177,10 @@ impl Decoder {
             let event = self.start_literal(literal)?;
             return Ok((used, event));
         }
-        let text = std::mem::take(&mut self.text);
-        let literals = std::mem::take(&mut self.literals);
-        let response = parse(trim_line_end(&text), &literals)?;
-        self.text = text;
+        std::mem::swap(&mut self.text, &mut self.last);
         self.text.clear();
+        let literals = std::mem::take(&mut self.literals);
+        let response = parse(trim_line_end(&self.last), &literals)?;
         Ok((used, Some(Event::Response(response))))
     }
 
@@ -791,6 +797,16 @@ mod tests {
         }
         input.extend_from_slice(b"\r\n");
         assert_eq!(decode(&input, 16_384).unwrap().0.len(), 200_001);
+    }
+
+    #[test]
+    fn a_trace_shows_lines_and_only_the_length_of_literals() {
+        let mut decoder = Decoder::default();
+        let mut rest = &b"* 1 FETCH (UID 2 BODY[] {6}\r\nsecret FLAGS ())\r\n"[..];
+        while !rest.is_empty() {
+            rest = &rest[decoder.decode(rest).unwrap().0..];
+        }
+        assert_eq!(decoder.trace(), "* 1 FETCH (UID 2 BODY[] {6 octets} FLAGS ())");
     }
 
     #[test]

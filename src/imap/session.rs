@@ -156,7 +156,10 @@ impl<C> Session<C> {
             Event::Response(response) => response,
         };
         if let Some(log) = &self.trace {
-            log.debug(format!("S: {response:?}"));
+            match &response {
+                Response::SearchEnd => log.debug("S: * SEARCH …"),
+                _ => log.debug(format!("S: {}", self.decoder.trace())),
+            }
         }
         match response {
             Response::Tagged { tag, condition } => {

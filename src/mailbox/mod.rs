@@ -395,11 +395,12 @@ fn same_folder(one: &str, other: &str) -> bool {
 }
 
 fn closed() -> Failure {
-    Failure::new(Step::Call, Kind::Closed, "the mailbox is closed")
+    Failure::new(Step::Call, Kind::Closed, "the mailbox is closed").remedy("Open it again.")
 }
 
 fn ended_by_newer() -> Failure {
     Failure::new(Step::Call, Kind::Usage, "a newer fetch of the mailbox has ended this one")
+        .remedy("Go on with the newer one; what was not settled comes again in it.")
 }
 
 /// How long closing may take to tell the server what was decided.
