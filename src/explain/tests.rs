@@ -561,6 +561,7 @@ const KEYS: &[&str] = &[
     "cmsbs.mail.imap.oauth2.accessTokenUri",
     "cmsbs.mail.imap.oauth2.clientAssertionFile",
     "cmsbs.mail.imap.oauth2.clientCertificate",
+    "cmsbs.mail.imap.oauth2.clientCertificatePassword",
     "cmsbs.mail.imap.oauth2.clientId",
     "cmsbs.mail.imap.oauth2.clientSecret",
     "cmsbs.mail.imap.oauth2.grantType",

@@ -4,13 +4,16 @@
 
 mod answer;
 mod cache;
+mod certificate;
+mod proof;
 mod request;
 
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -149,6 +152,10 @@ fn sleep(mut time: Duration, cancel: &Cancel) -> Result<()> {
         time -= step;
     }
     open(cancel)
+}
+
+fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
 }
 
 fn open(cancel: &Cancel) -> Result<()> {

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::time::Instant;
 
 use ring::digest::{Context, SHA256};
+use secrecy::ExposeSecret;
 use secrecy::zeroize::{Zeroize, Zeroizing};
-use secrecy::{ExposeSecret, SecretString};
 use ureq::http::Uri;
 use ureq::http::header::{CONTENT_TYPE, DATE, HeaderName, LOCATION, RETRY_AFTER};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -17,6 +17,7 @@ use ureq::unversioned::transport::{
 use super::answer::{self, BODY_LIMIT, Issued, Reply};
 use super::cache::Fingerprint;
 use super::open;
+use super::proof::Proof;
 use crate::config::{Credential, OAuth2, Route, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::net::{self, Cancel, Deadline, Stream, Trust};
@@ -24,27 +25,10 @@ use crate::net::{self, Cancel, Deadline, Stream, Trust};
 /// What is asked for, and with what.
 pub(super) struct Request<'a> {
     oauth2: &'a OAuth2,
-    secret: &'a SecretString,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(oauth2: &'a OAuth2) -> Result<Self> {
-        let use_a_secret = |key: &keys::Key, what: &str| {
-            Failure::configuration(
-                key.name,
-                format!("{what} is not supported yet"),
-                format!("Use a client secret: {} instead of {}.", keys::CLIENT_SECRET.name, key.name),
-            )
-        };
-        let secret = match &oauth2.credential {
-            Credential::ClientSecret(secret) => secret,
-            Credential::Certificate { .. } => {
-                return Err(use_a_secret(&keys::CLIENT_CERTIFICATE, "a client certificate"));
-            }
-            Credential::AssertionFile(_) => {
-                return Err(use_a_secret(&keys::CLIENT_ASSERTION_FILE, "a client assertion from a file"));
-            }
-        };
         if let Route::Proxy(proxy) = &oauth2.route {
             return Err(Failure::configuration(
                 keys::OAUTH2_PROXY.name,
@@ -58,26 +42,37 @@ impl<'a> Request<'a> {
                 ),
             ));
         }
-        Ok(Self { oauth2, secret })
+        Ok(Self { oauth2 })
     }
 
     pub(super) fn debug(&self) -> bool {
         self.oauth2.debug
     }
 
+    /// Of a certificate or an assertion only the file's name counts: a token stays good when the file is replaced.
     pub(super) fn fingerprint(&self) -> Fingerprint {
+        let OAuth2 { token_uri, client_id, scope, credential, .. } = self.oauth2;
+        let (kind, file, secret) = match credential {
+            Credential::ClientSecret(secret) => (keys::CLIENT_SECRET.name, None, Some(secret)),
+            Credential::Certificate { file, password } => {
+                (keys::CLIENT_CERTIFICATE.name, Some(file), password.as_ref())
+            }
+            Credential::AssertionFile(file) => (keys::CLIENT_ASSERTION_FILE.name, Some(file), None),
+        };
+        let file = file.map(|file| file.as_os_str().as_encoded_bytes());
         let parts = [
-            self.oauth2.token_uri.as_str(),
-            &self.oauth2.client_id,
-            &self.oauth2.scope,
-            "client_secret",
-            self.secret.expose_secret(),
+            token_uri.as_bytes(),
+            client_id.as_bytes(),
+            scope.as_bytes(),
+            kind.as_bytes(),
+            file.unwrap_or_default(),
+            secret.map(ExposeSecret::expose_secret).unwrap_or_default().as_bytes(),
         ];
         let mut context = Context::new(&SHA256);
         for part in parts {
             // The length keeps "a", "bc" and "ab", "c" apart.
             context.update(&part.len().to_be_bytes());
-            context.update(part.as_bytes());
+            context.update(part);
         }
         let mut fingerprint = Fingerprint::default();
         fingerprint.copy_from_slice(context.finish().as_ref());
@@ -88,20 +83,21 @@ impl<'a> Request<'a> {
     pub(super) fn send(&self, trust: &Trust, deadline: Deadline, cancel: &Cancel) -> Result<Issued> {
         open(cancel)?;
         let asked = Instant::now();
-        let form = form(&[
-            ("grant_type", "client_credentials"),
-            ("client_id", &self.oauth2.client_id),
-            ("client_secret", self.secret.expose_secret()),
-            ("scope", &self.oauth2.scope),
-        ]);
+        let proof = Proof::new(self.oauth2)?;
+        let mut fields = vec![("grant_type", "client_credentials"), ("client_id", &self.oauth2.client_id)];
+        fields.extend(proof.fields());
+        fields.push(("scope", &self.oauth2.scope));
+        let form = form(&fields);
         let reply = match self.exchange(&form, trust, deadline, cancel) {
             Ok(reply) => reply,
             Err(error) => return Err(self.failure(error, cancel)),
         };
         // A connection that was shut down looks like the end of a body without a length.
         open(cancel)?;
-        let secrets = [self.secret.expose_secret(), &form_encoded(self.secret.expose_secret())];
-        answer::read(&reply, asked, &secrets, keys::CLIENT_SECRET.name)
+        let encoded: Vec<_> = proof.secrets().into_iter().map(form_encoded).collect();
+        let mut secrets = proof.secrets();
+        secrets.extend(encoded.iter().map(|secret| secret.as_str()));
+        answer::read(&reply, asked, &secrets, proof.key.name)
     }
 
     fn exchange(

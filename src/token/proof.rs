@@ -1,0 +1,127 @@
+//! What proves to the token endpoint who asks: a secret, or a client assertion (RFC 7521 §4.2, RFC 7523 §2.2).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use super::certificate::Certified;
+use super::now;
+use crate::config::keys::{self, Key};
+use crate::config::{Credential, OAuth2};
+use crate::failure::{Failure, Kind, Result, Retry, Step};
+
+/// Good for one request: an assertion counts once.
+pub(super) struct Proof {
+    form: Form,
+    value: SecretString,
+    /// The property that `invalid_client` blames.
+    pub key: &'static Key,
+}
+
+impl Proof {
+    /// From the configured credential. A certificate or an assertion is read from its file anew, so that one that was
+    /// replaced counts from the next request on.
+    pub(super) fn new(oauth2: &OAuth2) -> Result<Self> {
+        match &oauth2.credential {
+            Credential::ClientSecret(secret) => Ok(Self::of_secret(secret.clone(), &keys::CLIENT_SECRET)),
+            Credential::Certificate { file, password } => {
+                let certified = Certified::read(file, password.as_ref())?;
+                let value = assertion(&certified, oauth2)?;
+                Ok(Self { form: Form::Assertion, value, key: &keys::CLIENT_CERTIFICATE })
+            }
+            Credential::AssertionFile(file) => {
+                Ok(Self { form: Form::Assertion, value: from_file(file)?, key: &keys::CLIENT_ASSERTION_FILE })
+            }
+        }
+    }
+
+    pub(super) fn of_secret(secret: SecretString, key: &'static Key) -> Self {
+        Self { form: Form::Secret, value: secret, key }
+    }
+
+    /// What it adds to the token request.
+    pub(super) fn fields(&self) -> Vec<(&'static str, &str)> {
+        let value = self.value.expose_secret();
+        match self.form {
+            Form::Secret => vec![("client_secret", value)],
+            Form::Assertion => vec![("client_assertion_type", JWT_BEARER), ("client_assertion", value)],
+        }
+    }
+
+    /// What must not be shown of it wherever an endpoint repeats it.
+    pub(super) fn secrets(&self) -> Vec<&str> {
+        let value = self.value.expose_secret();
+        match self.form {
+            Form::Secret => vec![value],
+            Form::Assertion => vec![value, value.rsplit('.').next().unwrap_or_default()],
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Secret,
+    Assertion,
+}
+
+/// "Microsoft identity platform application authentication certificate credentials": PS256, the certificate named by
+/// `x5t#S256`.
+fn assertion(certified: &Certified, oauth2: &OAuth2) -> Result<SecretString> {
+    let mut id = [0; 16];
+    SystemRandom::new().fill(&mut id).map_err(|_| Failure::internal("the system gives no random numbers"))?;
+    let now = now().timestamp();
+    let header = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": certified.thumbprint });
+    let claims = json!({
+        "aud": oauth2.token_uri,
+        "iss": oauth2.client_id,
+        "sub": oauth2.client_id,
+        "jti": BASE64_URL_SAFE_NO_PAD.encode(id),
+        "nbf": now,
+        "iat": now,
+        "exp": now + ASSERTION_LIFETIME,
+    });
+    let encoded = |part: String| BASE64_URL_SAFE_NO_PAD.encode(part);
+    let signed = format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()));
+    let signature = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(certified.sign(signed.as_bytes())?));
+    let mut assertion = String::with_capacity(signed.len() + 1 + signature.len());
+    assertion.push_str(&signed);
+    assertion.push('.');
+    assertion.push_str(&signature);
+    Ok(assertion.into())
+}
+
+fn from_file(file: &Path) -> Result<SecretString> {
+    // Its writer may be about to replace it.
+    let refused = |problem: &str| {
+        Failure::new(Step::Configuration, Kind::Configuration, format!("{}: {problem}", file.display()))
+            .key(keys::CLIENT_ASSERTION_FILE.name)
+            .retry(Retry::Later)
+    };
+    let mut content = Zeroizing::new(String::with_capacity(ASSERTION_LIMIT + 1));
+    File::open(file)
+        .and_then(|file| file.take(ASSERTION_LIMIT as u64 + 1).read_to_string(&mut content))
+        .map_err(|error| refused(&error.to_string()))?;
+    let assertion = content.trim_start_matches('\u{feff}').trim();
+    if assertion.is_empty() {
+        return Err(refused("it is empty"));
+    }
+    let of_jwt = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if content.len() > ASSERTION_LIMIT || assertion.split('.').count() != 3 || !assertion.bytes().all(of_jwt)
+    {
+        return Err(refused("it does not hold one client assertion (JWT) and nothing else"));
+    }
+    Ok(assertion.into())
+}
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// Seconds; Microsoft wants five to ten minutes.
+const ASSERTION_LIFETIME: i64 = 8 * 60;
+/// Octets; Kubernetes and GitHub write one to two thousand.
+const ASSERTION_LIMIT: usize = 32 << 10;
