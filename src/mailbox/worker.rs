@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use roaring::RoaringBitmap;
 use secrecy::ExposeSecret;
 
-use crate::config::{Authentication, Security};
+use crate::config::{Authentication, Security, keys};
 use crate::failure::{Failure, Kind, Result, Retry, Step, panicked};
 use crate::imap::commands::Command;
 use crate::imap::login::{self, Inbox, Login, Secret, StartTls};
@@ -350,7 +350,15 @@ impl Worker {
             return Ok(peer);
         }
         let trust = (config.security == Security::Tls).then_some(&self.shared.trust);
-        let stream = net::connect(&config.server, config.port, trust, deadline, &self.shared.cancel)?;
+        let (proxy, cancel) = (config.proxy.as_ref(), &self.shared.cancel);
+        let stream = net::connect(&config.server, config.port, proxy, trust, deadline, cancel).map_err(
+            |mut failure| {
+                if failure.step == Step::Proxy {
+                    failure.key = keys::PROXY.names(config.listener.as_deref()).into_iter().next();
+                }
+                failure
+            },
+        )?;
         Ok(Box::new(stream))
     }
 

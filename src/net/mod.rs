@@ -1,10 +1,11 @@
-//! Deadline, cancellation and TLS → a [`Stream`].
+//! Deadline, cancellation, proxy and TLS → a [`Stream`].
 //!
 //! Everything that goes over the network goes through [`connect`]: one way to look up a name, one TLS configuration, and
 //! limits that stand below TLS, at the socket, so that a peer that sends a byte now and then cannot hold a call.
 
 mod limits;
 mod trust;
+mod tunnel;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -16,10 +17,12 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConnection, StreamOwned};
 
+use crate::config::Proxy;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 
 pub use limits::{Cancel, Deadline};
 pub use trust::{Anchors, Trust};
+pub use tunnel::{environment_proxy, proxy_name};
 
 use limits::Closed;
 use trust::Distrust;
@@ -30,22 +33,28 @@ use trust::Distrust;
 /// look-up and the TCP connect cannot be interrupted; they run in a thread that touches nothing else and ends by its own
 /// limit, while the call itself ends with the deadline or with `cancel`.
 ///
+/// With `proxy` it is the proxy that looks the host up and connects (CONNECT, RFC 9110 §9.3.6); what goes wrong with it is a
+/// failure of [`Step::Proxy`].
+///
 /// The stream keeps `deadline` until [`Stream::set_deadline`]. A failure names no property: the caller knows which.
 pub fn connect(
     host: &str,
     port: u16,
+    proxy: Option<&Proxy>,
     trust: Option<&Trust>,
     deadline: Deadline,
     cancel: &Cancel,
 ) -> Result<Stream> {
-    let peer = peer_name(host, port);
-    let addresses = resolve(host, port, deadline, cancel)?;
-    let socket = open(addresses, &peer, deadline, cancel)?;
-    let socket = Socket { stream: Arc::new(socket), peer, deadline, cancel: cancel.clone() };
-    cancel
-        .watch(&socket.stream)
-        .and_then(|()| socket.stream.set_nodelay(true))
-        .map_err(|error| io_failure(Step::Connect, &socket.peer, &error))?;
+    let socket = match proxy {
+        None => dial(host, port, deadline, cancel)?,
+        Some(proxy) => {
+            let mut socket = dial(&proxy.host, proxy.port, deadline, cancel)
+                .map_err(|failure| tunnel::out_of_reach(proxy, failure))?;
+            let peer = peer_name(host, port);
+            tunnel::open_tunnel(&mut socket, proxy, &peer)?;
+            Socket { peer, ..socket }
+        }
+    };
     match trust {
         Some(trust) => handshake(socket, host, trust),
         None => Ok(Stream { inner: Inner::Plain(socket) }),
@@ -146,6 +155,18 @@ impl fmt::Debug for Stream {
 enum Inner {
     Plain(Socket),
     Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+fn dial(host: &str, port: u16, deadline: Deadline, cancel: &Cancel) -> Result<Socket> {
+    let peer = peer_name(host, port);
+    let addresses = resolve(host, port, deadline, cancel)?;
+    let socket = open(addresses, &peer, deadline, cancel)?;
+    let socket = Socket { stream: Arc::new(socket), peer, deadline, cancel: cancel.clone() };
+    cancel
+        .watch(&socket.stream)
+        .and_then(|()| socket.stream.set_nodelay(true))
+        .map_err(|error| io_failure(Step::Connect, &socket.peer, &error))?;
+    Ok(socket)
 }
 
 fn resolve(host: &str, port: u16, deadline: Deadline, cancel: &Cancel) -> Result<Vec<SocketAddr>> {

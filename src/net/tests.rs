@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use super::*;
 const NO_TIME: Duration = Duration::from_millis(500);
 
 fn refused(port: u16, host: &str, trust: &Trust) -> Failure {
-    connect(host, port, Some(trust), soon(), &Cancel::default()).unwrap_err()
+    connect(host, port, None, Some(trust), soon(), &Cancel::default()).unwrap_err()
 }
 
 #[test]
 fn a_verified_server_is_talked_to_over_tls() {
     let ca = Authority::new();
     let port = listen_tls(ca.server_for(&["localhost"]), echo);
-    let mut stream = connect("localhost", port, Some(&ca.trust()), soon(), &Cancel::default()).unwrap();
+    let mut stream = connect("localhost", port, None, Some(&ca.trust()), soon(), &Cancel::default()).unwrap();
     assert!(stream.is_tls());
     stream.write_all(b"hello").unwrap();
     let mut answer = [0; 5];
@@ -32,7 +32,7 @@ fn the_ca_file_adds_to_the_anchors() {
     let file = ca.pem_file();
     for anchors in [Anchors::Given(vec![]), Anchors::Platform] {
         let trust = Trust::new(anchors, Some(file.path())).unwrap();
-        connect("127.0.0.1", port, Some(&trust), soon(), &Cancel::default()).unwrap();
+        connect("127.0.0.1", port, None, Some(&trust), soon(), &Cancel::default()).unwrap();
     }
 }
 
@@ -140,7 +140,7 @@ fn start_tls_encrypts_the_connection_it_was_given() {
         socket.write_all(b"OK\r\n").unwrap();
         echo(tls(&config, socket));
     });
-    let mut stream = connect("localhost", port, None, soon(), &Cancel::default()).unwrap();
+    let mut stream = connect("localhost", port, None, None, soon(), &Cancel::default()).unwrap();
     assert!(!stream.is_tls());
     stream.write_all(b"STARTTLS\r\n").unwrap();
     let mut answer = [0; 4];
@@ -160,7 +160,7 @@ fn a_dripping_server_cannot_hold_a_call_beyond_its_deadline() {
             thread::sleep(Duration::from_millis(20));
         }
     });
-    let mut stream = connect("localhost", port, Some(&ca.trust()), soon(), &Cancel::default()).unwrap();
+    let mut stream = connect("localhost", port, None, Some(&ca.trust()), soon(), &Cancel::default()).unwrap();
     let start = Instant::now();
     stream.set_deadline(Deadline::after(Duration::from_millis(300)));
     let error = stream.read_exact(&mut [0; 100_000]).unwrap_err();
@@ -181,7 +181,7 @@ fn a_handshake_that_drips_ends_with_the_deadline() {
     let start = Instant::now();
     let deadline = Deadline::after(Duration::from_millis(300));
     let trust = Authority::new().trust();
-    let failure = connect("localhost", port, Some(&trust), deadline, &Cancel::default()).unwrap_err();
+    let failure = connect("localhost", port, None, Some(&trust), deadline, &Cancel::default()).unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Tls, Kind::Timeout));
     assert!(start.elapsed() < Duration::from_millis(300) + NO_TIME);
 }
@@ -189,7 +189,7 @@ fn a_handshake_that_drips_ends_with_the_deadline() {
 #[test]
 fn a_peer_that_does_not_read_cannot_hold_a_writer_beyond_its_deadline() {
     let port = listen(|_socket| thread::sleep(Duration::from_secs(5)));
-    let mut stream = connect("localhost", port, None, soon(), &Cancel::default()).unwrap();
+    let mut stream = connect("localhost", port, None, None, soon(), &Cancel::default()).unwrap();
     stream.set_deadline(Deadline::after(Duration::from_millis(300)));
     let start = Instant::now();
     let error = stream.write_all(&vec![0; 64 << 20]).unwrap_err();
@@ -203,7 +203,7 @@ fn nothing_is_read_after_the_deadline_even_if_it_is_there() {
         let _ = socket.write_all(b"here");
         echo(socket);
     });
-    let mut stream = connect("localhost", port, None, soon(), &Cancel::default()).unwrap();
+    let mut stream = connect("localhost", port, None, None, soon(), &Cancel::default()).unwrap();
     stream.read_exact(&mut [0; 1]).unwrap();
     stream.set_deadline(Deadline::after(Duration::ZERO));
     assert_eq!(stream.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -216,7 +216,7 @@ fn cancelling_ends_a_blocked_read_at_once_and_forbids_new_connections() {
     let cancel = Cancel::default();
     for trust in [None, Some(ca.trust())] {
         let cancel = if trust.is_none() { Cancel::default() } else { cancel.clone() };
-        let mut stream = connect("localhost", port, trust.as_ref(), soon(), &cancel).unwrap();
+        let mut stream = connect("localhost", port, None, trust.as_ref(), soon(), &cancel).unwrap();
         let reader = thread::spawn(move || (stream.read(&mut [0; 1]).unwrap_err(), Instant::now()));
         thread::sleep(Duration::from_millis(100));
         let cancelled = Instant::now();
@@ -225,7 +225,7 @@ fn cancelling_ends_a_blocked_read_at_once_and_forbids_new_connections() {
         assert_eq!(io_failure(Step::Fetch, "", &error).kind, Kind::Closed);
         assert!(ended - cancelled < NO_TIME);
     }
-    let failure = connect("localhost", port, None, soon(), &cancel).unwrap_err();
+    let failure = connect("localhost", port, None, None, soon(), &cancel).unwrap_err();
     assert_eq!(failure.kind, Kind::Closed);
 }
 
@@ -244,13 +244,13 @@ fn cancelling_ends_a_call_whose_connect_is_under_way() {
         canceller.cancel();
     });
     let start = Instant::now();
-    let failure = connect("127.0.0.1", address.port(), None, soon(), &cancel).unwrap_err();
+    let failure = connect("127.0.0.1", address.port(), None, None, soon(), &cancel).unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Connect, Kind::Closed));
     assert!(start.elapsed() < Duration::from_millis(200) + NO_TIME);
 
     let start = Instant::now();
     let deadline = Deadline::after(Duration::from_millis(300));
-    let failure = connect("127.0.0.1", address.port(), None, deadline, &Cancel::default()).unwrap_err();
+    let failure = connect("127.0.0.1", address.port(), None, None, deadline, &Cancel::default()).unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Connect, Kind::Timeout));
     assert!(start.elapsed() < Duration::from_millis(300) + NO_TIME);
 }
@@ -259,9 +259,9 @@ fn cancelling_ends_a_call_whose_connect_is_under_way() {
 fn cancel_forgets_connections_that_are_gone() {
     let port = listen(echo);
     let cancel = Cancel::default();
-    let _kept = connect("localhost", port, None, soon(), &cancel).unwrap();
+    let _kept = connect("localhost", port, None, None, soon(), &cancel).unwrap();
     for _ in 0..20 {
-        connect("localhost", port, None, soon(), &cancel).unwrap();
+        connect("localhost", port, None, None, soon(), &cancel).unwrap();
     }
     assert!(cancel.watched() <= 2);
 }
@@ -269,7 +269,7 @@ fn cancel_forgets_connections_that_are_gone() {
 #[test]
 fn a_port_without_a_server_names_host_port_and_addresses() {
     let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    let failure = connect("127.0.0.1", port, None, soon(), &Cancel::default()).unwrap_err();
+    let failure = connect("127.0.0.1", port, None, None, soon(), &Cancel::default()).unwrap_err();
     assert_eq!((failure.step, failure.kind, failure.retry), (Step::Connect, Kind::Network, Retry::Later));
     assert!(
         failure.observed.starts_with(&format!("no connection to 127.0.0.1:{port} (127.0.0.1: ")),
@@ -287,7 +287,7 @@ fn the_second_attempt_is_on_the_other_family() {
 
 #[test]
 fn a_host_that_cannot_be_looked_up_is_named() {
-    let failure = connect("no host", 1, None, soon(), &Cancel::default()).unwrap_err();
+    let failure = connect("no host", 1, None, None, soon(), &Cancel::default()).unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Resolve, Kind::Network));
     assert!(failure.observed.starts_with("'no host': "), "{failure}");
 }
@@ -298,4 +298,135 @@ fn a_deadline_is_moved_forward_only() {
     assert_eq!(deadline.or_sooner(Duration::from_secs(60)), deadline);
     assert!(deadline.or_sooner(Duration::ZERO) < deadline);
     assert!(Deadline::after(Duration::MAX).left().unwrap() > Duration::from_secs(60));
+}
+
+/// A proxy that takes the request and says `answer`; a tunnel leads to `target` on this host.
+fn proxy_answering(answer: &str, target: u16) -> (Proxy, mpsc::Receiver<String>) {
+    let (sender, requests) = mpsc::channel();
+    let (answer, sender) = (answer.to_owned(), std::sync::Mutex::new(sender));
+    let port = listen(move |mut socket| {
+        let mut request = Vec::new();
+        let mut octet = [0];
+        while !request.ends_with(b"\r\n\r\n") && matches!(socket.read(&mut octet), Ok(1)) {
+            request.extend(octet);
+        }
+        let _ = sender.lock().unwrap().send(String::from_utf8(request).unwrap());
+        if socket.write_all(answer.as_bytes()).is_err() || !answer.starts_with("HTTP/1.1 200") {
+            return;
+        }
+        let server = TcpStream::connect(("127.0.0.1", target)).unwrap();
+        let (mut from, mut to) = (socket.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || io::copy(&mut from, &mut to));
+        let _ = io::copy(&mut &server, &mut socket);
+    });
+    (Proxy { host: "localhost".into(), port, credentials: None }, requests)
+}
+
+fn refused_by(proxy: &Proxy) -> Failure {
+    let failure = connect("mail.example", 993, Some(proxy), None, soon(), &Cancel::default()).unwrap_err();
+    assert_eq!(failure.step, Step::Proxy, "{failure}");
+    failure
+}
+
+#[test]
+fn a_proxy_leads_to_the_server_and_tls_is_with_that() {
+    let ca = Authority::new();
+    let target = listen_tls(ca.server_for(&["mail.example"]), echo);
+    let (mut proxy, requests) = proxy_answering("HTTP/1.1 200 OK\r\nVia: x\r\n\r\n", target);
+    proxy.credentials = Some(("us\u{e9}r".into(), "pass:word".into()));
+    let trust = ca.trust();
+    let mut stream =
+        connect("mail.example", 993, Some(&proxy), Some(&trust), soon(), &Cancel::default()).unwrap();
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!((&answer, stream.peer()), (b"hello", "mail.example:993"));
+    assert_eq!(
+        requests.recv().unwrap(),
+        "CONNECT mail.example:993 HTTP/1.1\r\nHost: mail.example:993\r\n\
+         Proxy-Authorization: Basic dXPDqXI6cGFzczp3b3Jk\r\n\r\n"
+    );
+}
+
+#[test]
+fn a_server_that_speaks_first_is_heard_through_a_proxy() {
+    let target = listen(|mut socket| {
+        let _ = socket.write_all(b"* OK ready\r\n");
+        echo(socket);
+    });
+    let (proxy, requests) = proxy_answering("HTTP/1.1 200 Connection established\r\n\r\n", target);
+    let mut stream = connect("::1", 143, Some(&proxy), None, soon(), &Cancel::default()).unwrap();
+    let mut greeting = [0; 12];
+    stream.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"* OK ready\r\n");
+    assert_eq!(requests.recv().unwrap(), "CONNECT [::1]:143 HTTP/1.1\r\nHost: [::1]:143\r\n\r\n");
+}
+
+#[test]
+fn a_proxys_refusal_is_told_word_for_word_and_which_logins_it_has() {
+    for (answer, observed, retry) in [
+        ("HTTP/1.1 403 Filtered\r\n\r\n", "HTTP 403 Filtered", Retry::Never),
+        ("HTTP/1.0 502\r\nX: y\r\n\r\n", "HTTP 502", Retry::Later),
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: NTLM\r\n\
+             proxy-authenticate: Negotiate\r\n\r\n",
+            "HTTP 407 Proxy Authentication Required; it offers only NTLM and Negotiate",
+            Retry::Never,
+        ),
+        (
+            "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"a, b\", NTLM\r\n\r\n",
+            "HTTP 407 No; it offers Basic and NTLM",
+            Retry::Never,
+        ),
+    ] {
+        let (proxy, _requests) = proxy_answering(answer, 0);
+        let failure = refused_by(&proxy);
+        let told =
+            format!("the proxy localhost:{} answered CONNECT mail.example:993 with {observed}", proxy.port);
+        assert_eq!(failure.observed, told);
+        assert_eq!((failure.kind, failure.retry), (Kind::Network, retry));
+    }
+    let answer = "HTTP/1.1 407 UGw0bnQ6UGw0bnRlZA== Pl4nted\r\nProxy-Authenticate: Basic realm=x\r\n\r\n";
+    let (mut proxy, _requests) = proxy_answering(answer, 0);
+    proxy.credentials = Some(("Pl4nt".into(), "Pl4nted".into()));
+    let failure = refused_by(&proxy);
+    assert!(
+        failure.observed.ends_with("HTTP 407 *** ***; it does not accept this user and password"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn what_is_no_proxy_is_called_so() {
+    let (proxy, _requests) = proxy_answering("* OK IMAP4rev1 ready\r\n", 0);
+    let failure = refused_by(&proxy);
+    assert_eq!(failure.kind, Kind::Protocol);
+    assert!(failure.observed.ends_with("did not answer in HTTP: '* OK IMAP4rev1 ready'"), "{failure}");
+
+    let (proxy, _requests) = proxy_answering(&format!("HTTP/1.1 200 {}", "x".repeat(20_000)), 0);
+    assert_eq!(refused_by(&proxy).kind, Kind::Protocol);
+
+    let (proxy, _requests) = proxy_answering("HTTP/1.1 2", 0);
+    let failure = refused_by(&proxy);
+    assert_eq!(failure.observed, format!("the proxy localhost:{} closed the connection", proxy.port));
+}
+
+#[test]
+fn a_proxy_that_is_out_of_reach_is_told_from_the_server() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let failure = refused_by(&Proxy { host: "127.0.0.1".into(), port, credentials: None });
+    assert_eq!((failure.kind, failure.retry), (Kind::Network, Retry::Later));
+    let begin = format!("the proxy 127.0.0.1:{port} cannot be reached: no connection to 127.0.0.1:{port}");
+    assert!(failure.observed.starts_with(&begin), "{failure}");
+
+    let silent = listen(|socket| {
+        thread::sleep(Duration::from_secs(5));
+        drop(socket);
+    });
+    let proxy = Proxy { host: "127.0.0.1".into(), port: silent, credentials: None };
+    let deadline = Deadline::after(Duration::from_millis(300));
+    let failure = connect("mail.example", 993, Some(&proxy), None, deadline, &Cancel::default()).unwrap_err();
+    assert_eq!((failure.step, failure.kind), (Step::Proxy, Kind::Timeout));
 }

@@ -42,7 +42,7 @@ pub fn access_token(
     cancel: &Cancel,
     log: &Log,
 ) -> Result<AccessToken> {
-    let request = Request::new(oauth2)?;
+    let request = Request::new(oauth2);
     cache::slot(request.fingerprint()).token(deadline, cancel, log, &|urgency| match urgency {
         Urgency::Needed => several_times(deadline, cancel, &|| send(&request, trust, deadline, cancel, log)),
         Urgency::Early => send(&request, trust, deadline.or_sooner(EARLY_LIMIT), cancel, log),
@@ -51,9 +51,7 @@ pub fn access_token(
 
 /// The mail server refused `token`: it is not handed out again.
 pub fn forget(oauth2: &OAuth2, token: &AccessToken) {
-    if let Ok(request) = Request::new(oauth2) {
-        cache::slot(request.fingerprint()).forget(token);
-    }
+    cache::slot(Request::new(oauth2).fingerprint()).forget(token);
 }
 
 /// An access token. Clones share the secret, which is zeroed with the last of them.

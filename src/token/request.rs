@@ -18,7 +18,7 @@ use super::answer::{self, BODY_LIMIT, Issued, Reply};
 use super::cache::Fingerprint;
 use super::open;
 use super::proof::Proof;
-use crate::config::{Credential, OAuth2, Route, keys};
+use crate::config::{Credential, OAuth2, Proxy, Route, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::net::{self, Cancel, Deadline, Stream, Trust};
 
@@ -28,21 +28,15 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(oauth2: &'a OAuth2) -> Result<Self> {
-        if let Route::Proxy(proxy) = &oauth2.route {
-            return Err(Failure::configuration(
-                keys::OAUTH2_PROXY.name,
-                format!(
-                    "the token request through the proxy {}:{} is not supported yet",
-                    proxy.host, proxy.port
-                ),
-                format!(
-                    "Let this server reach the token endpoint directly, and write {} = \"none\".",
-                    keys::OAUTH2_PROXY.name
-                ),
-            ));
+    pub(super) fn new(oauth2: &'a OAuth2) -> Self {
+        Self { oauth2 }
+    }
+
+    fn proxy(&self) -> Option<&'a Proxy> {
+        match &self.oauth2.route {
+            Route::Proxy(proxy) => Some(proxy),
+            Route::Direct | Route::Unset => None,
         }
-        Ok(Self { oauth2 })
     }
 
     pub(super) fn debug(&self) -> bool {
@@ -119,7 +113,8 @@ impl<'a> Request<'a> {
             .input_buffer_size(2 * HEADERS_LIMIT)
             .output_buffer_size(2 * HEADERS_LIMIT)
             .build();
-        let dialler = Dialler { trust: trust.clone(), deadline, cancel: cancel.clone() };
+        let proxy = self.proxy().cloned();
+        let dialler = Dialler { proxy, trust: trust.clone(), deadline, cancel: cancel.clone() };
         let agent = ureq::Agent::with_parts(config, dialler, NoLookUp);
         let mut response = agent
             .post(&self.oauth2.token_uri)
@@ -165,9 +160,10 @@ impl<'a> Request<'a> {
             ),
             error => Failure::new(Step::Token, Kind::Network, format!("{who}: {error}")),
         };
-        match failure.key {
-            Some(_) => failure,
-            None => failure.key(keys::ACCESS_TOKEN_URI.name),
+        match (&failure.key, failure.step) {
+            (Some(_), _) => failure,
+            (None, Step::Proxy) => failure.key(keys::OAUTH2_PROXY.name),
+            (None, _) => failure.key(keys::ACCESS_TOKEN_URI.name),
         }
     }
 
@@ -181,13 +177,18 @@ impl<'a> Request<'a> {
 impl fmt::Display for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let OAuth2 { token_uri, client_id, scope, .. } = self.oauth2;
-        write!(f, "POST {token_uri} client_id={client_id} scope={scope}")
+        write!(f, "POST {token_uri} client_id={client_id} scope={scope}")?;
+        match self.proxy() {
+            Some(proxy) => write!(f, " through {}", net::proxy_name(proxy)),
+            None => Ok(()),
+        }
     }
 }
 
 /// Opens connections for ureq.
 #[derive(Debug)]
 struct Dialler {
+    proxy: Option<Proxy>,
     trust: Trust,
     deadline: Deadline,
     cancel: Cancel,
@@ -205,7 +206,8 @@ impl Connector for Dialler {
         // An IPv6 address stands in brackets.
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = details.uri.port_u16().unwrap_or(HTTPS);
-        let stream = net::connect(host, port, Some(&self.trust), self.deadline, &self.cancel)
+        let (proxy, trust) = (self.proxy.as_ref(), Some(&self.trust));
+        let stream = net::connect(host, port, proxy, trust, self.deadline, &self.cancel)
             .map_err(|failure| ureq::Error::Other(Box::new(failure)))?;
         let buffers =
             LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());

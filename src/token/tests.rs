@@ -1,18 +1,19 @@
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::{Value, json as json_value};
 
 use super::*;
 use crate::config::{Credential, Proxy, Route};
-use crate::net::testing::{Authority, TlsPeer, listen_tls, soon};
+use crate::net::testing::{Authority, TlsPeer, listen, listen_tls, soon};
 
 const SECRET: &str = "s3cr~t/+=&% %Pl4nted";
 const NO_TIME: Duration = Duration::from_millis(700);
@@ -537,18 +538,38 @@ fn what_happens_on_the_way_to_the_endpoint_names_its_property() {
 }
 
 #[test]
-fn what_is_not_supported_yet_says_what_to_use_instead() {
-    let mut endpoint = Endpoint::answering(&[""]);
-    let mut refused = |change: &dyn Fn(&mut OAuth2), key: &str| {
-        change(&mut endpoint.oauth2);
-        let failure = endpoint.failure();
-        assert_eq!((failure.step, failure.kind), (Step::Configuration, Kind::Configuration));
-        assert_eq!(failure.key, Some(format!("cmsbs.mail.imap.oauth2.{key}")));
-        assert!(failure.observed.contains("not supported yet") && !failure.remedy.is_empty(), "{failure}");
-    };
-    let credentials = Some(("user".to_owned(), SECRET.into()));
-    let proxy = Route::Proxy(Proxy { host: "proxy".into(), port: 3128, credentials });
-    refused(&|oauth2| oauth2.route = proxy.clone(), "proxy");
+fn a_token_is_asked_for_through_the_proxy_and_its_refusal_names_the_property() {
+    let mut endpoint = Endpoint::answering(&[&issued("t0ken", HOUR)]);
+    let target: u16 = endpoint.oauth2.token_uri.split([':', '/']).nth(4).unwrap().parse().unwrap();
+    let authorized = format!("Proxy-Authorization: Basic {}\r\n", BASE64_STANDARD.encode("user:Pl4nted"));
+    let port = listen(move |mut socket| {
+        let mut request = Vec::new();
+        let mut octet = [0];
+        while !request.ends_with(b"\r\n\r\n") && matches!(socket.read(&mut octet), Ok(1)) {
+            request.extend(octet);
+        }
+        if !String::from_utf8(request).unwrap().contains(&authorized) {
+            let _ = socket.write_all(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\n\r\n");
+            return;
+        }
+        let _ = socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        let server = TcpStream::connect(("127.0.0.1", target)).unwrap();
+        let (mut from, mut to) = (socket.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let _ = std::io::copy(&mut &server, &mut socket);
+    });
+    let mut proxy = Proxy { host: "localhost".into(), port, credentials: None };
+    endpoint.oauth2.route = Route::Proxy(proxy.clone());
+    let failure = endpoint.failure();
+    assert_eq!((failure.step, failure.retry), (Step::Proxy, Retry::Never), "{failure}");
+    assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.oauth2.proxy"));
+    assert_eq!(endpoint.asked(), 0);
+
+    proxy.credentials = Some(("user".to_owned(), "Pl4nted".into()));
+    endpoint.oauth2.route = Route::Proxy(proxy);
+    assert_eq!(endpoint.token().unwrap().secret(), "t0ken");
+    let logged = endpoint.logged().join("\n");
+    assert!(logged.contains(&format!(" through the proxy localhost:{port}")) && !logged.contains("Pl4nted"));
 }
 
 #[test]

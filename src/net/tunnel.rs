@@ -1,0 +1,236 @@
+//! The way through an HTTP proxy: CONNECT (RFC 9110 §9.3.6).
+
+use std::io::{Read, Write};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{io_failure, peer_name};
+use crate::config::Proxy;
+use crate::failure::{Failure, Kind, Result, Retry, Step};
+
+/// The proxy that an environment names for `https` to `host`, as curl reads it: `HTTPS_PROXY` unless `NO_PROXY` has `*`, the
+/// host or a domain that it is in; both also in lower case.
+///
+/// For the command line only: in a JVM the environment is another program's. Fails when the value is no `http://` address.
+pub fn environment_proxy(host: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Proxy>> {
+    let set = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+    let either = |name: &str| set(&name.to_ascii_lowercase()).or_else(|| set(name));
+    let Some(value) = either(HTTPS_PROXY) else { return Ok(None) };
+    if either("NO_PROXY").is_some_and(|exceptions| is_excepted(host, &exceptions)) {
+        return Ok(None);
+    }
+    let refused = || {
+        Failure::configuration(
+            HTTPS_PROXY,
+            format!("the environment variable {HTTPS_PROXY} is no address of an HTTP proxy"),
+            "Write http://host:port or http://user:password@host:port, with special characters of user and password as %XX.",
+        )
+    };
+    let parsed = ureq::Proxy::new(value.trim()).map_err(|_| refused())?;
+    let host = parsed.host();
+    if parsed.protocol() != ureq::ProxyProtocol::Http || host.is_empty() {
+        return Err(refused());
+    }
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let credentials =
+        parsed.username().map(|user| (user.to_owned(), parsed.password().unwrap_or_default().into()));
+    Ok(Some(Proxy { host: host.to_owned(), port: parsed.port(), credentials }))
+}
+
+/// The proxy as failures and logs name it; without user and password.
+pub fn proxy_name(proxy: &Proxy) -> String {
+    format!("the proxy {}", peer_name(&proxy.host, proxy.port))
+}
+
+/// Has the proxy at the other end of `channel` connect to `target`. What comes after its answer stays unread.
+pub(super) fn open_tunnel(channel: &mut (impl Read + Write), proxy: &Proxy, target: &str) -> Result<()> {
+    let who = proxy_name(proxy);
+    let authorization = proxy.credentials.as_ref().map(basic);
+    let authorized = authorization.as_ref().map_or("", |basic| basic.as_str());
+    let mut request = Zeroizing::new(String::with_capacity(2 * target.len() + authorized.len() + 100));
+    for part in ["CONNECT ", target, " HTTP/1.1\r\nHost: ", target, "\r\n"] {
+        request.push_str(part);
+    }
+    if authorization.is_some() {
+        for part in ["Proxy-Authorization: Basic ", authorized, "\r\n"] {
+            request.push_str(part);
+        }
+    }
+    request.push_str("\r\n");
+    let sent = channel.write_all(request.as_bytes()).and_then(|()| channel.flush());
+    sent.map_err(|error| io_failure(Step::Proxy, &who, &error))?;
+
+    let head = head(channel, &who)?;
+    let mut lines = head.lines();
+    let status_line = lines.next().unwrap_or_default();
+    let status = status_line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse::<u16>().ok());
+    let mut secrets = vec![authorized];
+    secrets.extend(proxy.credentials.as_ref().map(|(_, password)| password.expose_secret()));
+    match status {
+        Some(200..=299) => Ok(()),
+        Some(status) => {
+            let reason = plain(status_line.get("HTTP/1.1 200".len()..).unwrap_or_default(), &secrets);
+            let space = if reason.is_empty() { "" } else { " " };
+            let mut observed = format!("{who} answered CONNECT {target} with HTTP {status}{space}{reason}");
+            if status == 407 {
+                observed.push_str(&authentication(lines, authorization.is_some()));
+            }
+            let failure = Failure::new(Step::Proxy, Kind::Network, observed);
+            Err(failure.retry(if matches!(status, 408 | 429 | 500..) { Retry::Later } else { Retry::Never }))
+        }
+        None => {
+            let observed = format!("{who} did not answer in HTTP: '{}'", plain(status_line, &secrets));
+            Err(Failure::new(Step::Proxy, Kind::Protocol, observed))
+        }
+    }
+}
+
+/// The same failure as one of the proxy: it is not the server that cannot be reached.
+pub(super) fn out_of_reach(proxy: &Proxy, failure: Failure) -> Failure {
+    if failure.kind == Kind::Closed {
+        return failure;
+    }
+    let observed = format!("{} cannot be reached: {}", proxy_name(proxy), failure.observed);
+    Failure::new(Step::Proxy, failure.kind, observed).retry(failure.retry)
+}
+
+/// RFC 7617 §2, in UTF-8.
+fn basic((user, password): &(String, SecretString)) -> Zeroizing<String> {
+    let password = password.expose_secret();
+    let mut pair = Zeroizing::new(String::with_capacity(user.len() + password.len() + 1));
+    for part in [user.as_str(), ":", password] {
+        pair.push_str(part);
+    }
+    Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()))
+}
+
+/// Up to the empty line and not one octet more: a server behind the proxy may speak first.
+fn head(channel: &mut impl Read, who: &str) -> Result<String> {
+    let mut head = Vec::new();
+    let mut octet = [0];
+    while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+        channel.read_exact(&mut octet).map_err(|error| io_failure(Step::Proxy, who, &error))?;
+        head.extend(octet);
+        // What is no HTTP may never have an empty line.
+        let is_http = head.starts_with(b"HTTP/") || b"HTTP/".starts_with(head.as_slice());
+        if !is_http && (octet == *b"\n" || head.len() > SHOWN) {
+            break;
+        }
+        if head.len() > HEAD_LIMIT {
+            let observed = format!("{who} answered with more than {HEAD_LIMIT} octets of HTTP headers");
+            return Err(Failure::new(Step::Proxy, Kind::Protocol, observed));
+        }
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// What a 407 means: which schemes the proxy has (RFC 9110 §11.7.1), of which we have Basic.
+fn authentication<'a>(headers: impl Iterator<Item = &'a str>, authorized: bool) -> String {
+    let mut schemes: Vec<String> = Vec::new();
+    for header in headers {
+        let Some((name, challenges)) = header.split_once(':') else { continue };
+        if !name.trim().eq_ignore_ascii_case("Proxy-Authenticate") {
+            continue;
+        }
+        // A comma separates challenges, and parameters within one: those have an equals sign.
+        for challenge in challenges.split(',') {
+            let scheme = challenge.split_whitespace().next().unwrap_or_default();
+            let is_name =
+                !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if is_name && !schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+                schemes.push(scheme.chars().take(SCHEME_SHOWN).collect());
+            }
+        }
+    }
+    schemes.truncate(SCHEMES_SHOWN);
+    let offered = schemes.join(" and ");
+    match (schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("Basic")), authorized) {
+        _ if schemes.is_empty() => String::new(),
+        (false, _) => format!("; it offers only {offered}"),
+        (true, false) => format!("; it offers {offered}"),
+        (true, true) => "; it does not accept this user and password".into(),
+    }
+}
+
+fn is_excepted(host: &str, exceptions: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    exceptions.split([',', ' ']).filter(|word| !word.is_empty()).any(|word| {
+        let word = word.to_ascii_lowercase();
+        let domain = word.trim_start_matches('.');
+        word == "*" || host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    })
+}
+
+/// A text of the proxy's for a message: in one line, secrets masked, and not more of it than is of use.
+fn plain(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "***");
+    }
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
+    line.trim().to_owned()
+}
+
+const HTTPS_PROXY: &str = "HTTPS_PROXY";
+/// Proxies send some hundred octets.
+const HEAD_LIMIT: usize = 16 << 10;
+/// Characters
+const SHOWN: usize = 100;
+const SCHEME_SHOWN: usize = 30;
+const SCHEMES_SHOWN: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(host: &str, variables: &[(&str, &str)]) -> Result<Option<Proxy>> {
+        environment_proxy(host, &|name| {
+            variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_environments_proxy_is_read_as_curl_reads_it() {
+        let proxy = from("a.example", &[("HTTPS_PROXY", "http://us%65r:p%40ss@proxy.example:3128/")]);
+        let proxy = proxy.unwrap().unwrap();
+        assert_eq!((proxy.host.as_str(), proxy.port), ("proxy.example", 3128));
+        let (user, password) = proxy.credentials.unwrap();
+        assert_eq!((user.as_str(), password.expose_secret()), ("user", "p@ss"));
+
+        let proxy = from("a.example", &[("https_proxy", "[::1]:8080")]).unwrap().unwrap();
+        assert_eq!(
+            (proxy_name(&proxy).as_str(), proxy.credentials.is_none()),
+            ("the proxy [::1]:8080", true)
+        );
+        assert!(from("a.example", &[]).unwrap().is_none());
+        assert!(from("a.example", &[("HTTPS_PROXY", " ")]).unwrap().is_none());
+    }
+
+    #[test]
+    fn no_proxy_excepts_hosts_and_domains() {
+        for (exceptions, excepted) in [
+            ("*", true),
+            ("b.example, login.a.example", true),
+            (".A.example", true),
+            ("a.example", true),
+            ("gin.a.example", false),
+            ("b.example", false),
+            ("", false),
+        ] {
+            let set = [("HTTPS_PROXY", "proxy:3128"), ("no_proxy", exceptions)];
+            assert_eq!(from("login.a.example", &set).unwrap().is_none(), excepted, "{exceptions}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_in_the_environment_is_refused_without_showing_it() {
+        for wrong in ["socks5://Pl4nted@proxy:1", "https://Pl4nted@proxy:1", "http://", "Pl4nted@:"] {
+            let failure = from("a.example", &[("HTTPS_PROXY", wrong)]).unwrap_err();
+            assert_eq!(failure.key.as_deref(), Some("HTTPS_PROXY"), "{wrong}");
+            assert!(!format!("{failure:?}").contains("Pl4nted"), "{failure}");
+        }
+    }
+}
