@@ -61,7 +61,7 @@ fn an_assertion_of_another_party_counts_once_and_its_successor_again() {
 fn get(oauth2: &OAuth2) -> Result<AccessToken> {
     let trust = Trust::new(Anchors::Given(vec![]), Some(Path::new(&variable("UM_TEST_CA")))).unwrap();
     let deadline = Deadline::after(Duration::from_secs(30));
-    token::access_token(oauth2, &trust, deadline, &Cancel::default(), &Log::default())
+    token::access_token(oauth2, None, &trust, deadline, &Cancel::default(), &Log::default())
 }
 
 fn refused(oauth2: &OAuth2) -> Failure {

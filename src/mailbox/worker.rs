@@ -318,7 +318,9 @@ impl Worker {
             Authentication::Password(password) => return attempt(Secret::Password(password.expose_secret())),
             Authentication::OAuth2(oauth2) => oauth2,
         };
-        let token = || token::access_token(oauth2, &shared.trust, deadline, &shared.cancel, &shared.log);
+        let listener = config.listener.as_deref();
+        let token =
+            || token::access_token(oauth2, listener, &shared.trust, deadline, &shared.cancel, &shared.log);
         let first = token()?;
         let opened = attempt(Secret::AccessToken(first.secret()));
         match opened {

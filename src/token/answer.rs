@@ -59,6 +59,11 @@ pub(super) fn read(reply: &Reply, asked: Instant, secrets: &[&str], credential: 
     }
 }
 
+/// Whether the endpoint does not accept the credential that stands in the property `credential`.
+pub(super) fn is_refused_credential(failure: &Failure, credential: &str) -> bool {
+    (failure.step, failure.kind) == (Step::Token, Kind::Token) && failure.key.as_deref() == Some(credential)
+}
+
 /// How long `Retry-After` asks to wait (RFC 9110 §10.2.3): seconds, or a date, which is compared with the server's own
 /// clock where it sent `Date`. Never more than an hour.
 pub(super) fn wait(retry_after: &str, server_date: Option<&str>) -> Option<Duration> {

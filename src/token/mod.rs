@@ -5,6 +5,7 @@
 mod answer;
 mod cache;
 mod certificate;
+mod expiry;
 mod proof;
 mod request;
 
@@ -18,12 +19,16 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::OAuth2;
+use crate::config::keys::{self, Key};
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::Log;
 use crate::net::{Cancel, Deadline, Trust};
 
+pub use expiry::{Expiring, Expiry};
+
 use answer::Issued;
 use cache::Urgency;
+use proof::Proof;
 use request::Request;
 
 /// A token for `oauth2`: the cached one as long as it is good, else a new one.
@@ -35,23 +40,36 @@ use request::Request;
 /// 429, 5xx and cut connections are tried again a few times while the deadline allows it. A failure on the way to the
 /// endpoint has the step of that way; all others are [`Step::Token`]. Whoever logs in by a token that is not
 /// [fresh](AccessToken::is_fresh) and is refused calls [`forget`] and asks once more.
+///
+/// `listener` is whose mailbox the token is for (none: the primary one), so that failures and warnings name its keys. The log
+/// gets a warning where only the next secret was accepted, and once a day from 30
+/// days before the credential ends.
 pub fn access_token(
     oauth2: &OAuth2,
+    listener: Option<&str>,
     trust: &Trust,
     deadline: Deadline,
     cancel: &Cancel,
     log: &Log,
 ) -> Result<AccessToken> {
-    let request = Request::new(oauth2);
-    cache::slot(request.fingerprint()).token(deadline, cancel, log, &|urgency| match urgency {
-        Urgency::Needed => several_times(deadline, cancel, &|| send(&request, trust, deadline, cancel, log)),
-        Urgency::Early => send(&request, trust, deadline.or_sooner(EARLY_LIMIT), cancel, log),
-    })
+    let request = Request::new(oauth2, listener);
+    let send = |deadline| request.send(trust, deadline, cancel, log);
+    let token = cache::slot(request.fingerprint()).token(deadline, cancel, log, &|urgency| match urgency {
+        Urgency::Needed => several_times(deadline, cancel, &|| send(deadline.or_sooner(REQUEST_LIMIT))),
+        Urgency::Early => send(deadline.or_sooner(EARLY_LIMIT)),
+    });
+    // The failure may be another mailbox's that has the same credential.
+    token.map_err(|failure| in_form_of(listener, failure))
 }
 
 /// The mail server refused `token`: it is not handed out again.
 pub fn forget(oauth2: &OAuth2, token: &AccessToken) {
-    cache::slot(Request::new(oauth2).fingerprint()).forget(token);
+    cache::slot(Request::new(oauth2, None).fingerprint()).forget(token);
+}
+
+/// When the configured credential ends, as far as that can be known. Fails where a certificate cannot be used.
+pub fn expiry(oauth2: &OAuth2) -> Result<Option<Expiry>> {
+    Ok(Proof::new(oauth2)?.expiry)
 }
 
 /// An access token. Clones share the secret, which is zeroed with the last of them.
@@ -89,21 +107,6 @@ impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken").field("fresh", &self.fresh).finish_non_exhaustive()
     }
-}
-
-fn send(request: &Request, trust: &Trust, deadline: Deadline, cancel: &Cancel, log: &Log) -> Result<Issued> {
-    let debug = |text: String| {
-        if request.debug() {
-            log.info(text);
-        }
-    };
-    debug(format!("access token requested: {request}"));
-    let result = request.send(trust, deadline.or_sooner(REQUEST_LIMIT), cancel);
-    debug(match &result {
-        Ok(issued) => format!("access token received: {issued}"),
-        Err(failure) => format!("no access token: {}", failure.observed),
-    });
-    result
 }
 
 /// Repeats what fails for a reason that passes, after what the endpoint asks for or after growing pauses, while the
@@ -150,6 +153,20 @@ fn sleep(mut time: Duration, cancel: &Cancel) -> Result<()> {
         time -= step;
     }
     open(cancel)
+}
+
+/// The failure with its key as the mailbox writes it.
+fn in_form_of(listener: Option<&str>, failure: Failure) -> Failure {
+    let key = keys::ALL.iter().find(|key| failure.key.as_deref() == Some(key.name));
+    match key {
+        Some(key) => failure.key(written(key, listener)),
+        None => failure,
+    }
+}
+
+/// The key's name as the mailbox writes it.
+fn written(key: &Key, listener: Option<&str>) -> String {
+    key.names(listener).into_iter().next().unwrap_or_else(|| key.name.to_owned())
 }
 
 fn now() -> DateTime<Utc> {

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::certificate::Certified;
+use super::expiry::{Expiring, Expiry};
 use super::now;
 use crate::config::keys::{self, Key};
 use crate::config::{Credential, OAuth2};
@@ -23,6 +24,7 @@ pub(super) struct Proof {
     value: SecretString,
     /// The property that `invalid_client` blames.
     pub key: &'static Key,
+    pub expiry: Option<Expiry>,
 }
 
 impl Proof {
@@ -30,20 +32,29 @@ impl Proof {
     /// replaced counts from the next request on.
     pub(super) fn new(oauth2: &OAuth2) -> Result<Self> {
         match &oauth2.credential {
-            Credential::ClientSecret(secret) => Ok(Self::of_secret(secret.clone(), &keys::CLIENT_SECRET)),
+            Credential::ClientSecret(secret) => {
+                let expiry =
+                    oauth2.secret_expires.map(|last_day| Expiry { credential: Expiring::Secret, last_day });
+                Ok(Self { form: Form::Secret, value: secret.clone(), key: &keys::CLIENT_SECRET, expiry })
+            }
             Credential::Certificate { file, password } => {
                 let certified = Certified::read(file, password.as_ref())?;
                 let value = assertion(&certified, oauth2)?;
-                Ok(Self { form: Form::Assertion, value, key: &keys::CLIENT_CERTIFICATE })
+                let last_day = certified.not_after.date_naive();
+                let expiry = Some(Expiry { credential: Expiring::Certificate, last_day });
+                Ok(Self { form: Form::Assertion, value, key: &keys::CLIENT_CERTIFICATE, expiry })
             }
             Credential::AssertionFile(file) => {
-                Ok(Self { form: Form::Assertion, value: from_file(file)?, key: &keys::CLIENT_ASSERTION_FILE })
+                let (value, key) = (from_file(file)?, &keys::CLIENT_ASSERTION_FILE);
+                Ok(Self { form: Form::Assertion, value, key, expiry: None })
             }
         }
     }
 
-    pub(super) fn of_secret(secret: SecretString, key: &'static Key) -> Self {
-        Self { form: Form::Secret, value: secret, key }
+    /// By `oauth2.clientSecret.next`.
+    pub(super) fn of_next(secret: &SecretString) -> Self {
+        let value = secret.clone();
+        Self { form: Form::Secret, value, key: &keys::CLIENT_SECRET_NEXT, expiry: None }
     }
 
     /// What it adds to the token request.

@@ -16,20 +16,23 @@ use ureq::unversioned::transport::{
 
 use super::answer::{self, BODY_LIMIT, Issued, Reply};
 use super::cache::Fingerprint;
-use super::open;
 use super::proof::Proof;
+use super::{now, open, written};
 use crate::config::{Credential, OAuth2, Proxy, Route, keys};
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::log::Log;
 use crate::net::{self, Cancel, Deadline, Stream, Trust};
 
 /// What is asked for, and with what.
 pub(super) struct Request<'a> {
     oauth2: &'a OAuth2,
+    listener: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(oauth2: &'a OAuth2) -> Self {
-        Self { oauth2 }
+    /// `listener`: whose keys to name.
+    pub(super) fn new(oauth2: &'a OAuth2, listener: Option<&'a str>) -> Self {
+        Self { oauth2, listener }
     }
 
     fn proxy(&self) -> Option<&'a Proxy> {
@@ -39,13 +42,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    pub(super) fn debug(&self) -> bool {
-        self.oauth2.debug
-    }
-
     /// Of a certificate or an assertion only the file's name counts: a token stays good when the file is replaced.
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        let OAuth2 { token_uri, client_id, scope, credential, .. } = self.oauth2;
+        let OAuth2 { token_uri, client_id, scope, credential, next_secret, .. } = self.oauth2;
         let (kind, file, secret) = match credential {
             Credential::ClientSecret(secret) => (keys::CLIENT_SECRET.name, None, Some(secret)),
             Credential::Certificate { file, password } => {
@@ -61,6 +60,7 @@ impl<'a> Request<'a> {
             kind.as_bytes(),
             file.unwrap_or_default(),
             secret.map(ExposeSecret::expose_secret).unwrap_or_default().as_bytes(),
+            next_secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default().as_bytes(),
         ];
         let mut context = Context::new(&SHA256);
         for part in parts {
@@ -73,11 +73,70 @@ impl<'a> Request<'a> {
         fingerprint
     }
 
-    /// Sends it once.
-    pub(super) fn send(&self, trust: &Trust, deadline: Deadline, cancel: &Cancel) -> Result<Issued> {
+    /// Sends it once; where the credential is refused, once more with the next secret, if there is one.
+    pub(super) fn send(
+        &self,
+        trust: &Trust,
+        deadline: Deadline,
+        cancel: &Cancel,
+        log: &Log,
+    ) -> Result<Issued> {
+        let proof = Proof::new(self.oauth2)?;
+        if let Some(expiry) = &proof.expiry {
+            let key = written(expiry.key(), self.listener);
+            let said = expiry.announcement(self.fingerprint(), now().date_naive(), &key);
+            said.into_iter().for_each(|text| log.warning(text));
+        }
+        let refused = match self.attempt(&proof, trust, deadline, cancel, log) {
+            Err(failure) if answer::is_refused_credential(&failure, proof.key.name) => failure,
+            result => return result,
+        };
+        let Some(next) = &self.oauth2.next_secret else { return Err(refused) };
+        let next = Proof::of_next(next);
+        let keys = [proof.key, next.key].map(|key| written(key, self.listener));
+        let [key, next_key] = &keys;
+        match self.attempt(&next, trust, deadline, cancel, log) {
+            Ok(issued) => {
+                log.warning(format!(
+                    "{key} was refused ({}), {next_key} was accepted: write its value in the place of {key}",
+                    refused.observed
+                ));
+                Ok(issued)
+            }
+            Err(failure) if answer::is_refused_credential(&failure, next.key.name) => {
+                let observed =
+                    format!("{}\n{next_key} was refused too: {}", refused.observed, failure.observed);
+                Err(Failure { observed, ..refused })
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn attempt(
+        &self,
+        proof: &Proof,
+        trust: &Trust,
+        deadline: Deadline,
+        cancel: &Cancel,
+        log: &Log,
+    ) -> Result<Issued> {
+        let debug = |text: String| {
+            if self.oauth2.debug {
+                log.info(text);
+            }
+        };
+        debug(format!("access token requested: {self}"));
+        let result = self.ask(proof, trust, deadline, cancel);
+        debug(match &result {
+            Ok(issued) => format!("access token received: {issued}"),
+            Err(failure) => format!("no access token: {}", failure.observed),
+        });
+        result
+    }
+
+    fn ask(&self, proof: &Proof, trust: &Trust, deadline: Deadline, cancel: &Cancel) -> Result<Issued> {
         open(cancel)?;
         let asked = Instant::now();
-        let proof = Proof::new(self.oauth2)?;
         let mut fields = vec![("grant_type", "client_credentials"), ("client_id", &self.oauth2.client_id)];
         fields.extend(proof.fields());
         fields.push(("scope", &self.oauth2.scope));

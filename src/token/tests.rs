@@ -22,6 +22,7 @@ const NO_TIME: Duration = Duration::from_millis(700);
 struct Endpoint {
     trust: Trust,
     oauth2: OAuth2,
+    listener: Option<String>,
     requests: Arc<Mutex<Vec<String>>>,
     log: Log,
 }
@@ -53,7 +54,7 @@ impl Endpoint {
             route: Route::Unset,
             debug: true,
         };
-        Self { trust: ca.trust(), oauth2, requests, log: Log::default() }
+        Self { trust: ca.trust(), oauth2, listener: None, requests, log: Log::default() }
     }
 
     /// Answers the n-th request with the n-th text, the later ones with the last.
@@ -69,7 +70,7 @@ impl Endpoint {
     }
 
     fn token_by(&self, deadline: Deadline, cancel: &Cancel) -> Result<AccessToken> {
-        access_token(&self.oauth2, &self.trust, deadline, cancel, &self.log)
+        access_token(&self.oauth2, self.listener.as_deref(), &self.trust, deadline, cancel, &self.log)
     }
 
     fn failure(&self) -> Failure {
@@ -688,4 +689,97 @@ fn debug_logs_request_and_outcome_without_secrets() {
 fn a_token_does_not_show_itself() {
     let token = Endpoint::answering(&[&issued("Pl4nted", HOUR)]).token().unwrap();
     assert_eq!(format!("{token:?}"), "AccessToken { fresh: true, .. }");
+}
+
+#[test]
+fn the_next_secret_is_tried_when_the_first_is_refused() {
+    let refusal = r#"{"error":"invalid_client","error_description":"AADSTS7000222: expired"}"#;
+    let mut endpoint = Endpoint::answering(&[&json("401 Unauthorized", refusal), &issued("t0ken", HOUR)]);
+    endpoint.listener = Some("inbox_2".into());
+    endpoint.oauth2.debug = false;
+    endpoint.oauth2.next_secret = Some("n3xt".into());
+    assert_eq!(endpoint.token().unwrap().secret(), "t0ken");
+    assert!(endpoint.requests.lock().unwrap()[1].contains("&client_secret=n3xt&"));
+    assert_eq!(
+        endpoint.logged(),
+        [
+            "cmsbs.bouncelistener.inbox_2.oauth2.clientSecret was refused (HTTP 401 invalid_client: AADSTS7000222: expired), \
+          cmsbs.bouncelistener.inbox_2.oauth2.clientSecret.next was accepted: write its value in the place of \
+          cmsbs.bouncelistener.inbox_2.oauth2.clientSecret"
+        ]
+    );
+}
+
+#[test]
+fn the_next_secret_is_not_tried_for_another_refusal_and_its_own_is_told() {
+    let mut endpoint = Endpoint::answering(&[&json("400 Bad Request", r#"{"error":"invalid_scope"}"#)]);
+    endpoint.oauth2.next_secret = Some("Pl4nted next".into());
+    endpoint.failure();
+    assert_eq!(endpoint.asked(), 1);
+
+    let refusal = |secret: &str| {
+        let description = format!(r#"{{"error":"invalid_client","error_description":"not {secret}"}}"#);
+        json("401 Unauthorized", &description)
+    };
+    let mut endpoint = Endpoint::answering(&[&refusal(SECRET), &refusal("Pl4nted next")]);
+    endpoint.oauth2.next_secret = Some("Pl4nted next".into());
+    let failure = endpoint.failure();
+    assert_eq!(
+        failure.observed,
+        "HTTP 401 invalid_client: not ***\n\
+         cmsbs.mail.imap.oauth2.clientSecret.next was refused too: HTTP 401 invalid_client: not ***"
+    );
+    assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.oauth2.clientSecret"));
+    assert_eq!(endpoint.asked(), 2);
+}
+
+#[test]
+fn the_end_of_a_secret_and_of_a_certificate_is_announced() {
+    let mut endpoint = Endpoint::answering(&[&issued("t0ken", r#","expires_in":0"#)]);
+    endpoint.oauth2.debug = false;
+    let last_day = now().date_naive() + chrono::Days::new(10);
+    endpoint.oauth2.secret_expires = Some(last_day);
+    endpoint.token().unwrap();
+    endpoint.token().unwrap();
+    assert_eq!(
+        endpoint.logged(),
+        [format!(
+            "the client secret expires on {last_day}, in 10 days (cmsbs.mail.imap.oauth2.clientSecretExpires): \
+             without a new one no mail can be fetched after that"
+        )]
+    );
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/token/fixtures/pkcs8.pem").into();
+    endpoint.oauth2.credential = Credential::Certificate { file, password: None };
+    let known = expiry(&endpoint.oauth2).unwrap().unwrap();
+    assert_eq!(
+        (known.credential, known.last_day.to_string().as_str()),
+        (Expiring::Certificate, "2126-10-30")
+    );
+    endpoint.token().unwrap();
+    assert!(endpoint.logged().is_empty(), "it has a hundred years");
+}
+
+#[test]
+fn a_listeners_failure_names_its_own_key_also_where_it_shares_the_credential() {
+    let mut endpoint = Endpoint::talking(|_, peer| {
+        thread::sleep(Duration::from_millis(300));
+        let _ = peer.write_all(json("401 Unauthorized", r#"{"error":"invalid_client"}"#).as_bytes());
+    });
+    let ask = |listener| {
+        access_token(&endpoint.oauth2, listener, &endpoint.trust, soon(), &Cancel::default(), &endpoint.log)
+            .unwrap_err()
+            .key
+            .unwrap()
+    };
+    thread::scope(|scope| {
+        let primary = scope.spawn(|| ask(None));
+        let listener = scope.spawn(|| ask(Some("inbox_2")));
+        assert_eq!(primary.join().unwrap(), "cmsbs.mail.imap.oauth2.clientSecret");
+        assert_eq!(listener.join().unwrap(), "cmsbs.bouncelistener.inbox_2.oauth2.clientSecret");
+    });
+    assert_eq!(endpoint.asked(), 1, "they share it");
+    endpoint.listener = Some("inbox_2".into());
+    endpoint.oauth2.token_uri = "https://[::1]:1/token".into();
+    let key = endpoint.failure().key.unwrap();
+    assert_eq!(key, "cmsbs.bouncelistener.inbox_2.oauth2.accessTokenUri");
 }
