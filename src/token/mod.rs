@@ -5,6 +5,7 @@
 mod answer;
 mod cache;
 mod certificate;
+mod claims;
 mod expiry;
 mod proof;
 mod request;
@@ -24,6 +25,7 @@ use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::Log;
 use crate::net::{Cancel, Deadline, Trust};
 
+pub use claims::Claims;
 pub use expiry::{Expiring, Expiry};
 
 use answer::Issued;
@@ -42,7 +44,7 @@ use request::Request;
 /// [fresh](AccessToken::is_fresh) and is refused calls [`forget`] and asks once more.
 ///
 /// `listener` is whose mailbox the token is for (none: the primary one), so that failures and warnings name its keys. The log
-/// gets a warning where only the next secret was accepted, and once a day from 30
+/// gets a warning where the token cannot be good for IMAP, where only the next secret was accepted, and once a day from 30
 /// days before the credential ends.
 pub fn access_token(
     oauth2: &OAuth2,
@@ -92,6 +94,11 @@ impl AccessToken {
     /// Whether the very call that returned it has requested it: a refusal is then no matter of a token that went stale.
     pub fn is_fresh(&self) -> bool {
         self.fresh
+    }
+
+    /// What it says of itself; none where it is opaque.
+    pub fn claims(&self) -> Option<Claims> {
+        Claims::of(self.secret())
     }
 
     fn not_fresh(&self) -> Self {

@@ -16,8 +16,9 @@ use ureq::unversioned::transport::{
 
 use super::answer::{self, BODY_LIMIT, Issued, Reply};
 use super::cache::Fingerprint;
+use super::claims::Claims;
 use super::proof::Proof;
-use super::{now, open, written};
+use super::{in_form_of, now, open, written};
 use crate::config::{Credential, OAuth2, Proxy, Route, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::Log;
@@ -131,6 +132,12 @@ impl<'a> Request<'a> {
             Ok(issued) => format!("access token received: {issued}"),
             Err(failure) => format!("no access token: {}", failure.observed),
         });
+        if let Ok(issued) = &result
+            && let Some(claims) = Claims::of(issued.secret.expose_secret())
+            && let Some(problem) = claims.problem(self.oauth2)
+        {
+            log.warning(in_form_of(self.listener, problem).to_string());
+        }
         result
     }
 

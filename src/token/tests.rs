@@ -760,6 +760,22 @@ fn the_end_of_a_secret_and_of_a_certificate_is_announced() {
 }
 
 #[test]
+fn a_token_without_the_permission_is_warned_of_when_it_comes_and_not_again() {
+    let claims = BASE64_URL_SAFE_NO_PAD.encode(r#"{"aud":"https://outlook.office365.com"}"#);
+    let mut endpoint = Endpoint::answering(&[&issued(&format!("e30.{claims}.c2ln"), HOUR)]);
+    endpoint.listener = Some("inbox_2".into());
+    endpoint.oauth2.debug = false;
+    assert!(endpoint.token().unwrap().claims().is_some());
+    endpoint.token().unwrap();
+    assert_eq!(
+        endpoint.logged(),
+        [
+            "token: the access token has no role IMAP.AccessAsApp [cmsbs.bouncelistener.inbox_2.oauth2.clientId]"
+        ]
+    );
+}
+
+#[test]
 fn a_listeners_failure_names_its_own_key_also_where_it_shares_the_credential() {
     let mut endpoint = Endpoint::talking(|_, peer| {
         thread::sleep(Duration::from_millis(300));
