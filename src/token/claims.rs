@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
+use super::in_form_of;
 use crate::config::{OAuth2, keys};
 use crate::failure::{Failure, Kind, Step};
 
@@ -55,8 +56,12 @@ impl Claims {
 
     /// Why IMAP will refuse this token, as far as it can be seen: it is for Microsoft Graph, or has no permission for IMAP.
     ///
-    /// Roles are looked for only where the scope is one of Entra's (`…/.default`): other endpoints have their own ways.
-    pub fn problem(&self, oauth2: &OAuth2) -> Option<Failure> {
+    /// `listener` is whose keys to name. Roles are looked for only where the scope is one of Entra's (`…/.default`): other endpoints have their own ways.
+    pub fn problem(&self, oauth2: &OAuth2, listener: Option<&str>) -> Option<Failure> {
+        self.problem_of(oauth2).map(|problem| in_form_of(listener, problem))
+    }
+
+    fn problem_of(&self, oauth2: &OAuth2) -> Option<Failure> {
         let is_graph = |audience: &&String| {
             GRAPH.iter().any(|graph| audience.trim_end_matches('/').eq_ignore_ascii_case(graph))
         };
@@ -108,7 +113,7 @@ mod tests {
             route: Route::Unset,
             debug: false,
         };
-        let failure = Claims::of(&token(claims)).unwrap().problem(&oauth2)?;
+        let failure = Claims::of(&token(claims)).unwrap().problem(&oauth2, None)?;
         Some((failure.observed, failure.key.unwrap()))
     }
 

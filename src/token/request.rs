@@ -18,7 +18,7 @@ use super::answer::{self, BODY_LIMIT, Issued, Reply};
 use super::cache::Fingerprint;
 use super::claims::Claims;
 use super::proof::Proof;
-use super::{in_form_of, now, open, written};
+use super::{now, open, written};
 use crate::config::{Credential, OAuth2, Proxy, Route, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::Log;
@@ -134,9 +134,9 @@ impl<'a> Request<'a> {
         });
         if let Ok(issued) = &result
             && let Some(claims) = Claims::of(issued.secret.expose_secret())
-            && let Some(problem) = claims.problem(self.oauth2)
+            && let Some(problem) = claims.problem(self.oauth2, self.listener)
         {
-            log.warning(in_form_of(self.listener, problem).to_string());
+            log.warning(problem.to_string());
         }
         result
     }
@@ -154,7 +154,7 @@ impl<'a> Request<'a> {
         };
         // A connection that was shut down looks like the end of a body without a length.
         open(cancel)?;
-        let encoded: Vec<_> = proof.secrets().into_iter().map(form_encoded).collect();
+        let encoded: Vec<_> = proof.secrets().into_iter().flat_map(encodings).collect();
         let mut secrets = proof.secrets();
         secrets.extend(encoded.iter().map(|secret| secret.as_str()));
         answer::read(&reply, asked, &secrets, proof.key.name)
@@ -376,6 +376,23 @@ fn form_encoded(text: &str) -> Zeroizing<String> {
         }
     }
     encoded
+}
+
+/// How an endpoint, or an error page on the way to it, may write what it got: as in the form, as in a URL, as in HTML.
+fn encodings(secret: &str) -> [Zeroizing<String>; 3] {
+    let form = form_encoded(secret);
+    let url = Zeroizing::new(form.replace('+', "%20"));
+    let mut html = Zeroizing::new(String::with_capacity(6 * secret.len()));
+    for c in secret.chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            c => html.push(c),
+        }
+    }
+    [form, url, html]
 }
 
 const HTTPS: u16 = 443;

@@ -1,0 +1,243 @@
+//! `token`: asks for an access token and prints what it says of itself, never the token.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::ValueEnum;
+use serde::Serialize;
+use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Route, keys};
+use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
+use um_imap_oauth2::failure::{Failure, Result};
+use um_imap_oauth2::log::Log;
+use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust, environment_proxy};
+use um_imap_oauth2::token::{self, Claims, Expiry};
+
+/// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
+///
+/// The proxy is that of the properties, else that of HTTPS_PROXY and NO_PROXY.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
+    #[arg(long, value_name = "DIR")]
+    um_home: PathBuf,
+    /// A further mailbox (cmsbs.bounce.listeners) instead of the primary one
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// The language of messages; without it cmsbs.lang
+    #[arg(long)]
+    lang: Option<Lang>,
+}
+
+/// Succeeds where there is a token that can be good for IMAP.
+pub fn run(args: Args) -> ExitCode {
+    let listener = args.listener.as_deref();
+    let explained = |failure, language, values: &dyn Fn(&str) -> Option<String>| {
+        explain(failure, &Circumstances { language, listener, worked_before: false, values })
+    };
+    let spoken = args.lang.map(|lang| match lang {
+        Lang::De => Language::German,
+        Lang::En => Language::English,
+    });
+    let environment = |name: &str| match (name, args.lang) {
+        (LANG_VARIABLE, Some(lang)) => Some(lang.code().to_owned()),
+        _ => std::env::var(name).ok(),
+    };
+    let loaded = match config::from_um_home(&args.um_home, listener, &environment) {
+        Ok(loaded) => loaded,
+        Err(failure) => return failed(&explained(failure, spoken.unwrap_or_default(), &|_| None)),
+    };
+    let language = loaded.config.language;
+    let values = mailbox_values(&loaded.config);
+    let log = Log::default();
+    let looked_at = look(&loaded.config, &environment, &log);
+    let problem = looked_at.as_ref().ok().and_then(|looked_at| looked_at.problem.as_ref());
+    let problem = problem.map(ToString::to_string);
+    // What is wrong with the token is printed with its explanation.
+    for record in log.take().into_iter().filter(|record| Some(&record.text) != problem.as_ref()) {
+        eprintln!("{}", record.text);
+    }
+    let looked_at = match looked_at {
+        Ok(looked_at) => looked_at,
+        Err(failure) => return failed(&explained(failure, language, &values)),
+    };
+    let problem = looked_at.problem.clone().map(|problem| explained(problem, language, &values));
+    let text = match args.json {
+        true => looked_at.json(problem.as_ref()),
+        false => Ok(looked_at.text(problem.as_ref(), language)),
+    };
+    let written = match text {
+        // Who closes the pipe has read enough.
+        Ok(text) => std::io::stdout().write_all(text.as_bytes()).is_ok(),
+        Err(error) => {
+            eprintln!("{error}");
+            false
+        }
+    };
+    if written && problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Lang {
+    De,
+    En,
+}
+
+impl Lang {
+    fn code(self) -> &'static str {
+        match self {
+            Lang::De => "de",
+            Lang::En => "en",
+        }
+    }
+}
+
+/// What is known of the token after it was got.
+struct LookedAt {
+    /// None: it is opaque.
+    claims: Option<Claims>,
+    expiry: Option<Expiry>,
+    problem: Option<Failure>,
+}
+
+/// What `--json` prints; times as in RFC 3339.
+#[derive(Serialize)]
+struct Json<'a> {
+    opaque: bool,
+    audience: &'a [String],
+    roles: &'a [String],
+    tenant: Option<&'a str>,
+    application: Option<&'a str>,
+    valid_from: Option<String>,
+    valid_until: Option<String>,
+    credential_expires: Option<String>,
+    problem: Option<Problem<'a>>,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    observed: &'a str,
+    key: Option<&'a str>,
+    cause: &'a str,
+    remedy: &'a str,
+}
+
+impl LookedAt {
+    fn json(&self, problem: Option<&Failure>) -> serde_json::Result<String> {
+        let nothing = Claims::default();
+        let claims = self.claims.as_ref().unwrap_or(&nothing);
+        let json = Json {
+            opaque: self.claims.is_none(),
+            audience: &claims.audience,
+            roles: &claims.roles,
+            tenant: claims.tenant.as_deref(),
+            application: claims.application.as_deref(),
+            valid_from: claims.valid_from.map(|time| moment(&time)),
+            valid_until: claims.valid_until.map(|time| moment(&time)),
+            credential_expires: self.expiry.map(|expiry| expiry.last_day.to_string()),
+            problem: problem.map(|problem| Problem {
+                observed: &problem.observed,
+                key: problem.key.as_deref(),
+                cause: &problem.cause,
+                remedy: &problem.remedy,
+            }),
+        };
+        serde_json::to_string_pretty(&json).map(|json| format!("{json}\n"))
+    }
+
+    fn text(&self, problem: Option<&Failure>, language: Language) -> String {
+        let [audience, roles, tenant, application, from, until, expires, of_credential, opaque] =
+            match language {
+                Language::English => [
+                    "Audience",
+                    "Roles",
+                    "Tenant",
+                    "Application",
+                    "Valid from",
+                    "Valid until",
+                    "Credential",
+                    "expires on",
+                    "The token is opaque: it says nothing of itself.",
+                ],
+                Language::German => [
+                    "Zielgruppe",
+                    "Rollen",
+                    "Mandant",
+                    "Anwendung",
+                    "Gültig ab",
+                    "Gültig bis",
+                    "Anmeldedaten",
+                    "laufen ab am",
+                    "Das Token ist undurchsichtig: Es sagt nichts über sich selbst.",
+                ],
+            };
+        let mut text = String::new();
+        let mut line = |label: &str, value: Option<String>| {
+            let value = value.filter(|value| !value.is_empty()).unwrap_or_else(|| "-".to_owned());
+            let _ = writeln!(text, "{:LABEL$}{value}", format!("{label}:"));
+        };
+        if let Some(claims) = &self.claims {
+            line(audience, Some(claims.audience.join(", ")));
+            line(roles, Some(claims.roles.join(", ")));
+            line(tenant, claims.tenant.clone());
+            line(application, claims.application.clone());
+            line(from, claims.valid_from.as_ref().map(moment));
+            line(until, claims.valid_until.as_ref().map(moment));
+        }
+        if let Some(expiry) = self.expiry {
+            line(expires, Some(format!("{of_credential} {}", expiry.last_day)));
+        }
+        if self.claims.is_none() {
+            let _ = writeln!(text, "{opaque}");
+        }
+        if let Some(problem) = problem {
+            let _ = writeln!(text, "\n{problem}");
+        }
+        text
+    }
+}
+
+fn look(config: &MailboxConfig, environment: &dyn Fn(&str) -> Option<String>, log: &Log) -> Result<LookedAt> {
+    let Authentication::OAuth2(oauth2) = &config.authentication else {
+        return Err(Failure::configuration(
+            keys::AUTHENTICATION_METHOD.name,
+            "this mailbox is read with user and password, without an access token",
+            "",
+        ));
+    };
+    let mut oauth2 = oauth2.clone();
+    let host = mailbox_values(config)("login_host").unwrap_or_default();
+    if let Route::Unset = oauth2.route
+        && let Some(proxy) = environment_proxy(&host, environment)?
+    {
+        oauth2.route = Route::Proxy(proxy);
+    }
+    let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref())?;
+    let listener = config.listener.as_deref();
+    let deadline = Deadline::after(LIMIT);
+    let token = token::access_token(&oauth2, listener, &trust, deadline, &Cancel::default(), log)?;
+    let claims = token.claims();
+    let problem = claims.as_ref().and_then(|claims| claims.problem(&oauth2, listener));
+    Ok(LookedAt { claims, expiry: token::expiry(&oauth2)?, problem })
+}
+
+fn moment(time: &DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    eprintln!("{failure}");
+    ExitCode::FAILURE
+}
+
+/// UM reads it over `cmsbs.lang`.
+const LANG_VARIABLE: &str = "cmsbs__lang";
+const LIMIT: Duration = Duration::from_secs(90);
+/// Columns before the text of a labelled line.
+const LABEL: usize = 14;
