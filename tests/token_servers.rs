@@ -1,7 +1,9 @@
 //! Access tokens from a certified OAuth2 server that checks client assertions as Entra does: signature, thumbprint, audience, lifetime, and each one only
-//! once. Run by `tests/servers/with-servers cargo test`.
+//! once; and both connections through a real proxy. Run by `tests/servers/with-servers cargo test`.
 
+use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +15,11 @@ use ring::signature::{RSA_PSS_SHA256, RsaKeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::json;
-use um_imap_oauth2::config::{Credential, OAuth2, Route};
-use um_imap_oauth2::failure::{Failure, Kind, Result};
+use um_imap_oauth2::config::{self, Credential, OAuth2, Proxy, Route};
+use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
 use um_imap_oauth2::log::Log;
-use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
+use um_imap_oauth2::mailbox::{Access, Mailbox};
+use um_imap_oauth2::net::{self, Anchors, Cancel, Deadline, Trust};
 use um_imap_oauth2::token::{self, AccessToken};
 
 #[test]
@@ -58,10 +61,110 @@ fn an_assertion_of_another_party_counts_once_and_its_successor_again() {
     }
 }
 
+#[test]
+fn the_token_and_the_mailbox_are_reached_through_a_proxy() {
+    let proxy = proxy();
+    let mut oauth2 = oauth2(Credential::ClientSecret(variable("UM_TEST_SECRET").into()));
+    oauth2.route = Route::Proxy(proxy.clone());
+    assert!(get(&oauth2).unwrap().is_fresh());
+
+    for (port, trust) in [("UM_TEST_IMAP_PORT", Some(trust())), ("UM_TEST_STARTTLS_PORT", None)] {
+        let port = variable(port).parse().unwrap();
+        let mut stream =
+            net::connect("localhost", port, Some(&proxy), trust.as_ref(), soon(), &Cancel::default())
+                .unwrap();
+        let mut greeting = [0; 4];
+        stream.read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"* OK");
+    }
+}
+
+#[test]
+fn a_proxys_refusals_are_told_apart() {
+    let refused = |proxy: &Proxy, host| {
+        let failure = net::connect(host, 993, Some(proxy), None, soon(), &Cancel::default()).unwrap_err();
+        assert_eq!((failure.step, failure.retry), (Step::Proxy, Retry::Never), "{failure}");
+        failure.observed
+    };
+    let mut proxy = proxy();
+    let observed = refused(&proxy, "forbidden.example.test");
+    assert!(observed.contains("answered CONNECT forbidden.example.test:993 with HTTP 403"), "{observed}");
+    proxy.credentials = Some(("proxy-user".into(), "wrong".into()));
+    let observed = refused(&proxy, "localhost");
+    assert!(observed.ends_with("it does not accept this user and password"), "{observed}");
+    proxy.credentials = None;
+    let observed = refused(&proxy, "localhost");
+    assert!(observed.contains(" with HTTP 407") && observed.ends_with("it offers Basic"), "{observed}");
+}
+
+#[test]
+fn a_mailbox_is_read_through_the_proxies_of_its_configuration() {
+    let through = variable("UM_TEST_PROXY");
+    let mailbox = mailbox(&[("cmsbs.mail.imap.proxy", &through), ("cmsbs.proxy", &through)], None);
+    let fetch = mailbox.fetch().unwrap();
+    assert!(mailbox.next(fetch).unwrap().is_none(), "it is empty");
+
+    let refusing = through.replace("proxy-password", "wrong");
+    for (key, expected) in [
+        ("cmsbs.bouncelistener.inbox_2.mail.imap.proxy", "cmsbs.bouncelistener.inbox_2.mail.imap.proxy"),
+        ("cmsbs.bouncelistener.inbox_2.oauth2.proxy", "cmsbs.bouncelistener.inbox_2.oauth2.proxy"),
+        ("cmsbs.proxy", "cmsbs.bouncelistener.inbox_2.oauth2.proxy"),
+    ] {
+        let mailbox = self::mailbox(&[(key, &refusing)], Some("inbox_2"));
+        let failure = mailbox.fetch().and_then(|fetch| mailbox.next(fetch).map(drop)).unwrap_err();
+        assert_eq!((failure.step, failure.key.as_deref()), (Step::Proxy, Some(expected)), "{failure}");
+        assert!(!failure.cause.is_empty() && !failure.to_string().contains("wrong@"), "{failure}");
+    }
+}
+
+/// A new one, of the primary mailbox's or the listener's configuration with these settings beside it.
+fn mailbox(more: &[(&str, &str)], listener: Option<&str>) -> Mailbox {
+    let client = oauth2(Credential::ClientSecret("".into())).client_id;
+    let user = format!("{client}@example.test");
+    let (port, uri, secret, ca) = (
+        variable("UM_TEST_IMAP_PORT"),
+        variable("UM_TEST_TOKEN_URI"),
+        variable("UM_TEST_SECRET"),
+        variable("UM_TEST_CA"),
+    );
+    let mut settings = HashMap::from([
+        ("cmsbs.bounce.listeners", "inbox_2"),
+        ("cmsbs.mail.imap.server", "localhost"),
+        ("cmsbs.mail.imap.user", &user),
+        ("cmsbs.bouncelistener.inbox_2.mail.imap.server", "localhost"),
+        ("cmsbs.bouncelistener.inbox_2.mail.imap.user", &user),
+        ("cmsbs.mail.imap.port", &port),
+        ("cmsbs.mail.imap.ssl", "true"),
+        ("cmsbs.mail.imap.ssl.caFile", &ca),
+        ("cmsbs.mail.imap.authenticationMethod", "oauth2"),
+        ("cmsbs.mail.imap.oauth2.accessTokenUri", &uri),
+        ("cmsbs.mail.imap.oauth2.clientId", &client),
+        ("cmsbs.mail.imap.oauth2.clientSecret", &secret),
+        ("cmsbs.mail.imap.oauth2.scope", "https://outlook.office365.com/.default"),
+        ("cmsbs.mail.imap.oauth2.grantType", "client_credentials"),
+    ]);
+    settings.extend(more.iter().copied());
+    let ask = |key: &str| settings.get(key).map(|value| (*value).to_owned());
+    let config = config::from_settings(&ask, listener).unwrap().config;
+    Mailbox::open(config, trust(), Access::ReadWrite, Log::default()).unwrap()
+}
+
+fn proxy() -> Proxy {
+    let address = variable("UM_TEST_PROXY");
+    let proxy = net::environment_proxy("localhost", &|name| (name == "HTTPS_PROXY").then(|| address.clone()));
+    proxy.unwrap().unwrap()
+}
+
 fn get(oauth2: &OAuth2) -> Result<AccessToken> {
-    let trust = Trust::new(Anchors::Given(vec![]), Some(Path::new(&variable("UM_TEST_CA")))).unwrap();
-    let deadline = Deadline::after(Duration::from_secs(30));
-    token::access_token(oauth2, None, &trust, deadline, &Cancel::default(), &Log::default())
+    token::access_token(oauth2, None, &trust(), soon(), &Cancel::default(), &Log::default())
+}
+
+fn trust() -> Trust {
+    Trust::new(Anchors::Given(vec![]), Some(Path::new(&variable("UM_TEST_CA")))).unwrap()
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(30))
 }
 
 fn refused(oauth2: &OAuth2) -> Failure {

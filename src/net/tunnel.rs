@@ -75,8 +75,11 @@ pub(super) fn open_tunnel(channel: &mut (impl Read + Write), proxy: &Proxy, targ
             let reason = plain(status_line.get("HTTP/1.1 200".len()..).unwrap_or_default(), &secrets);
             let space = if reason.is_empty() { "" } else { " " };
             let mut observed = format!("{who} answered CONNECT {target} with HTTP {status}{space}{reason}");
-            if status == 407 {
-                observed.push_str(&authentication(lines, authorization.is_some()));
+            match status {
+                407 => observed.push_str(&authentication(lines, authorization.is_some())),
+                // tinyproxy 1.11: 'HTTP/1.0 401 Unauthorized' to a wrong password, 407 to none.
+                401 if authorization.is_some() => observed.push_str(NOT_ACCEPTED),
+                _ => {}
             }
             let failure = Failure::new(Step::Proxy, Kind::Network, observed);
             Err(failure.retry(if matches!(status, 408 | 429 | 500..) { Retry::Later } else { Retry::Never }))
@@ -151,7 +154,7 @@ fn authentication<'a>(headers: impl Iterator<Item = &'a str>, authorized: bool) 
         _ if schemes.is_empty() => String::new(),
         (false, _) => format!("; it offers only {offered}"),
         (true, false) => format!("; it offers {offered}"),
-        (true, true) => "; it does not accept this user and password".into(),
+        (true, true) => NOT_ACCEPTED.into(),
     }
 }
 
@@ -174,6 +177,7 @@ fn plain(text: &str, secrets: &[&str]) -> String {
     line.trim().to_owned()
 }
 
+const NOT_ACCEPTED: &str = "; it does not accept this user and password";
 const HTTPS_PROXY: &str = "HTTPS_PROXY";
 /// Proxies send some hundred octets.
 const HEAD_LIMIT: usize = 16 << 10;
