@@ -3,24 +3,24 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use clap::ValueEnum;
 use serde::Serialize;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Route, keys};
 use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
 use um_imap_oauth2::failure::{Failure, Result};
-use um_imap_oauth2::log::Log;
+use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust, environment_proxy};
 use um_imap_oauth2::token::{self, Claims, Expiry};
+
+use super::{Exit, in_words, say};
 
 /// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
 ///
 /// The proxy is that of the properties, else that of HTTPS_PROXY and NO_PROXY.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct Arguments {
     /// UM's directory, which contains cmsbs-conf/cmsbs.properties
     #[arg(long, value_name = "DIR")]
     um_home: PathBuf,
@@ -30,71 +30,58 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// The language of messages; without it cmsbs.lang
-    #[arg(long)]
-    lang: Option<Lang>,
 }
 
-/// Succeeds where there is a token that can be good for IMAP.
-pub fn run(args: Args) -> ExitCode {
-    let listener = args.listener.as_deref();
+/// Fails where there is no token, and where there is one that IMAP will refuse. `language` is spoken whatever `cmsbs.lang`
+/// says.
+pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+    let listener = arguments.listener.as_deref();
     let explained = |failure, language, values: &dyn Fn(&str) -> Option<String>| {
         explain(failure, &Circumstances { language, listener, worked_before: false, values })
     };
-    let spoken = args.lang.map(|lang| match lang {
-        Lang::De => Language::German,
-        Lang::En => Language::English,
-    });
-    let environment = |name: &str| match (name, args.lang) {
-        (LANG_VARIABLE, Some(lang)) => Some(lang.code().to_owned()),
-        _ => std::env::var(name).ok(),
+    let fail = |failure: &Failure, language| {
+        say(&in_words(failure, language));
+        Exit::of(failure)
     };
-    let loaded = match config::from_um_home(&args.um_home, listener, &environment) {
+    let environment = |name: &str| std::env::var(name).ok();
+    let loaded = match config::from_um_home_in(language, &arguments.um_home, listener, &environment) {
         Ok(loaded) => loaded,
-        Err(failure) => return failed(&explained(failure, spoken.unwrap_or_default(), &|_| None)),
+        Err(failure) => {
+            let language = language.unwrap_or_default();
+            return fail(&explained(failure, language, &|_| None), language);
+        }
     };
     let language = loaded.config.language;
     let values = mailbox_values(&loaded.config);
     let log = Log::default();
     let looked_at = look(&loaded.config, &environment, &log);
     let problem = looked_at.as_ref().ok().and_then(|looked_at| looked_at.problem.as_ref());
-    let problem = problem.map(ToString::to_string);
+    let in_log = problem.map(ToString::to_string);
+    let mut exit = Exit::Well;
     // What is wrong with the token is printed with its explanation.
-    for record in log.take().into_iter().filter(|record| Some(&record.text) != problem.as_ref()) {
-        eprintln!("{}", record.text);
+    for record in log.take().into_iter().filter(|record| Some(&record.text) != in_log.as_ref()) {
+        if record.level >= Level::Warning {
+            exit = Exit::Warnings;
+        }
+        say(&record.text);
     }
     let looked_at = match looked_at {
         Ok(looked_at) => looked_at,
-        Err(failure) => return failed(&explained(failure, language, &values)),
+        Err(failure) => return fail(&explained(failure, language, &values), language),
     };
     let problem = looked_at.problem.clone().map(|problem| explained(problem, language, &values));
-    let text = match args.json {
+    let text = match arguments.json {
         true => looked_at.json(problem.as_ref()),
-        false => Ok(looked_at.text(problem.as_ref(), language)),
+        false => Ok(looked_at.text(language)),
     };
-    let written = match text {
+    match text {
         // Who closes the pipe has read enough.
-        Ok(text) => std::io::stdout().write_all(text.as_bytes()).is_ok(),
-        Err(error) => {
-            eprintln!("{error}");
-            false
-        }
-    };
-    if written && problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Lang {
-    De,
-    En,
-}
-
-impl Lang {
-    fn code(self) -> &'static str {
-        match self {
-            Lang::De => "de",
-            Lang::En => "en",
-        }
+        Ok(text) => drop(std::io::stdout().write_all(text.as_bytes())),
+        Err(error) => return fail(&Failure::internal(error), language),
+    }
+    match problem {
+        Some(problem) => fail(&problem, language),
+        None => exit,
     }
 }
 
@@ -151,7 +138,7 @@ impl LookedAt {
         serde_json::to_string_pretty(&json).map(|json| format!("{json}\n"))
     }
 
-    fn text(&self, problem: Option<&Failure>, language: Language) -> String {
+    fn text(&self, language: Language) -> String {
         let [audience, roles, tenant, application, from, until, expires, of_credential, opaque] =
             match language {
                 Language::English => [
@@ -196,9 +183,6 @@ impl LookedAt {
         if self.claims.is_none() {
             let _ = writeln!(text, "{opaque}");
         }
-        if let Some(problem) = problem {
-            let _ = writeln!(text, "\n{problem}");
-        }
         text
     }
 }
@@ -231,13 +215,6 @@ fn moment(time: &DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn failed(failure: &Failure) -> ExitCode {
-    eprintln!("{failure}");
-    ExitCode::FAILURE
-}
-
-/// UM reads it over `cmsbs.lang`.
-const LANG_VARIABLE: &str = "cmsbs__lang";
 const LIMIT: Duration = Duration::from_secs(90);
 /// Columns before the text of a labelled line.
 const LABEL: usize = 14;
