@@ -444,3 +444,39 @@ fn what_is_injected_before_tls_ends_the_connection() {
     let failure = play_start_tls("S: * PREAUTH come in", usize::MAX).err().unwrap();
     assert_eq!(failure.kind, Kind::Protocol);
 }
+
+#[test]
+fn a_password_goes_by_plain_or_by_login_where_there_is_no_plain() {
+    let play = |script: &str| {
+        let (peer, outcome) = connection(script);
+        let login = Login { user: "a@b.de", secret: Secret::Password("p\"w") };
+        let inbox = Inbox { name: "INBOX", read_only: false };
+        let result: Result<Session<()>> = open(Box::new(peer), None, &login, &inbox, soon(), None);
+        outcome.check();
+        result
+    };
+    // The base64 of NUL, user, NUL, password (RFC 4616).
+    let plain = "
+        S: * OK ready
+        C: A CAPABILITY
+        S: * CAPABILITY IMAP4rev1 AUTH=PLAIN
+        S: A OK done
+        C: A AUTHENTICATE PLAIN
+        S: +
+        C> AGFAYi5kZQBwInc=
+        S: A NO wrong
+    ";
+    let login = "
+        S: * OK ready
+        C: A CAPABILITY
+        S: * CAPABILITY IMAP4rev1
+        S: A OK done
+        C: A LOGIN \"a@b.de\" \"p\\\"w\"
+        S: A NO wrong
+    ";
+    for script in [plain, login] {
+        let failure = play(script).err().expect("a refusal");
+        assert_eq!((failure.step, failure.kind), (Step::Login, Kind::Login), "{failure:?}");
+        assert!(!format!("{failure:?}").contains("p\"w"));
+    }
+}

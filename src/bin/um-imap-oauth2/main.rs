@@ -3,6 +3,7 @@
 mod config;
 mod directory;
 mod fetch;
+mod token;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Config(arguments) => config::run(&arguments, language),
         Command::Fetch(arguments) => fetch::run(&arguments, language),
+        Command::Token(arguments) => token::run(&arguments, language),
     }
     .into()
 }
@@ -50,6 +52,7 @@ struct Arguments {
 enum Command {
     Config(config::Arguments),
     Fetch(fetch::Arguments),
+    Token(token::Arguments),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
