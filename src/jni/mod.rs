@@ -163,7 +163,7 @@ fn settle<'local>(
     let id = message_id(uid_validity, uid)?;
     let outcome = usize::try_from(outcome)
         .ok()
-        .and_then(|ordinal| OUTCOMES.get(ordinal).copied())
+        .and_then(|ordinal| Outcome::ALL.get(ordinal).copied())
         .ok_or_else(|| Failure::new(Step::Call, Kind::Usage, format!("there is no outcome {outcome}")))?;
     Ok(registry::call(mailbox, |mailbox| mailbox.settle(id, outcome))?)
 }
@@ -238,16 +238,3 @@ fn level_name(level: Level) -> &'static str {
         Level::Error => "ERROR",
     }
 }
-
-/// By the ordinal of the constant in `um.imap.oauth2.Outcome`; `OutcomeTest` keeps the two in step.
-const OUTCOMES: [Outcome; 9] = [
-    Outcome::HardBounce,
-    Outcome::SoftBounce,
-    Outcome::AutoRespond,
-    Outcome::Unsubscribe,
-    Outcome::Spam,
-    Outcome::Handled,
-    Outcome::Unrecognised,
-    Outcome::Keep,
-    Outcome::KeepRead,
-];

@@ -31,7 +31,7 @@ pub enum Body {
     File(File, u64),
 }
 
-/// What UM decided, in the order of Java's `Outcome`, with which a test keeps it in step.
+/// What UM decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     HardBounce,
@@ -95,6 +95,7 @@ impl Body {
 }
 
 impl Outcome {
+    /// By the ordinal of the constant in `um.imap.oauth2.Outcome`; `OutcomeTest` keeps the two in step.
     pub const ALL: [Outcome; 9] = [
         Outcome::HardBounce,
         Outcome::SoftBounce,

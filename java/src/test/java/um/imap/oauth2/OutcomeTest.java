@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 class OutcomeTest {
     @Test
     void ordinalsAreThoseOfTheNativeSide() throws IOException {
-        String table = Sources.between(Sources.rust("src/jni/mod.rs"), "const OUTCOMES", "];");
+        String table = Sources.between(Sources.rust("src/mailbox/message.rs"), "const ALL", "];");
         List<String> rust = Sources.all("Outcome::(\\w+)", table).stream()
                 .map(name -> name.toUpperCase(Locale.ROOT)).collect(Collectors.toList());
         List<String> java = Stream.of(Outcome.values())
