@@ -617,6 +617,11 @@ fn under_another_uidvalidity_nothing_is_touched() {
     let failure = played.mailbox.settle(id(2), Outcome::Handled).unwrap_err();
     assert_eq!(failure.kind, Kind::Stale);
     assert!(played.mailbox.delete(id(1)).is_err());
+    assert_eq!(
+        played.mailbox.flush().unwrap_err().kind,
+        Kind::Stale,
+        "what was decided is void, and said once"
+    );
     played.mailbox.flush().unwrap();
     played.check();
     let warnings = played.warnings();

@@ -151,13 +151,14 @@ impl Mailbox {
         self.decide(id, Some(Action::Delete))
     }
 
-    /// Returns when the server has done all that was decided before. Fails with what it refused; that is tried again later,
+    /// Returns when the server has done all that was decided before. Fails with what a changed UIDVALIDITY made void, once
+    /// ([`Kind::Stale`]), or with what the server refused; that is tried again later,
     /// and its mails are not handed out meanwhile.
     pub fn flush(&self) -> Result<()> {
         let shared = self.shared();
         let mut state = shared.usable()?;
         if state.decisions.is_empty() {
-            return Ok(());
+            return state.stale.take().map_or(Ok(()), Err);
         }
         state.flush.wanted += 1;
         let mine = state.flush.wanted;
@@ -255,6 +256,8 @@ struct State {
     decided: RoaringBitmap,
     /// The highest UID that was handed out.
     highest: u32,
+    /// Decisions were void because UIDVALIDITY had changed; the next flush says so.
+    stale: Option<Failure>,
     /// Since when it is being closed.
     closing: Option<Instant>,
     worker: Life,

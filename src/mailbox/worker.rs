@@ -145,8 +145,8 @@ impl Worker {
         let flushing = state.flush.done < state.flush.wanted;
         if flushing && state.decisions.is_settled() {
             state.flush.done = state.flush.wanted;
-            state.flush.result =
-                state.decisions.last_refusal().map_or(Ok(()), |refusal| Err(refusal.clone()));
+            let failure = state.stale.take().or_else(|| state.decisions.last_refusal().cloned());
+            state.flush.result = failure.map_or(Ok(()), Err);
             self.shared.for_callers.notify_all();
         }
         if closing {
@@ -279,11 +279,12 @@ impl Worker {
         let before = state.uid_validity.replace(now);
         if let Some(before) = before.filter(|&before| before != now) {
             if !state.decisions.is_empty() {
-                shared.log.warning(format!(
-                    "{}: UIDVALIDITY changed from {before} to {now}; {} settled mails could not be told to the server",
-                    config.user,
+                let observed = format!(
+                    "UIDVALIDITY changed from {before} to {now}; {} settled mails could not be told to the server",
                     state.decisions.len()
-                ));
+                );
+                shared.log.warning(format!("{}: {observed}", config.user));
+                state.stale = Some(shared.explain(Failure::new(Step::Settle, Kind::Stale, observed)));
             }
             state.decisions.clear();
             state.open.clear();
