@@ -152,8 +152,8 @@ impl Mailbox {
     }
 
     /// Returns when the server has done all that was decided before. Fails with what a changed UIDVALIDITY made void, once
-    /// ([`Kind::Stale`]), or with what the server refused; that is tried again later,
-    /// and its mails are not handed out meanwhile.
+    /// ([`Kind::Stale`]), or with what the server refused; that is tried again later, and its mails are not handed out
+    /// meanwhile.
     pub fn flush(&self) -> Result<()> {
         let shared = self.shared();
         let mut state = shared.usable()?;
