@@ -37,6 +37,23 @@ fn each_mail_becomes_a_file_and_everything_stays_as_it_was() {
 }
 
 #[test]
+fn the_token_request_goes_through_the_proxy_of_the_environment() {
+    let account = Account::new().with_mails(&mails(1));
+    let run = Run::new(&account);
+    // Nothing listens there.
+    let through = |no_proxy| {
+        let mut command = run.command(&[]);
+        Ended::of(
+            command.env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", no_proxy).output().unwrap(),
+        )
+    };
+    let output = through("");
+    assert_ne!(output.code(), 0);
+    assert!(output.err.contains("127.0.0.1:1"), "{output:?}");
+    assert_eq!(through("localhost").code(), 0);
+}
+
+#[test]
 fn nobody_else_can_read_what_was_written() {
     let account = Account::new().with_mails(&mails(2));
     let run = Run::new(&account);
@@ -301,8 +318,10 @@ impl Run {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command.args(["fetch", "--um-home"]).arg(&self.um_home).arg("--to").arg(&self.out).args(arguments);
-        for locale in ["LC_ALL", "LC_MESSAGES", "LANG"] {
-            command.env_remove(locale);
+        for variable in
+            ["LC_ALL", "LC_MESSAGES", "LANG", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"]
+        {
+            command.env_remove(variable);
         }
         command.stdin(Stdio::null());
         command

@@ -12,7 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::value_parser;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
-use um_imap_oauth2::config::{self, Language, MailboxConfig, Severity};
+use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Severity};
 use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::log::{Level, Log};
@@ -20,7 +20,7 @@ use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
 use um_imap_oauth2::net::{Anchors, Trust};
 
 use super::directory::Directory;
-use super::{Exit, in_words, say};
+use super::{Exit, by_proxy_of_environment, in_words, say};
 
 /// Write each mail to a file, octet for octet as the server sends it
 ///
@@ -149,7 +149,13 @@ fn configuration(arguments: &Arguments, language: Option<Language>, log: &Log) -
             Severity::Warning => log.warning(finding.text),
         }
     }
-    Ok(loaded.config)
+    let mut config = loaded.config;
+    if let Authentication::OAuth2(oauth2) = &config.authentication {
+        let oauth2 = by_proxy_of_environment(&config, oauth2, &environment);
+        let oauth2 = oauth2.map_err(|failure| explained(failure, &config))?;
+        config.authentication = Authentication::OAuth2(oauth2);
+    }
+    Ok(config)
 }
 
 /// A failure that does not come out of the mailbox, which explains its own.

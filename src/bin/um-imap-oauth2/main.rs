@@ -10,8 +10,10 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use um_imap_oauth2::config::Language;
-use um_imap_oauth2::failure::{Failure, Retry};
+use um_imap_oauth2::config::{Language, MailboxConfig, OAuth2, Route};
+use um_imap_oauth2::explain::mailbox_values;
+use um_imap_oauth2::failure::{Failure, Result, Retry};
+use um_imap_oauth2::net::environment_proxy;
 
 fn main() -> ExitCode {
     // The text of a panic can hold anything, the content of a mail too.
@@ -92,6 +94,22 @@ impl From<Exit> for ExitCode {
             Exit::Interrupted => 130,
         })
     }
+}
+
+/// Where no proxy is configured for the token request, the one that `HTTPS_PROXY` and `NO_PROXY` name.
+fn by_proxy_of_environment(
+    config: &MailboxConfig,
+    oauth2: &OAuth2,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<OAuth2> {
+    let host = mailbox_values(config)("login_host").unwrap_or_default();
+    let mut oauth2 = oauth2.clone();
+    if let Route::Unset = oauth2.route
+        && let Some(proxy) = environment_proxy(&host, environment)?
+    {
+        oauth2.route = Route::Proxy(proxy);
+    }
+    Ok(oauth2)
 }
 
 /// Each part of a failure on a line of its own.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Route, keys};
+use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, keys};
 use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
-use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust, environment_proxy};
+use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
 use um_imap_oauth2::token::{self, Claims, Expiry};
 
-use super::{Exit, in_words, say};
+use super::{Exit, by_proxy_of_environment, in_words, say};
 
 /// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
 ///
@@ -195,13 +195,7 @@ fn look(config: &MailboxConfig, environment: &dyn Fn(&str) -> Option<String>, lo
             "",
         ));
     };
-    let mut oauth2 = oauth2.clone();
-    let host = mailbox_values(config)("login_host").unwrap_or_default();
-    if let Route::Unset = oauth2.route
-        && let Some(proxy) = environment_proxy(&host, environment)?
-    {
-        oauth2.route = Route::Proxy(proxy);
-    }
+    let oauth2 = by_proxy_of_environment(config, oauth2, environment)?;
     let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref())?;
     let listener = config.listener.as_deref();
     let deadline = Deadline::after(LIMIT);
