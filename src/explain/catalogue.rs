@@ -271,8 +271,8 @@ fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Err
     for name in Vec::<String>::deserialize(deserializer)? {
         match name.as_str() {
             "any" => steps.extend(Step::ALL),
-            "imap" => steps.extend(IMAP),
-            "network" => steps.extend(NETWORK),
+            "imap" => steps.extend(from_to(Step::Greeting, Step::Settle)),
+            "network" => steps.extend(from_to(Step::Resolve, Step::Settle)),
             name => {
                 let step = Step::ALL.into_iter().find(|step| step.name() == name);
                 steps.push(step.ok_or_else(|| D::Error::custom(format!("no step {name}")))?);
@@ -280,6 +280,11 @@ fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Err
         }
     }
     Ok(steps)
+}
+
+/// The steps between these two, with them, in the order in which they are taken.
+fn from_to(first: Step, last: Step) -> impl Iterator<Item = Step> {
+    Step::ALL.into_iter().filter(move |step| (first..=last).contains(step))
 }
 
 fn kinds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Kind>, D::Error> {
@@ -314,24 +319,6 @@ static CATALOGUE: Lazy<Catalogue> = Lazy::new(|| {
 
 /// An entry's key that stands for the property in which the failing connection's host is written.
 pub(super) const KEY_OF_HOST: &str = "host";
-
-const IMAP: [Step; 7] =
-    [Step::Greeting, Step::Login, Step::Folders, Step::Select, Step::Search, Step::Fetch, Step::Settle];
-
-const NETWORK: [Step; 12] = [
-    Step::Resolve,
-    Step::Connect,
-    Step::Proxy,
-    Step::Tls,
-    Step::Token,
-    Step::Greeting,
-    Step::Login,
-    Step::Folders,
-    Step::Select,
-    Step::Search,
-    Step::Fetch,
-    Step::Settle,
-];
 
 /// How deep phrases stand in one another.
 const PHRASES_IN_PHRASES: usize = 2;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use roaring::RoaringBitmap;
 
-use crate::config::MailboxConfig;
+use crate::config::{MailboxConfig, keys};
 use crate::failure::Failure;
 use crate::imap::commands::{Command, Flag};
 use crate::imap::limits;
@@ -48,22 +48,20 @@ impl Action {
 /// The folders to which outcomes lead with this configuration, each with the property that names it.
 pub(super) fn targets(config: &MailboxConfig) -> Vec<(String, &str)> {
     let folders = &config.folders;
-    let mut targets = vec![("error", Some(&folders.error))];
+    let mut targets = vec![(&keys::FOLDER_ERROR, Some(&folders.error))];
     if config.debug {
         targets.extend([
-            ("debug", Some(&folders.debug)),
-            ("hardbounce", folders.hardbounce.as_ref()),
-            ("softbounce", folders.softbounce.as_ref()),
-            ("autorespond", folders.autorespond.as_ref()),
-            ("unsubscribe", folders.unsubscribe.as_ref()),
-            ("spam", folders.spam.as_ref()),
+            (&keys::FOLDER_DEBUG, Some(&folders.debug)),
+            (&keys::FOLDER_HARDBOUNCE, folders.hardbounce.as_ref()),
+            (&keys::FOLDER_SOFTBOUNCE, folders.softbounce.as_ref()),
+            (&keys::FOLDER_AUTORESPOND, folders.autorespond.as_ref()),
+            (&keys::FOLDER_UNSUBSCRIBE, folders.unsubscribe.as_ref()),
+            (&keys::FOLDER_SPAM, folders.spam.as_ref()),
         ]);
     }
-    let key = |name| match &config.listener {
-        None => format!("cmsbs.mail.imap.folder.{name}"),
-        Some(listener) => format!("cmsbs.bouncelistener.{listener}.mail.imap.folder.{name}"),
-    };
-    targets.into_iter().filter_map(|(name, folder)| Some((key(name), folder?.as_str()))).collect()
+    // The first name is the one that the mailbox's own line has.
+    let name = |key: &keys::Key| key.names(config.listener.as_deref()).into_iter().next();
+    targets.into_iter().filter_map(|(key, folder)| Some((name(key)?, folder?.as_str()))).collect()
 }
 
 /// One mail that something was decided about. Its internal date tells whether a UID still means the same mail after a

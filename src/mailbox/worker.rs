@@ -195,6 +195,9 @@ impl Worker {
             return None;
         }
         if !state.decisions.unverified.is_empty() {
+            if session.in_flight() > 0 {
+                return None;
+            }
             let mut uids: RoaringBitmap = state
                 .decisions
                 .unverified
@@ -203,9 +206,6 @@ impl Worker {
                 .map(|mail| mail.uid)
                 .collect();
             uids -= self.dates.keys().copied().collect::<RoaringBitmap>();
-            if session.in_flight() > 0 {
-                return None;
-            }
             let uids = uid_set::take_front(&mut uids, usize::MAX);
             if uids.is_empty() {
                 self.verify(state);
