@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Failure>;
 
@@ -14,7 +16,8 @@ pub type Result<T> = std::result::Result<T, Failure>;
 /// `observed` is what the other side said, word for word, without secrets. `cause` and `remedy` are empty in what the
 /// inner rooms return; [`crate::explain`] fills them in before a failure leaves the library. No field ever holds a
 /// token, secret, password or assertion, nor anything of a mail's content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Json", from = "Json")]
 pub struct Failure {
     pub step: Step,
     pub kind: Kind,
@@ -29,7 +32,8 @@ pub struct Failure {
 }
 
 /// The steps from the configuration to a settled mail, in the order in which they are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Step {
     /// Reading the properties and the files that they name.
     Configuration,
@@ -62,7 +66,8 @@ pub enum Step {
 }
 
 /// What kind of failure it is, so that a program can react.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Kind {
     /// A property is missing or wrong.
     Configuration,
@@ -209,6 +214,60 @@ impl std::error::Error for Failure {
     }
 }
 
+/// A failure in JSON.
+#[derive(Serialize, Deserialize)]
+struct Json {
+    step: Step,
+    kind: Kind,
+    observed: String,
+    key: Option<String>,
+    cause: String,
+    remedy: String,
+    /// Whether the same can succeed later without anybody changing anything, and after how many seconds at the earliest.
+    retryable: bool,
+    retry_after: Option<u64>,
+    caused_by: Option<Box<Json>>,
+}
+
+impl From<Failure> for Json {
+    fn from(failure: Failure) -> Self {
+        let retry_after = match failure.retry {
+            Retry::After(time) => Some(time.as_secs()),
+            Retry::Never | Retry::Later => None,
+        };
+        Json {
+            step: failure.step,
+            kind: failure.kind,
+            observed: failure.observed,
+            key: failure.key,
+            cause: failure.cause,
+            remedy: failure.remedy,
+            retryable: failure.retry != Retry::Never,
+            retry_after,
+            caused_by: failure.source.map(|source| Box::new((*source).into())),
+        }
+    }
+}
+
+impl From<Json> for Failure {
+    fn from(json: Json) -> Self {
+        Failure {
+            step: json.step,
+            kind: json.kind,
+            observed: json.observed,
+            key: json.key,
+            cause: json.cause,
+            remedy: json.remedy,
+            retry: match (json.retryable, json.retry_after) {
+                (false, _) => Retry::Never,
+                (true, None) => Retry::Later,
+                (true, Some(seconds)) => Retry::After(Duration::from_secs(seconds)),
+            },
+            source: json.caused_by.map(|source| Box::new((*source).into())),
+        }
+    }
+}
+
 impl Step {
     pub const ALL: [Step; 15] = [
         Step::Configuration,
@@ -319,6 +378,13 @@ mod tests {
             failure.to_string(),
             "connect: connection refused [cmsbs.mail.imap.server] Nothing listens there. Correct the server."
         );
+    }
+
+    #[test]
+    fn names_in_json_are_the_names_everywhere() {
+        let name = |value: serde_json::Result<String>| value.unwrap().trim_matches('"').to_owned();
+        Step::ALL.iter().for_each(|step| assert_eq!(name(serde_json::to_string(step)), step.name()));
+        Kind::ALL.iter().for_each(|kind| assert_eq!(name(serde_json::to_string(kind)), kind.name()));
     }
 
     #[test]

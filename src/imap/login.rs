@@ -8,6 +8,7 @@ use imap::{Authenticator, Client, Error};
 use imap_proto::{Capability, NameAttribute};
 use secrecy::zeroize::Zeroizing;
 
+use super::backoff::if_throttled;
 use super::folders::Folders;
 use super::guard::{Guard, Handle, guard};
 use super::session::{Capabilities, Selected, Session};
@@ -148,7 +149,7 @@ fn check_greeting(line: &[u8]) -> Result<()> {
         return Ok(());
     }
     let kind = if starts_with(b"* BYE") { Kind::Network } else { Kind::Protocol };
-    Err(Failure::new(Step::Greeting, kind, super::responses::excerpt(line)))
+    Err(if_throttled(Failure::new(Step::Greeting, kind, super::responses::excerpt(line))))
 }
 
 fn authenticate(mut client: Client<Guard>, handle: &Handle, login: &Login) -> Result<imap::Session<Guard>> {
@@ -219,6 +220,10 @@ fn login_failure(handle: &Handle, error: Error, challenge: Option<String>) -> Fa
 }
 
 fn failure(step: Step, handle: &Handle, error: Error) -> Failure {
+    if_throttled(plain_failure(step, handle, error))
+}
+
+fn plain_failure(step: Step, handle: &Handle, error: Error) -> Failure {
     let peer = handle.peer();
     if let Some(violation) = handle.violation() {
         return Failure::new(step, Kind::Protocol, format!("{peer} sent {violation}"));

@@ -4,6 +4,7 @@
 //! ours: [`session`] keeps a queue of commands in flight and hands their answers out as events, which [`responses`] makes
 //! of bytes without knowing a socket.
 
+pub mod backoff;
 pub mod commands;
 pub mod folders;
 pub mod guard;

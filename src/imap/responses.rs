@@ -80,6 +80,8 @@ pub enum Code {
     ReadOnly,
     AlreadyExists,
     CopyUid,
+    Unavailable,
+    InUse,
     Other,
 }
 
@@ -434,6 +436,8 @@ fn parse_code(text: &[u8]) -> Option<Code> {
         (b"READ-ONLY", Code::ReadOnly),
         (b"ALREADYEXISTS", Code::AlreadyExists),
         (b"COPYUID", Code::CopyUid),
+        (b"UNAVAILABLE", Code::Unavailable),
+        (b"INUSE", Code::InUse),
     ]
     .into_iter()
     .find(|(known, _)| name.eq_ignore_ascii_case(known));

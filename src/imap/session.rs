@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::backoff::if_throttled;
 use super::commands::Command;
 use super::folders::Folders;
 use super::responses::{Condition, Decoder, Event, Response, Status};
@@ -219,7 +220,7 @@ impl<C> Session<C> {
 
     /// The failure for a tagged NO or BAD.
     pub fn refused(step: Step, condition: &Condition) -> Failure {
-        Failure::new(step, Kind::Refused, condition.line.clone())
+        if_throttled(Failure::new(step, Kind::Refused, condition.line.clone()))
     }
 
     /// The next event; where it is a message's octets, their place in the input.
@@ -266,7 +267,9 @@ impl<C> Session<C> {
     fn io_failure(&self, error: &std::io::Error) -> Failure {
         let failure = io_failure(self.step(), self.stream.peer(), error);
         match self.complaints.text() {
-            Some(text) if failure.kind == Kind::Network => Failure { observed: text, ..failure },
+            Some(text) if failure.kind == Kind::Network => {
+                if_throttled(Failure { observed: text, ..failure })
+            }
             _ => failure,
         }
     }
@@ -277,7 +280,7 @@ impl<C> Session<C> {
             Some(text) if kind == Kind::Network => text,
             _ => observed,
         };
-        Failure::new(self.step(), kind, observed)
+        if_throttled(Failure::new(self.step(), kind, observed))
     }
 
     /// The step of the command that is being answered.

@@ -11,18 +11,18 @@ use crate::log::Log;
 use crate::net::testing::Authority;
 
 /// A mailbox whose server follows one script for each connection.
-struct Played {
-    mailbox: Mailbox,
+pub(super) struct Played {
+    pub(super) mailbox: Mailbox,
     log: Log,
     outcomes: Vec<scripted::Outcome>,
 }
 
 /// `server` must be another one in each test.
-fn play(server: &str, scripts: &[String]) -> Played {
+pub(super) fn play(server: &str, scripts: &[String]) -> Played {
     play_with(server, scripts, |_| {})
 }
 
-fn play_with(server: &str, scripts: &[String], change: impl FnOnce(&mut MailboxConfig)) -> Played {
+pub(super) fn play_with(server: &str, scripts: &[String], change: impl FnOnce(&mut MailboxConfig)) -> Played {
     let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
     let outcomes = scripted::serve(server, &scripts);
     let mut config = MailboxConfig {
@@ -62,7 +62,7 @@ fn play_with(server: &str, scripts: &[String], change: impl FnOnce(&mut MailboxC
 impl Played {
     /// The UIDs and octets of one fetch.
     #[track_caller]
-    fn fetch(&self) -> Vec<(u32, String)> {
+    pub(super) fn fetch(&self) -> Vec<(u32, String)> {
         match self.try_fetch() {
             Ok(mails) => mails,
             Err(failure) => {
@@ -72,7 +72,7 @@ impl Played {
         }
     }
 
-    fn try_fetch(&self) -> Result<Vec<(u32, String)>> {
+    pub(super) fn try_fetch(&self) -> Result<Vec<(u32, String)>> {
         let fetch = self.mailbox.fetch()?;
         let mut mails = Vec::new();
         while let Some(message) = self.mailbox.next(fetch)? {
@@ -82,17 +82,17 @@ impl Played {
         Ok(mails)
     }
 
-    fn settle(&self, uid: u32, outcome: Outcome) -> bool {
+    pub(super) fn settle(&self, uid: u32, outcome: Outcome) -> bool {
         self.mailbox.settle(id(uid), outcome).unwrap()
     }
 
     /// All scripts were played to their end.
     #[track_caller]
-    fn check(&self) {
+    pub(super) fn check(&self) {
         self.outcomes.iter().for_each(scripted::Outcome::check);
     }
 
-    fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let records = self.log.take().into_iter();
         records
             .filter(|record| record.level >= crate::log::Level::Warning)
@@ -101,12 +101,12 @@ impl Played {
     }
 }
 
-fn id(uid: u32) -> MessageId {
+pub(super) fn id(uid: u32) -> MessageId {
     MessageId { uid_validity: 14, uid }
 }
 
 /// Up to the selected inbox, on a server with `capabilities`.
-fn login(capabilities: &str) -> String {
+pub(super) fn login(capabilities: &str) -> String {
     login_under(14, capabilities)
 }
 
@@ -135,7 +135,7 @@ fn login_under(uid_validity: u32, capabilities: &str) -> String {
 }
 
 /// The dialogue of a search that finds `uids`.
-fn search(uids: &[u32]) -> String {
+pub(super) fn search(uids: &[u32]) -> String {
     let uids: String = uids.iter().map(|uid| format!(" {uid}")).collect();
     format!(
         "C: A NOOP
@@ -148,16 +148,16 @@ fn search(uids: &[u32]) -> String {
 }
 
 /// A whole fetch of up to eight mails, `set` being how they are written.
-fn fetch(set: &str, uids: &[u32]) -> String {
+pub(super) fn fetch(set: &str, uids: &[u32]) -> String {
     let mails: String = uids.iter().map(|&uid| mail(uid)).collect();
     format!("{} {} {mails} S: A OK done\n", search(uids), asked(set))
 }
 
-fn asked(set: &str) -> String {
+pub(super) fn asked(set: &str) -> String {
     format!("C: A UID FETCH {set} (UID FLAGS INTERNALDATE BODY.PEEK[])\n")
 }
 
-fn asked_for_sizes(set: &str) -> String {
+pub(super) fn asked_for_sizes(set: &str) -> String {
     format!("C: A UID FETCH {set} (UID RFC822.SIZE)\n")
 }
 
@@ -166,7 +166,7 @@ fn asked_for_dates(set: &str) -> String {
 }
 
 /// A mail whose octets name it.
-fn mail(uid: u32) -> String {
+pub(super) fn mail(uid: u32) -> String {
     format!(
         "S: * {uid} FETCH (UID {uid} FLAGS () INTERNALDATE \"{}\" BODY[] {{8}}\n S> {:08}\n S: )\n",
         date(uid),
@@ -174,7 +174,7 @@ fn mail(uid: u32) -> String {
     )
 }
 
-fn size(uid: u32) -> String {
+pub(super) fn size(uid: u32) -> String {
     format!("S: * {uid} FETCH (UID {uid} RFC822.SIZE 8)\n")
 }
 
@@ -186,11 +186,11 @@ fn date(uid: u32) -> String {
     format!(" 1-Feb-2024 10:00:{:02} +0100", uid % 60)
 }
 
-fn whole(uids: impl IntoIterator<Item = u32>) -> Vec<(u32, String)> {
+pub(super) fn whole(uids: impl IntoIterator<Item = u32>) -> Vec<(u32, String)> {
     uids.into_iter().map(|uid| (uid, format!("{uid:08}"))).collect()
 }
 
-const EXCHANGE: &str = "UIDPLUS MOVE";
+pub(super) const EXCHANGE: &str = "UIDPLUS MOVE";
 
 /// What a server may say at any time.
 const NOISE: &str = r#"

@@ -7,28 +7,37 @@
 mod decisions;
 #[cfg(test)]
 mod dialogue_tests;
+mod health;
 mod message;
+mod place;
 mod run;
+#[cfg(test)]
+mod trouble_tests;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use chrono::{DateTime, Utc};
 use roaring::RoaringBitmap;
 
-use crate::config::MailboxConfig;
+use crate::config::{Authentication, MailboxConfig};
 use crate::explain::{Circumstances, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::folders::Folders;
 use crate::log::Log;
 use crate::net::{Cancel, Trust};
+use crate::token::{self, Expiry};
 
+pub use health::{Grade, Health, STATUS, Status};
 pub use message::{Body, Message, MessageId, Outcome};
+pub use place::place;
 
 use decisions::{Action, Decided, Decisions};
+use health::Record;
 use worker::Worker;
 
 /// An open mailbox. Clones are the same mailbox; when the last one goes, it is closed.
@@ -59,12 +68,14 @@ impl Mailbox {
             ));
         }
         let shared = Arc::new(Shared {
+            record: health::record(&config),
+            place: place(&config).filter(|_| access == Access::ReadWrite),
             config,
             trust,
             access,
             log,
             cancel: Cancel::default(),
-            worked: AtomicBool::default(),
+            credential: Mutex::default(),
             state: Mutex::default(),
             for_callers: Condvar::new(),
             for_worker: Condvar::new(),
@@ -170,6 +181,13 @@ impl Mailbox {
         state.flush.result.clone()
     }
 
+    /// How the mailbox is doing. Touches no network.
+    pub fn health(&self) -> Health {
+        let shared = self.shared();
+        let state = shared.lock();
+        shared.health(&state)
+    }
+
     /// Ends every call at once, tells the server what was decided as far as that can be done in five seconds, and logs out.
     /// What could not be told stays in the inbox and comes again. From any thread; a second call does nothing.
     pub fn close(&self) {
@@ -233,8 +251,12 @@ struct Shared {
     access: Access,
     log: Log,
     cancel: Cancel,
-    /// Whether this mailbox was read since it was opened.
-    worked: AtomicBool,
+    /// What is known of the mailbox, also by others that have it open or had.
+    record: Arc<Mutex<Record>>,
+    /// The credential's end, and when that was looked up.
+    credential: Mutex<Option<(Instant, Option<Expiry>)>>,
+    /// Where it may write.
+    place: Option<PathBuf>,
     state: Mutex<State>,
     /// Something has changed for those who wait in a call.
     for_callers: Condvar,
@@ -379,13 +401,56 @@ impl Shared {
         }
     }
 
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn health(&self, state: &State) -> Health {
+        let mut health = self.record().health(&self.config);
+        health.pending = state.decisions.len();
+        health.warnings.extend(state.decisions.last_refusal().cloned());
+        let expiry = self.credential_end();
+        health.credential_ends = expiry.map(|expiry| expiry.last_day);
+        health.warnings.extend(expiry.and_then(|expiry| self.near(&expiry)));
+        if let Some(broken) = &state.broken {
+            health.failure = Some(broken.clone());
+        }
+        health.state = if health.failure.is_some() {
+            Grade::Failing
+        } else if health.warnings.is_empty() {
+            Grade::Well
+        } else {
+            Grade::Warning
+        };
+        health
+    }
+
+    /// The end of the credential, looked up once an hour. One that cannot be read is for the token request to complain of.
+    fn credential_end(&self) -> Option<Expiry> {
+        let Authentication::OAuth2(oauth2) = &self.config.authentication else { return None };
+        let mut known = self.credential.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, expiry)) = known.filter(|(at, _)| at.elapsed() < LOOKED_UP) {
+            return expiry;
+        }
+        let expiry = token::expiry(oauth2).ok().flatten();
+        *known = Some((Instant::now(), expiry));
+        expiry
+    }
+
+    /// What to say of a credential that ends soon.
+    fn near(&self, expiry: &Expiry) -> Option<Failure> {
+        let observed = expiry.near(DateTime::<Utc>::from(SystemTime::now()).date_naive())?;
+        let key = expiry.key().names(self.config.listener.as_deref()).into_iter().next()?;
+        Some(self.explain(Failure::new(Step::Token, Kind::Token, observed).key(key)))
+    }
+
     /// Adds cause and remedy.
     fn explain(&self, failure: Failure) -> Failure {
         let values = mailbox_values(&self.config);
         let circumstances = Circumstances {
             language: self.config.language,
             listener: self.config.listener.as_deref(),
-            worked_before: self.worked.load(Ordering::Relaxed),
+            worked_before: self.record().worked_before(&self.config),
             values: &values,
         };
         explain(failure, &circumstances)
@@ -408,3 +473,6 @@ fn ended_by_newer() -> Failure {
 
 /// How long closing may take to tell the server what was decided.
 const CLOSE: Duration = Duration::from_secs(5);
+
+/// How long the credential's end counts as known: a file can be replaced.
+const LOOKED_UP: Duration = Duration::from_secs(3600);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
+use crate::failure::Failure;
 use crate::imap::uid_set;
 
 /// One fetch, from its SEARCH to its last mail.
@@ -31,6 +32,8 @@ pub(super) struct Run {
     pub losses: u32,
     /// Since when there are losses.
     pub trouble: Option<Instant>,
+    /// Mails that cannot be handed out, and why the last one cannot.
+    pub set_aside: (u64, Option<Failure>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,7 @@ impl Run {
             first: false,
             losses: 0,
             trouble: None,
+            set_aside: (0, None),
         }
     }
 
@@ -137,6 +141,11 @@ impl Run {
         if self.sizing.as_mut().is_some_and(|sizing| sizing.remove(uid)) {
             self.sized.push_back((uid, size.saturating_add(size / 8)));
         }
+    }
+
+    /// A mail stays where it is.
+    pub(super) fn set_aside(&mut self, why: Failure) {
+        self.set_aside = (self.set_aside.0 + 1, Some(why));
     }
 
     pub(super) fn progress(&mut self) {

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use secrecy::ExposeSecret;
 
 use crate::config::{Authentication, Security, keys};
 use crate::failure::{Failure, Kind, Result, Retry, Step, panicked};
+use crate::imap::backoff::{backoff, is_unavailable};
 use crate::imap::commands::Command;
 use crate::imap::login::{self, Inbox, Login, Secret, StartTls};
 use crate::imap::responses::{self, Code, Condition, Response, Status};
@@ -28,7 +28,7 @@ use crate::token;
 use super::decisions::{Action, Batch, Step as BatchStep, targets};
 use super::message::{Incoming, Message, MessageId, received_millis};
 use super::run::{ASSUMED, Run, Stage, large};
-use super::{Access, Life, Phase, Shared, State};
+use super::{Access, Life, Phase, STATUS, Shared, State, place};
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -43,8 +43,13 @@ pub(super) struct Worker {
     pipeline: usize,
     /// No connection is tried before this time without somebody's asking.
     rest_until: Option<Instant>,
+    /// How long the server has asked to be left alone since it last did something.
+    left_alone: Duration,
+    /// When `status.json` is to be brought up to date.
+    status_due: Option<Instant>,
     /// One warning is enough.
     warned_of_marks: bool,
+    warned_of_status: bool,
 }
 
 /// What a command in flight was sent for.
@@ -70,6 +75,17 @@ enum Sent {
     Create(String),
 }
 
+impl Sent {
+    fn step(&self) -> Step {
+        match self {
+            Sent::Nothing | Sent::Noop { .. } | Sent::Search { .. } => Step::Search,
+            Sent::Sizes { .. } | Sent::Bodies { .. } => Step::Fetch,
+            Sent::Dates | Sent::Settle => Step::Settle,
+            Sent::Create(_) => Step::Folders,
+        }
+    }
+}
+
 /// What to do next.
 enum Turn {
     Exit,
@@ -85,12 +101,15 @@ impl Worker {
         Self {
             pipeline: shared.config.fetch.pipeline,
             rest_until: None,
+            left_alone: Duration::ZERO,
+            status_due: Some(Instant::now()),
             shared,
             session: None,
             run: None,
             incoming: None,
             dates: BTreeMap::new(),
             warned_of_marks: false,
+            warned_of_status: false,
         }
     }
 
@@ -116,12 +135,15 @@ impl Worker {
         let mut state = shared.lock();
         let turn = self.plan(&mut state);
         if let Turn::Wait(until) = turn {
-            drop(wait(&shared, state, until));
+            let written = self.write_status(&state);
+            drop(wait(&shared, state, until.into_iter().chain(written).min()));
             return Ok(true);
         }
         drop(state);
         match turn {
             Turn::Exit => {
+                self.status_due = Some(Instant::now());
+                self.write_status(&shared.lock());
                 if let Some(session) = self.session.take()
                     && !shared.cancel.is_cancelled()
                 {
@@ -154,7 +176,14 @@ impl Worker {
         } else if matches!(state.fetch.phase, Phase::Requested)
             && self.run.as_ref().is_none_or(|run| run.fetch != state.fetch.id)
         {
+            if let Some(run) = self.run.take().filter(|run| run.begun) {
+                self.shared.record().succeeded(run.set_aside);
+            }
             self.run = Some(Run::new(state.fetch.id));
+            self.shared.record().asked();
+        }
+        if let Some(turn) = self.leave_alone(state) {
+            return turn;
         }
         let Some(session) = &self.session else {
             if self.run.is_some() || (flushing || closing) && !state.decisions.is_settled() {
@@ -186,6 +215,31 @@ impl Worker {
             self.end_run(state, Ok(()));
         }
         Turn::Wait(state.decisions.next_time())
+    }
+
+    /// What to do while the server asks to be left alone: nothing, on the same connection. Callers are not made to wait for
+    /// long.
+    fn leave_alone(&mut self, state: &mut State) -> Option<Turn> {
+        let (left, failure) =
+            self.shared.record().throttled_for().map(|(left, failure)| (left, failure.clone()))?;
+        if self.session.as_ref().is_some_and(|session| session.in_flight() > 0) {
+            return Some(Turn::Receive);
+        }
+        if state.closing.is_some() {
+            return Some(Turn::Exit);
+        }
+        if left > WAITED_OUT || self.left_alone > WAITED_OUT_IN_ALL {
+            let failure = failure.retry(Retry::After(left));
+            if state.flush.done < state.flush.wanted {
+                state.flush.done = state.flush.wanted;
+                state.flush.result = Err(failure.clone());
+                self.shared.for_callers.notify_all();
+            }
+            if let Some(begun) = self.run.as_ref().map(|run| run.begun) {
+                self.end_run(state, if begun { Ok(()) } else { Err(failure) });
+            }
+        }
+        Some(Turn::Wait(Some(Instant::now() + left)))
     }
 
     /// The next command for what was decided.
@@ -297,7 +351,7 @@ impl Worker {
             }
         }
         drop(state);
-        shared.worked.store(true, Ordering::Relaxed);
+        shared.record().worked(config);
         self.session = Some(session);
         Ok(())
     }
@@ -440,6 +494,8 @@ impl Worker {
         // What was not asked for, or comes twice, is nobody's.
         let (Some(message), true) = (message, run.answered(uid).is_some()) else { return Ok(()) };
         run.progress();
+        self.left_alone = Duration::ZERO;
+        self.shared.record().progress();
         let mut state = self.shared.lock();
         if state.fetch.id != run.fetch {
             return Ok(());
@@ -458,11 +514,13 @@ impl Worker {
                 self.shared.for_callers.notify_all();
             }
             Err(why) => {
-                self.shared.log.warning(format!(
-                    "{}: the mail with UID {uid} is larger than cmsbs.mail.imap.fetch.buffer allows in memory, and no \
-                     temporary file could hold it ({why}); it stays in the inbox",
-                    self.shared.config.user
-                ));
+                let observed = format!(
+                    "the mail with UID {uid} is larger than cmsbs.mail.imap.fetch.buffer allows in memory, and no \
+                     temporary file could hold it: {why}"
+                );
+                let failure = self.shared.explain(Failure::new(Step::Storage, Kind::Storage, observed));
+                self.shared.log.warning(format!("{}: {failure}", self.shared.config.user));
+                run.set_aside(failure);
             }
         }
         Ok(())
@@ -476,6 +534,17 @@ impl Worker {
         if condition.status == Status::Bad {
             self.pipeline = 1;
         }
+        if !ok && let Some(time) = backoff(&condition.line) {
+            let failure = shared.explain(Session::<Sent>::refused(sent.step(), condition));
+            self.throttled(time, failure);
+            self.not_now(state, sent);
+            return Ok(());
+        }
+        if ok {
+            self.left_alone = Duration::ZERO;
+        } else if is_unavailable(condition) {
+            return Err(Session::<Sent>::refused(sent.step(), condition).retry(Retry::Later));
+        }
         match sent {
             Sent::Nothing => {}
             Sent::Noop { fetch } => {
@@ -486,10 +555,9 @@ impl Worker {
             Sent::Search { fetch } => {
                 let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) else { return Ok(()) };
                 if !ok {
-                    let failure = Session::<Sent>::refused(Step::Search, condition);
-                    self.end_run(state, Err(shared.explain(failure)));
-                    return Ok(());
+                    return Err(Session::<Sent>::refused(Step::Search, condition));
                 }
+                shared.record().progress();
                 state.decided = state.decisions.uids();
                 run.waiting -= &state.decided;
                 // A mail that is not there any more cannot be settled.
@@ -515,19 +583,18 @@ impl Worker {
                 if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
                     let missing: RoaringBitmap =
                         uids.iter().filter(|&uid| run.answered(uid).is_some()).collect();
-                    if !ok && missing.len() > 1 && missing == uids {
-                        let failure = Session::<Sent>::refused(Step::Fetch, condition);
-                        self.end_run(state, Err(shared.explain(failure)));
-                        return Ok(());
-                    }
                     for uid in missing {
+                        // Each of them alone, for the others may be sound.
                         if run.retry.insert(uid) {
                             run.waiting.insert(uid);
                         } else {
-                            shared.log.warning(format!(
-                                "{}: the server did not deliver the mail with UID {uid} ({}); it is left where it is",
-                                shared.config.user, condition.line
-                            ));
+                            let observed = format!(
+                                "the server did not deliver the mail with UID {uid}: {}",
+                                condition.line
+                            );
+                            let failure = shared.explain(Failure::new(Step::Fetch, Kind::Refused, observed));
+                            shared.log.warning(format!("{}: {failure}", shared.config.user));
+                            run.set_aside(failure);
                         }
                     }
                 }
@@ -548,6 +615,7 @@ impl Worker {
                 }
             }
             Sent::Settle => {
+                self.status_due.get_or_insert_with(|| Instant::now() + STATUS_PAUSE);
                 let Some(mut batch) = state.decisions.under_way.take() else { return Ok(()) };
                 let session = self.session.as_mut().ok_or_else(|| Failure::internal("no session"))?;
                 if ok {
@@ -634,14 +702,18 @@ impl Worker {
         }
         if let Some(run) = &mut self.run {
             run.connection_lost();
-            // A connection that was good once is worth another one: it may have been idle for too long, its token may have
-            // ended, the server may have been restarted.
-            let patient = run.trouble.is_none_or(|since| since.elapsed() < shared.config.fetch.patience);
-            let again = if run.begun { patient } else { run.losses == 1 };
-            if again && (had_session || run.begun && failure.retry != Retry::Never) {
-                shared.log.info(format!("{}: {failure}; connecting again", shared.config.user));
-                return true;
+        }
+        if failure.kind == Kind::Throttled {
+            let time = if let Retry::After(time) = failure.retry { time } else { THROTTLED };
+            self.throttled(time, shared.explain(failure));
+            if let Some(run) = &mut self.run {
+                run.trouble = None;
             }
+            return true;
+        }
+        if self.worth_another_try(&failure, had_session) {
+            shared.log.info(format!("{}: {failure}; connecting again", shared.config.user));
+            return true;
         }
         let failure = shared.explain(failure);
         let flushing = state.flush.done < state.flush.wanted;
@@ -659,12 +731,106 @@ impl Worker {
 
     /// The fetch is over for its caller too.
     fn end_run(&mut self, state: &mut State, result: Result<()>) {
-        if let Some(run) = self.run.take()
-            && run.fetch == state.fetch.id
-        {
-            state.fetch.phase = Phase::Ended(result);
+        if let Some(run) = self.run.take() {
+            let mut record = self.shared.record();
+            match &result {
+                Ok(()) => record.succeeded(run.set_aside),
+                Err(failure) => {
+                    if let Some(said) = record.failed(failure) {
+                        self.shared.log.warning(format!("{}: {said}", self.shared.config.user));
+                    }
+                }
+            }
+            if run.fetch == state.fetch.id {
+                state.fetch.phase = Phase::Ended(result);
+            }
         }
+        self.status_due = Some(Instant::now());
         self.shared.for_callers.notify_all();
+    }
+
+    /// Whether to connect again for the fetch under way, rather than to tell its caller.
+    fn worth_another_try(&self, failure: &Failure, had_session: bool) -> bool {
+        let Some(run) = &self.run else { return false };
+        let config = &self.shared.config;
+        let record = self.shared.record();
+        // The settings that were good for this mailbox still are: it is the server, or somebody is at work there.
+        let worked = failure.step > Step::Token
+            && matches!(failure.kind, Kind::Login | Kind::Refused)
+            && record.worked_before(config);
+        if failure.retry == Retry::Never && !worked {
+            return false;
+        }
+        let recently =
+            |since: Option<Instant>| since.is_some_and(|since| since.elapsed() < config.fetch.patience);
+        if run.begun {
+            return recently(run.trouble);
+        }
+        // A connection may have been idle for too long, its token may have ended, the server may have been restarted.
+        recently(record.last_progress()) || had_session && run.losses == 1 || worked && run.losses <= TRIES
+    }
+
+    /// The server asks to be left alone for so long.
+    fn throttled(&mut self, time: Duration, failure: Failure) {
+        self.left_alone += time;
+        let (user, seconds) = (&self.shared.config.user, time.as_secs_f32());
+        self.shared.log.info(format!("{user}: {}; waiting {seconds:.0} s", failure.observed));
+        self.shared.record().throttled(time, failure);
+        self.status_due = Some(Instant::now());
+    }
+
+    /// The server did not do what it was asked for, and said that it will later.
+    fn not_now(&mut self, state: &mut State, sent: Sent) {
+        let fetch = match &sent {
+            Sent::Noop { fetch }
+            | Sent::Search { fetch }
+            | Sent::Sizes { fetch }
+            | Sent::Bodies { fetch, .. } => Some(*fetch),
+            _ => None,
+        };
+        let run = self.run.as_mut().filter(|run| Some(run.fetch) == fetch);
+        match (sent, run) {
+            (Sent::Noop { .. }, Some(run)) => run.stage = Stage::New,
+            (Sent::Search { .. }, Some(run)) => {
+                run.stage = Stage::Ready;
+                run.waiting.clear();
+            }
+            (Sent::Sizes { .. }, Some(run)) => run.waiting.extend(run.sizing.take().unwrap_or_default()),
+            (Sent::Bodies { uids, .. }, Some(run)) => {
+                let missing: Vec<u32> = uids.iter().filter(|&uid| run.answered(uid).is_some()).collect();
+                run.waiting.extend(missing);
+            }
+            (Sent::Dates, _) => self.dates.clear(),
+            (Sent::Create(_), _) => {
+                if let Some(batch) = state.decisions.under_way.take() {
+                    state.decisions.again(batch);
+                }
+            }
+            // It may have done a part of it.
+            (Sent::Settle, _) => state.decisions.unverified.extend(state.decisions.under_way.take()),
+            (_, _) => {}
+        }
+    }
+
+    /// Brings `status.json` up to date, if it is time to. When to come again.
+    fn write_status(&mut self, state: &State) -> Option<Instant> {
+        let place = self.shared.place.as_ref()?;
+        let due = self.status_due?;
+        if due > Instant::now() {
+            return Some(due);
+        }
+        self.status_due = None;
+        let written = place::make(place).and_then(|()| self.shared.health(state).write(&place.join(STATUS)));
+        if let Err(error) = written
+            && !std::mem::replace(&mut self.warned_of_status, true)
+        {
+            self.shared.log.info(format!(
+                "{}: {} cannot be written, so `um-imap-oauth2 status` will not know: {error}",
+                self.shared.config.user,
+                place.join(STATUS).display()
+            ));
+        }
+        None
     }
 
     fn session(&mut self) -> Result<&mut Session<Sent>> {
@@ -713,3 +879,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// After a connection that failed, decisions alone do not try another one before this.
 const REST: Duration = Duration::from_secs(60);
+
+/// What the server asks for is waited for within a call if it is no more than this, once and in all without anything that
+/// the server does in between.
+const WAITED_OUT: Duration = Duration::from_secs(60);
+const WAITED_OUT_IN_ALL: Duration = Duration::from_secs(600);
+
+/// Where nobody said for how long.
+const THROTTLED: Duration = Duration::from_secs(30);
+
+/// Connections that are tried where a login is refused that worked before, however long ago.
+const TRIES: u32 = 3;
+
+/// `status.json` is written at most this often while nothing of note happens.
+const STATUS_PAUSE: Duration = Duration::from_secs(5);

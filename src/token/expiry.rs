@@ -34,6 +34,23 @@ impl Expiry {
         self.days_left(today) <= ANNOUNCED_DAYS
     }
 
+    /// When it ends, if it is time to say so.
+    pub fn near(&self, today: NaiveDate) -> Option<String> {
+        self.is_near(today).then(|| {
+            let what = match self.credential {
+                Expiring::Secret => "client secret",
+                Expiring::Certificate => "client certificate",
+            };
+            let (day, left) = (self.last_day, self.days_left(today));
+            match left {
+                ..0 => format!("the {what} expired on {day}"),
+                0 => format!("the {what} expires today, on {day}"),
+                1 => format!("the {what} expires tomorrow, on {day}"),
+                _ => format!("the {what} expires on {day}, in {left} days"),
+            }
+        })
+    }
+
     /// The property in which it stands, or that names the file.
     pub fn key(&self) -> &'static Key {
         match self.credential {
@@ -50,27 +67,14 @@ impl Expiry {
         today: NaiveDate,
         key: &str,
     ) -> Option<String> {
-        if !self.is_near(today) {
-            return None;
-        }
+        let near = self.near(today)?;
         let mut announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
         // A day that is over, for this credential or another, needs no memory.
         announced.retain(|_, day| *day == today);
         if announced.insert(fingerprint, today).is_some() {
             return None;
         }
-        let what = match self.credential {
-            Expiring::Secret => "client secret",
-            Expiring::Certificate => "client certificate",
-        };
-        let (day, left) = (self.last_day, self.days_left(today));
-        let when = match left {
-            ..0 => format!("expired on {day}"),
-            0 => format!("expires today, on {day}"),
-            1 => format!("expires tomorrow, on {day}"),
-            _ => format!("expires on {day}, in {left} days"),
-        };
-        Some(format!("the {what} {when} ({key}): without a new one no mail can be fetched after that"))
+        Some(format!("{near} ({key}): without a new one no mail can be fetched after that"))
     }
 }
 

@@ -1,0 +1,173 @@
+//! The engine against servers in memory that are busy, break down, or cannot give what they have.
+
+use std::time::{Duration, Instant};
+
+use super::dialogue_tests::{
+    EXCHANGE, asked, asked_for_sizes, fetch, login, mail, play, play_with, search, size, whole,
+};
+use super::{Grade, Outcome};
+use crate::failure::{Kind, Retry};
+
+#[test]
+fn throttling_is_waited_out_on_the_same_connection() {
+    let throttled = "S: A BAD Request is throttled. Suggested Backoff Time: 300 milliseconds\n";
+    let mut commands = Vec::new();
+    for line in fetch("1", &[1]).lines().map(|line| format!("{}\n", line.trim_start())) {
+        // Each command is throttled the first time.
+        if line.starts_with("C:") {
+            commands.extend([line.clone(), throttled.to_owned()]);
+            // A size is asked for when the mail did not come at once.
+            if line.contains("BODY.PEEK") {
+                commands.extend([asked_for_sizes("1"), throttled.to_owned(), asked_for_sizes("1"), size(1)]);
+                commands.push("S: A OK done\n".to_owned());
+            }
+        }
+        commands.push(line);
+    }
+    let moved = "C: A UID MOVE 1 \"debug\"\n";
+    let dates = "C: A UID FETCH 1 (UID INTERNALDATE)\n";
+    let date = "S: * 1 FETCH (UID 1 INTERNALDATE \" 1-Feb-2024 10:00:01 +0100\")\nS: A OK done\n";
+    commands.extend(
+        [moved, throttled, dates, throttled, dates, date, moved, "S: A OK done\n"].map(str::to_owned),
+    );
+    let played = play("throttled", &[login(EXCHANGE) + &commands.concat()]);
+    let begun = Instant::now();
+    assert_eq!(played.fetch(), whole([1]));
+    assert!(played.settle(1, Outcome::Handled));
+    played.mailbox.flush().unwrap();
+    played.check();
+    assert!(begun.elapsed() >= 6 * Duration::from_millis(300));
+    let health = played.mailbox.health();
+    assert_eq!((health.state, health.throttled_until, health.pending), (Grade::Well, None, 0));
+}
+
+#[test]
+fn a_long_throttling_ends_the_fetch_with_what_it_has_and_the_next_one_says_how_long() {
+    let throttled = "S: A NO Request is throttled. Suggested Backoff Time: 89117 milliseconds\n";
+    let found: Vec<u32> = (1..=9).collect();
+    let first: String = (1..=8).map(mail).collect();
+    let script = [
+        &login(EXCHANGE),
+        &search(&found),
+        &asked("1:8"),
+        &first,
+        "S: A OK done\n",
+        &asked_for_sizes("9"),
+        throttled,
+    ];
+    let played = play("throttled for long", &[script.concat()]);
+    assert_eq!(played.fetch(), whole(1..=8));
+    played.check();
+    assert!(played.settle(8, Outcome::Handled));
+    let health = played.mailbox.health();
+    assert_eq!((health.state, health.failure, health.pending), (Grade::Warning, None, 1));
+    assert!(health.throttled_until.is_some());
+    let begun = Instant::now();
+    for failure in [played.try_fetch().unwrap_err(), played.mailbox.flush().unwrap_err()] {
+        assert_eq!(failure.kind, Kind::Throttled);
+        assert!(matches!(failure.retry, Retry::After(time) if time > Duration::from_secs(80)), "{failure:?}");
+    }
+    played.mailbox.close();
+    assert!(begun.elapsed() < Duration::from_secs(4), "nobody is made to wait for it");
+}
+
+#[test]
+fn throttling_at_the_login_is_waited_out_too() {
+    let refusal = "
+        S: * NO Request is throttled. Suggested Backoff Time: 200 milliseconds
+        S: * BYE Connection closed. 14
+        ";
+    let played = play("throttled at login", &[refusal.to_owned(), login(EXCHANGE) + &fetch("1", &[1])]);
+    let begun = Instant::now();
+    assert_eq!(played.fetch(), whole([1]));
+    assert!(begun.elapsed() >= Duration::from_millis(200));
+    played.check();
+}
+
+#[test]
+fn a_server_that_is_unavailable_in_a_fetch_is_tried_again() {
+    for (server, refusal) in [
+        ("unavailable", "S: A NO Server Unavailable. 15\n"),
+        ("unavailable by code", "S: A NO [UNAVAILABLE] later\n"),
+        ("unavailable without a tag", "S: * NO Server Unavailable. 15\nS: * BYE Connection closed. 14\n"),
+    ] {
+        let found: Vec<u32> = (1..=9).collect();
+        let first: String = (1..=8).map(mail).collect();
+        let script = [
+            &login(EXCHANGE),
+            &search(&found),
+            &asked("1:8"),
+            &first,
+            "S: A OK done\n",
+            &asked_for_sizes("9"),
+            refusal,
+        ];
+        let again =
+            [login(EXCHANGE), asked_for_sizes("9"), size(9), "S: A OK done\n".into(), asked("9"), mail(9)];
+        let played = play(server, &[script.concat(), again.concat() + "S: A OK done\n"]);
+        assert_eq!(played.fetch(), whole(1..=9), "{server}");
+        played.check();
+        assert_eq!(played.mailbox.health().failures, 0);
+    }
+}
+
+#[test]
+fn a_login_that_worked_before_is_tried_again_before_it_is_called_wrong() {
+    let not_connected = "
+        S: * OK ready
+        C: A CAPABILITY
+        S: * CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR
+        S: A OK done
+        C: A AUTHENTICATE PLAIN AHUAcA==
+        S: A OK AUTHENTICATE completed.
+        C: A CAPABILITY
+        S: A BAD User is authenticated but not connected.
+        ";
+    let ended = "C: A NOOP\nS: * BYE Session invalidated - AccessTokenExpired\n";
+    let first = login(EXCHANGE) + &fetch("1", &[1]) + ended;
+    let last = login(EXCHANGE) + &fetch("2", &[2]);
+    let scripts = [first, not_connected.to_owned(), not_connected.to_owned(), last];
+    let played = play("worked before", &scripts);
+    assert_eq!(played.fetch(), whole([1]));
+    assert_eq!(played.fetch(), whole([2]));
+    played.check();
+
+    // One that never worked is refused at once.
+    let played = play("never worked", &[not_connected.to_owned(), login(EXCHANGE)]);
+    let failure = played.try_fetch().unwrap_err();
+    assert_eq!((failure.kind, failure.retry), (Kind::Login, Retry::Never));
+    let health = played.mailbox.health();
+    assert_eq!((health.state, health.failures), (Grade::Failing, 1));
+    assert_eq!(health.failure, Some(failure));
+}
+
+#[test]
+fn what_the_server_cannot_deliver_is_counted_and_left_where_it_is() {
+    let no = "S: A NO Cannot convert\n";
+    let script = [
+        &login(EXCHANGE),
+        &search(&[1, 2, 3]),
+        &asked("1:3"),
+        no,
+        &asked_for_sizes("1:3"),
+        &[1, 2, 3].map(size).concat(),
+        "S: A OK done\n",
+        &asked("1"),
+        &mail(1),
+        "S: A OK done\n",
+        &asked("2"),
+        no,
+        &asked("3"),
+        "S: A OK FETCH completed.\n",
+    ];
+    let played = play_with("set aside", &[script.concat()], |config| config.fetch.pipeline = 1);
+    assert_eq!(played.fetch(), whole([1]));
+    played.check();
+    let health = played.mailbox.health();
+    assert_eq!((health.state, health.set_aside, health.failures), (Grade::Warning, 2, 0));
+    assert!(
+        health.warnings.iter().any(|warning| warning.observed.contains("UID 3")),
+        "{:?}",
+        health.warnings
+    );
+}
