@@ -564,6 +564,7 @@ const KEYS: &[&str] = &[
     "cmsbs.mail.imap.oauth2.clientCertificatePassword",
     "cmsbs.mail.imap.oauth2.clientId",
     "cmsbs.mail.imap.oauth2.clientSecret",
+    "cmsbs.mail.imap.oauth2.clientSecretExpires",
     "cmsbs.mail.imap.oauth2.grantType",
     "cmsbs.mail.imap.oauth2.proxy",
     "cmsbs.mail.imap.oauth2.scope",

@@ -3,7 +3,8 @@
 use std::any::Any;
 
 use jni::errors::ErrorPolicy;
-use jni::objects::{JObject, JString, JThrowable, JValue};
+use jni::objects::{JObject, JObjectArray, JString, JThrowable, JValue};
+use jni::refs::IntoAuto;
 use jni::{Env, jni_sig, jni_str};
 
 use crate::failure::{Failure, Retry, panicked};
@@ -54,6 +55,21 @@ impl<T: Default> ErrorPolicy<T, Error> for ThrowMailboxException {
         throw(env, &panicked(payload));
         Ok(T::default())
     }
+}
+
+/// An array of `Throwable`, with null for what is none.
+pub(super) fn exceptions<'local>(
+    env: &mut Env<'local>,
+    failures: &[Option<Failure>],
+) -> Result<JObjectArray<'local, JThrowable<'local>>, Error> {
+    let array = JObjectArray::<JThrowable>::new(env, failures.len(), JThrowable::null())?;
+    for (index, failure) in failures.iter().enumerate() {
+        if let Some(failure) = failure {
+            let exception = exception(env, failure)?.auto();
+            array.set_element(env, index, &*exception)?;
+        }
+    }
+    Ok(array)
 }
 
 fn throw(env: &mut Env<'_>, failure: &Failure) {

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
-use jni::objects::{JByteArray, JClass, JLongArray, JObjectArray, JString};
+use chrono::{DateTime, NaiveDate, Utc};
+use jni::objects::{JByteArray, JClass, JLongArray, JObjectArray, JString, JThrowable};
 use jni::sys::{JNI_VERSION_1_8, jboolean, jint, jlong};
 use jni::{Env, NativeMethod, native_method};
 use rustls::pki_types::CertificateDer;
@@ -54,6 +55,7 @@ entry! { fn settle(mailbox: jlong, uid_validity: jlong, uid: jlong, outcome: jin
 entry! { fn move_to(mailbox: jlong, uid_validity: jlong, uid: jlong, folder: JString) -> jboolean, name = "move", }
 entry! { fn delete(mailbox: jlong, uid_validity: jlong, uid: jlong) -> jboolean, }
 entry! { fn flush(mailbox: jlong), }
+entry! { fn health(mailbox: jlong, numbers: jlong[]) -> JThrowable[], }
 entry! { fn close(mailbox: jlong), }
 entry! { fn log(mailbox: jlong) -> JString[], }
 
@@ -194,6 +196,33 @@ fn delete<'local>(
 
 fn flush<'local>(_env: &mut Env<'local>, _class: JClass<'local>, mailbox: jlong) -> Result<(), Error> {
     Ok(registry::call(mailbox, |mailbox| mailbox.flush())?)
+}
+
+fn health<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+    numbers: JLongArray<'local>,
+) -> Result<JObjectArray<'local, JThrowable<'local>>, Error> {
+    let health = registry::call(mailbox, |mailbox| Ok(mailbox.health()))?;
+    let millis = |time: Option<DateTime<Utc>>| time.map_or(jlong::MIN, |time| time.timestamp_millis());
+    let count = |count: u64| jlong::try_from(count).unwrap_or(jlong::MAX);
+    let last_day = |day: NaiveDate| (day - NaiveDate::default()).num_days();
+    // In step with the constructor of Health.
+    let values = [
+        health.state as jlong,
+        millis(health.last_success),
+        health.failures.into(),
+        millis(health.failing_since),
+        millis(health.throttled_until),
+        count(health.pending),
+        count(health.set_aside),
+        health.credential_ends.map_or(jlong::MIN, last_day),
+    ];
+    numbers.set_region(env, 0, &values)?;
+    let failures: Vec<_> =
+        [health.failure].into_iter().chain(health.warnings.into_iter().map(Some)).collect();
+    exception::exceptions(env, &failures)
 }
 
 fn close<'local>(_env: &mut Env<'local>, _class: JClass<'local>, mailbox: jlong) -> Result<(), Error> {

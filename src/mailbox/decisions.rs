@@ -183,15 +183,17 @@ impl Decisions {
 
     /// The mails in it, which must not be handed out again.
     pub(super) fn uids(&self) -> RoaringBitmap {
-        let batches = self.waiting.iter().map(|waiting| &waiting.batch);
-        let batches = batches.chain(&self.unverified).chain(&self.under_way);
-        let mails =
-            self.new.values().flat_map(|new| &new.mails).chain(batches.flat_map(|batch| &batch.mails));
-        mails.map(|mail| mail.uid).collect()
+        self.mails().flatten().map(|mail| mail.uid).collect()
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.uids().len()
+        self.mails().map(|mails| mails.len() as u64).sum()
+    }
+
+    fn mails(&self) -> impl Iterator<Item = &Vec<Decided>> {
+        let batches = self.waiting.iter().map(|waiting| &waiting.batch);
+        let batches = batches.chain(&self.unverified).chain(&self.under_way);
+        self.new.values().map(|new| &new.mails).chain(batches.map(|batch| &batch.mails))
     }
 
     /// The server is told everything now, also what it refused before.

@@ -7,6 +7,7 @@ mod command_line;
 mod connections;
 mod failures;
 mod folders;
+mod health;
 mod reading;
 mod settling;
 mod support;

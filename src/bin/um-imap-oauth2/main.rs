@@ -3,6 +3,7 @@
 mod config;
 mod directory;
 mod fetch;
+mod status;
 mod token;
 
 use std::fmt::Write as _;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Config(arguments) => config::run(&arguments, language),
         Command::Fetch(arguments) => fetch::run(&arguments, language),
+        Command::Status(arguments) => status::run(&arguments, language),
         Command::Token(arguments) => token::run(&arguments, language),
     }
     .into()
@@ -54,6 +56,7 @@ struct Arguments {
 enum Command {
     Config(config::Arguments),
     Fetch(fetch::Arguments),
+    Status(status::Arguments),
     Token(token::Arguments),
 }
 

@@ -13,7 +13,9 @@ import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
@@ -59,12 +61,16 @@ public final class BounceMailbox implements AutoCloseable {
     private final Cleaner.Cleanable cleanable;
     private final String name;
     private final BiConsumer<Level, String> log;
+    private final Consumer<Health> onHealth;
+    private final AtomicReference<Health.State> state = new AtomicReference<>(Health.State.WELL);
 
-    private BounceMailbox(long number, BiConsumer<Level, String> log) {
+    private BounceMailbox(long number, BiConsumer<Level, String> log, Consumer<Health> onHealth) {
         this.handle = new Handle(number);
         this.cleanable = CLEANER.register(this, handle);
         this.log = log;
-        this.name = call(() -> Native.name(number));
+        this.onHealth = onHealth;
+        this.name = Native.name(number);
+        Log.drain(number, log);
     }
 
     /**
@@ -166,6 +172,22 @@ public final class BounceMailbox implements AutoCloseable {
     }
 
     /**
+     * Says how the mailbox is doing: since when it fails and why, whether the server throttles, what could not be settled or
+     * handed out, when the credential ends. Touches no network.
+     *
+     * <pre>{@code
+     * Health health = mailbox.health();
+     * log.info(health.toString());
+     * }</pre>
+     *
+     * @return how the mailbox is doing now
+     * @throws MailboxException if the mailbox is closed (CLOSED)
+     */
+    public Health health() {
+        return call(this::currentHealth);
+    }
+
+    /**
      * Tells the server what was decided, ends any call that is under way, and frees everything. Can be called from any
      * thread, and more than once; never throws. A mailbox that is closed stays closed.
      *
@@ -200,7 +222,30 @@ public final class BounceMailbox implements AutoCloseable {
             return nativeCall.get();
         } finally {
             Log.drain(handle.number, log);
+            if (onHealth != null) {
+                tellOfHealth();
+            }
             Reference.reachabilityFence(this);
+        }
+    }
+
+    private Health currentHealth() {
+        long[] numbers = new long[8];
+        Throwable[] failures = Native.health(handle.number, numbers);
+        return new Health(name, numbers, failures);
+    }
+
+    /** Never throws: a call's result is worth more. */
+    private void tellOfHealth() {
+        try {
+            Health health = currentHealth();
+            if (state.getAndSet(health.state()) != health.state()) {
+                onHealth.accept(health);
+            }
+        } catch (MailboxException closed) {
+            // Nobody is interested in the health of a closed mailbox.
+        } catch (RuntimeException e) {
+            Log.LOGGER.log(Level.WARNING, "The health function of a mailbox failed", e);
         }
     }
 
@@ -286,6 +331,7 @@ public final class BounceMailbox implements AutoCloseable {
         private String listener;
         private Path workDirectory;
         private BiConsumer<Level, String> log = Log.LOGGER::log;
+        private Consumer<Health> onHealth;
 
         private Builder() {
         }
@@ -376,6 +422,24 @@ public final class BounceMailbox implements AutoCloseable {
         }
 
         /**
+         * Takes the mailbox's health whenever its {@link Health#state() state} changes, for the worse or the better. At first
+         * it is {@link Health.State#WELL WELL}.
+         *
+         * <p>It is called by the threads that call the mailbox, at the end of a call, also of one that fails.
+         *
+         * <pre>{@code
+         * builder.onHealth(health -> mail(postmaster, health.toString()))
+         * }</pre>
+         *
+         * @param onHealth takes the health
+         * @return this builder
+         */
+        public Builder onHealth(Consumer<Health> onHealth) {
+            this.onHealth = Objects.requireNonNull(onHealth, "onHealth");
+            return this;
+        }
+
+        /**
          * Opens the mailbox: loads the native library if that is not done yet, and reads the configuration. Touches no
          * network.
          *
@@ -392,7 +456,7 @@ public final class BounceMailbox implements AutoCloseable {
             long number = settings != null
                     ? Native.openSettings(listener, settings.ask(Native.keys(listener)), work)
                     : Native.openUmHome(umHome.toAbsolutePath().toString(), listener, work);
-            return new BounceMailbox(number, log);
+            return new BounceMailbox(number, log, onHealth);
         }
 
         /** For the native library only, which would tell otherwise; null: none. */

@@ -64,6 +64,14 @@ final class Native {
     /** Waits until the server has been told everything that was decided. */
     static native void flush(long mailbox);
 
+    /**
+     * How the mailbox is doing.
+     *
+     * @param numbers is given what the constructor of {@link Health} takes
+     * @return {@link MailboxException}s: the failure of the last fetch or null, and the warnings
+     */
+    static native Throwable[] health(long mailbox, long[] numbers);
+
     /** Ends every call that is under way. A number of no mailbox is none to complain of. */
     static native void close(long mailbox);
 

@@ -26,6 +26,7 @@ class NativeTest {
             assertFails(MailboxException.Kind.CLOSED, () -> Native.move(mailbox, 1, 1, "folder"));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.delete(mailbox, 1, 1));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.flush(mailbox));
+            assertFails(MailboxException.Kind.CLOSED, () -> Native.health(mailbox, new long[8]));
             assertDoesNotThrow(() -> Native.close(mailbox));
             assertNull(Native.log(mailbox));
         }

@@ -15,6 +15,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.time.Instant;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -255,6 +257,44 @@ class RealServersTest {
         assertEquals(MailboxException.Kind.NETWORK, e.kind(), e.getMessage());
         assertEquals("connect", e.step());
         assertTrue(e.retryable());
+    }
+
+    @Test
+    void healthOutlivesTheMailboxAndItsFunctionIsToldOfTheWorseAndTheBetter() throws Exception {
+        fill(corpus().subList(0, 3));
+        Map<String, String> settings = manual();
+        settings.put("cmsbs.mail.imap.oauth2.clientSecret", "not-the-secret");
+        List<Health> told = new ArrayList<>();
+        BounceMailbox.Builder builder = BounceMailbox.builder().settings(settings).onHealth(told::add);
+        try (BounceMailbox mailbox = builder.open()) {
+            assertEquals(Health.State.WELL, mailbox.health().state());
+            assertThrows(MailboxException.class, mailbox::fetch);
+            assertThrows(MailboxException.class, mailbox::fetch);
+            Health health = mailbox.health();
+            assertEquals(Health.State.FAILING, health.state());
+            assertEquals(2, health.failures());
+            assertEquals(MailboxException.Kind.TOKEN, health.failure().orElseThrow().kind());
+            assertTrue(health.failingSince().isPresent());
+            assertEquals(Optional.empty(), health.lastSuccess());
+            assertTrue(health.toString().contains("invalid_client"), health.toString());
+        }
+        settings.put("cmsbs.mail.imap.oauth2.clientSecret", System.getenv(SECRET));
+        settings.put("cmsbs.mail.imap.oauth2.clientSecretExpires", LocalDate.now(ZoneOffset.UTC).plusDays(9).toString());
+        try (BounceMailbox mailbox = builder.open()) {
+            assertEquals(2, mailbox.health().failures());
+            mailbox.fetch().forEach(mail -> mailbox.settle(mail, Outcome.KEEP));
+            mailbox.flush();
+            Health health = mailbox.health();
+            assertEquals(Health.State.WARNING, health.state(), "the secret ends soon");
+            assertEquals(0, health.failures());
+            assertTrue(health.lastSuccess().isPresent());
+            assertEquals(Optional.of(LocalDate.now(ZoneOffset.UTC).plusDays(9)), health.credentialEnds());
+            assertTrue(health.warnings().get(0).observed().contains("in 9 days"), health.toString());
+            assertFalse(health.warnings().get(0).remedy().isEmpty());
+            assertEquals(user + "/INBOX", health.mailbox());
+        }
+        assertEquals(List.of(Health.State.FAILING, Health.State.FAILING, Health.State.WARNING),
+                told.stream().map(Health::state).collect(Collectors.toList()));
     }
 
     private static MailboxException failure(Map<String, String> settings) {

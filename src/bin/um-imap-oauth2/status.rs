@@ -1,0 +1,285 @@
+//! `status`: how UM's mailboxes are doing, for people and for monitoring systems.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::SystemTime;
+use std::{fmt, fs, io};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Serialize;
+use um_imap_oauth2::config::{self, Language, MailboxConfig};
+use um_imap_oauth2::failure::Failure;
+use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
+
+use super::{Exit, in_words, say};
+
+/// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
+///
+/// Asks no server, changes nothing, and can be run by any user who may read UM's files.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Arguments {
+    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
+    #[arg(long, value_name = "DIR")]
+    um_home: PathBuf,
+    /// This listener alone (cmsbs.bounce.listeners), not every mailbox
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// A mailbox that was not read for so many minutes is a failing one
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    max_age: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `language` is spoken whatever `cmsbs.lang` says.
+pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+    let environment = |name: &str| std::env::var(name).ok();
+    let home = &arguments.um_home;
+    let listeners: Vec<_> = match config::report(home, arguments.listener.as_deref(), &environment, language)
+    {
+        Ok(report) => report.mailboxes.into_iter().map(|mailbox| mailbox.listener).collect(),
+        Err(failure) => {
+            say(&in_words(&failure, language.unwrap_or_default()));
+            return Exit::Failed;
+        }
+    };
+    let now = SystemTime::now().into();
+    let max_age = TimeDelta::minutes(arguments.max_age.into());
+    let states: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| {
+            let loaded = config::from_um_home_in(language, home, listener.as_deref(), &environment);
+            let (language, found) = match loaded {
+                Ok(loaded) => (loaded.config.language, read(&loaded.config)),
+                Err(failure) => (language.unwrap_or_default(), Err(Unknown::Refused(failure))),
+            };
+            State { listener, language, now, max_age, found }
+        })
+        .collect();
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&states).map(|json| json + "\n"),
+        false => Ok(states.iter().map(ToString::to_string).collect()),
+    };
+    match text {
+        // Who closes the pipe has read enough.
+        Ok(text) => drop(io::stdout().write_all(text.as_bytes())),
+        Err(error) => {
+            say(&error.to_string());
+            return Exit::Failed;
+        }
+    }
+    states.iter().map(State::level).max().unwrap_or(Level::Unknown).into()
+}
+
+/// What a mailbox left behind.
+fn read(config: &MailboxConfig) -> Result<Status<Health>, Unknown> {
+    let place = place(config).ok_or(Unknown::NoPlace)?;
+    let path = place.join(STATUS);
+    let unreadable = |error: &dyn fmt::Display| Unknown::Unreadable(format!("{}: {error}", path.display()));
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unknown::NoFile(path)),
+        text => text.map_err(|error| unreadable(&error))?,
+    };
+    serde_json::from_slice(&text).map_err(|error| unreadable(&error))
+}
+
+/// How one mailbox is doing.
+struct State {
+    listener: Option<String>,
+    language: Language,
+    now: DateTime<Utc>,
+    max_age: TimeDelta,
+    found: Result<Status<Health>, Unknown>,
+}
+
+/// Why nothing is known of a mailbox.
+enum Unknown {
+    /// Its configuration is wrong: UM cannot read it either.
+    Refused(Failure),
+    NoPlace,
+    NoFile(PathBuf),
+    Unreadable(String),
+}
+
+/// As monitoring systems know them, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Warning,
+    Unknown,
+    Critical,
+}
+
+impl State {
+    fn level(&self) -> Level {
+        match &self.found {
+            Err(Unknown::Refused(_)) => Level::Critical,
+            Err(_) => Level::Unknown,
+            Ok(_) if self.silence().is_some() => Level::Critical,
+            Ok(status) => match status.health.state {
+                Grade::Well => Level::Ok,
+                Grade::Warning => Level::Warning,
+                Grade::Failing => Level::Critical,
+            },
+        }
+    }
+
+    /// For how long nothing was heard of a mailbox, if that is too long.
+    fn silence(&self) -> Option<TimeDelta> {
+        let silence = self.now - self.found.as_ref().ok()?.written;
+        (silence > self.max_age).then_some(silence)
+    }
+
+    /// What there is to say, the heading first.
+    fn lines(&self) -> Vec<String> {
+        let english = self.language == Language::English;
+        let say = |en: String, de: String| if english { en } else { de };
+        let status = match &self.found {
+            Ok(status) => status,
+            Err(unknown) => return vec![self.unknown(unknown)],
+        };
+        let health = &status.health;
+        let moment = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let last = match health.last_success {
+            Some(time) => say(
+                format!("last read {} ({} ago)", moment(time), ago(self.now - time)),
+                format!("zuletzt gelesen {} (vor {})", moment(time), ago(self.now - time)),
+            ),
+            None => say("not read yet".into(), "noch nicht gelesen".into()),
+        };
+        let mut lines = vec![format!("{}: {last}", health.mailbox)];
+        if let Some(silence) = self.silence() {
+            let silence = ago(silence);
+            lines.push(say(
+                format!("Universal Messenger has not looked for mail for {silence}: does it run, and is cmsbs.startbounce true?"),
+                format!("Universal Messenger hat seit {silence} nicht nach Mail gesehen: Läuft er, und ist cmsbs.startbounce true?"),
+            ));
+        }
+        if let Some(since) = health.failing_since {
+            let (times, since) = (health.failures, moment(since));
+            lines.push(say(
+                format!("{times} attempts in a row failed, since {since}"),
+                format!("{times} Versuche hintereinander schlugen fehl, seit {since}"),
+            ));
+        }
+        if let Some(until) = health.throttled_until.filter(|until| *until > self.now) {
+            let until = moment(until);
+            lines.push(say(format!("throttled until {until}"), format!("gedrosselt bis {until}")));
+        }
+        if health.pending > 0 {
+            let pending = health.pending;
+            lines.push(say(
+                format!("{pending} settled mails are still to be moved or deleted"),
+                format!("{pending} erledigte Mails sind noch zu verschieben oder zu löschen"),
+            ));
+        }
+        if health.set_aside > 0 {
+            let set_aside = health.set_aside;
+            lines.push(say(
+                format!("{set_aside} mails could not be read; they stay in the inbox"),
+                format!("{set_aside} Mails waren nicht zu lesen; sie bleiben im Posteingang"),
+            ));
+        }
+        if let Some(day) = health.credential_ends {
+            lines.push(say(
+                format!("the credential ends on {day}"),
+                format!("die Anmeldedaten laufen am {day} ab"),
+            ));
+        }
+        let failures = health.failure.iter().chain(&health.warnings);
+        lines.extend(failures.map(|failure| in_words(failure, self.language)));
+        lines
+    }
+
+    fn unknown(&self, unknown: &Unknown) -> String {
+        let mailbox = self.listener.as_deref().unwrap_or(match self.language {
+            Language::English => "the primary mailbox",
+            Language::German => "das primäre Postfach",
+        });
+        let english = self.language == Language::English;
+        let why = match unknown {
+            Unknown::Refused(failure) => format!("\n{}", in_words(failure, self.language)),
+            Unknown::NoPlace if english => "there is no work directory, so nothing is known".into(),
+            Unknown::NoPlace => "es gibt kein Arbeitsverzeichnis, also ist nichts bekannt".into(),
+            Unknown::NoFile(path) if english => format!(
+                "nothing is known: Universal Messenger has not read it yet, or cannot write {}",
+                path.display()
+            ),
+            Unknown::NoFile(path) => format!(
+                "nichts ist bekannt: Universal Messenger hat es noch nicht gelesen oder kann {} nicht schreiben",
+                path.display()
+            ),
+            Unknown::Unreadable(why) => why.clone(),
+        };
+        format!("{mailbox}: {why}")
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level() {
+            Level::Ok => "OK",
+            Level::Warning => "WARNING",
+            Level::Unknown => "UNKNOWN",
+            Level::Critical => "CRITICAL",
+        };
+        let text = self.lines().join("\n").replace('\n', "\n  ");
+        writeln!(f, "{level} - {text}")
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Json<'a> {
+            listener: Option<&'a str>,
+            level: Level,
+            /// As in status.json; none where nothing is known.
+            status: Option<&'a Status<Health>>,
+            unknown: Option<String>,
+        }
+        Json {
+            listener: self.listener.as_deref(),
+            level: self.level(),
+            status: self.found.as_ref().ok(),
+            unknown: self.found.as_ref().err().map(|unknown| self.unknown(unknown)),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl From<Level> for Exit {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Ok => Exit::Well,
+            Level::Warning => Exit::Warnings,
+            Level::Critical => Exit::Failed,
+            // The number that monitoring systems have for it.
+            Level::Unknown => Exit::TryLater,
+        }
+    }
+}
+
+/// In the largest unit that fits.
+fn ago(time: TimeDelta) -> String {
+    match (time.num_days(), time.num_hours(), time.num_minutes()) {
+        (days @ 3.., ..) => format!("{days} d"),
+        (_, hours @ 3.., _) => format!("{hours} h"),
+        (_, _, minutes @ 2..) => format!("{minutes} min"),
+        _ => format!("{} s", time.num_seconds()),
+    }
+}
+
+const AFTER_HELP: &str = "\
+Exit codes, as Nagios, Icinga and their like know them:
+  0    OK: all mailboxes are read
+  1    WARNING: they are read, and something needs attention
+  2    CRITICAL: a mailbox is not read
+  3    UNKNOWN: Universal Messenger has left nothing in its work directory
+
+Examples:
+  um-imap-oauth2 status --um-home /opt/um
+  um-imap-oauth2 status --um-home /opt/um --listener inbox_2 --max-age 240 --json";
