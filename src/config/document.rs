@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::keys::{self, Default, Key, Kind, Listener};
 
-/// `docs/properties.md`, which is made by `um-imap-oauth2 config --document`.
+/// `docs/properties.md`, which is made by `um-imap-oauth2 document properties`.
 pub fn document() -> String {
     let mut page = String::from(HEAD);
     for (title, prefixes) in SECTIONS {
@@ -57,7 +57,7 @@ fn listener_form(key: &Key) -> String {
 }
 
 const HEAD: &str = "\
-<!-- Made by `um-imap-oauth2 config --document` from src/config/keys.rs. Do not edit. -->
+<!-- Made by `um-imap-oauth2 document properties` from src/config/keys.rs. Do not edit. -->
 
 # Properties
 
@@ -94,7 +94,7 @@ mod tests {
     fn the_page_in_docs_is_the_table_of_keys() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/properties.md");
         let page = std::fs::read_to_string(path).unwrap_or_default().replace("\r\n", "\n");
-        assert!(page == document(), "stale: um-imap-oauth2 config --document > docs/properties.md");
+        assert!(page == document(), "stale: um-imap-oauth2 document properties > docs/properties.md");
     }
 
     #[test]

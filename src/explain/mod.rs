@@ -4,12 +4,14 @@
 //! an explanation from its step that is still true, and says that it is not known.
 
 mod catalogue;
+mod document;
 mod pattern;
 
 use crate::config::{Authentication, Language, MailboxConfig, Security};
 use crate::failure::{Failure, Retry, Step};
 
 pub use catalogue::{Entry, Rank, Text, entries};
+pub use document::document;
 
 /// What is known about the mailbox whose failure is to be explained.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! `config`: what is configured, where each value comes from, and what is odd about it.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use um_imap_oauth2::config::{self, Language, Report, Severity};
 
@@ -11,25 +11,19 @@ use super::{Exit, in_words, say};
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// UM's directory, which contains cmsbs-conf/cmsbs.properties
-    #[arg(long, value_name = "DIR", required_unless_present = "document")]
-    um_home: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    um_home: PathBuf,
     /// This listener alone (cmsbs.bounce.listeners), not every mailbox
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Print docs/properties.md
-    #[arg(long, hide = true)]
-    document: bool,
 }
 
 /// Fails where a mailbox is refused. `language` is spoken whatever `cmsbs.lang` says.
 pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
-    if arguments.document {
-        return print(&config::document(), Exit::Well);
-    }
-    let um_home = arguments.um_home.as_deref().unwrap_or(Path::new("."));
+    let um_home = &arguments.um_home;
     let environment = |name: &str| std::env::var(name).ok();
     let report = match config::report(um_home, arguments.listener.as_deref(), &environment, language) {
         Ok(report) => report,

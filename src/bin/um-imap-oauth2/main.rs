@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Config(arguments) => config::run(&arguments, language),
+        Command::Document { page } => page.print(),
         Command::Fetch(arguments) => fetch::run(&arguments, language),
         Command::Status(arguments) => status::run(&arguments, language),
         Command::Token(arguments) => token::run(&arguments, language),
@@ -55,6 +56,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Config(config::Arguments),
+    /// Print a page of docs/ that is made from the program's own tables
+    #[command(hide = true)]
+    Document {
+        page: Page,
+    },
     Fetch(fetch::Arguments),
     Status(status::Arguments),
     Token(token::Arguments),
@@ -64,6 +70,27 @@ enum Command {
 enum Lang {
     De,
     En,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Page {
+    Properties,
+    Troubleshooting,
+    #[value(name = "troubleshooting.de")]
+    TroubleshootingGerman,
+}
+
+impl Page {
+    fn print(self) -> Exit {
+        let page = match self {
+            Page::Properties => um_imap_oauth2::config::document(),
+            Page::Troubleshooting => um_imap_oauth2::explain::document(Language::English),
+            Page::TroubleshootingGerman => um_imap_oauth2::explain::document(Language::German),
+        };
+        // Who closes the pipe has read enough.
+        let _ = io::stdout().write_all(page.as_bytes());
+        Exit::Well
+    }
 }
 
 /// How a command ended.
