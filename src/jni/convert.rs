@@ -1,14 +1,11 @@
 //! Strings and arrays from Java and to Java. Arrays are copied: no critical sections, no pinning.
 
-use std::io::{self, Read, Seek};
-
 use jni::Env;
 use jni::objects::{JByteArray, JObjectArray, JString};
 use jni::refs::IntoAuto;
 
 use super::exception::Error;
 use crate::failure::{Failure, Kind, Step};
-use crate::mailbox::Body;
 
 pub(super) fn optional_string(env: &Env<'_>, string: &JString<'_>) -> Result<Option<String>, Error> {
     if string.is_null() {
@@ -67,35 +64,3 @@ pub(super) fn set_string(
     let element = JString::new(env, string)?.auto();
     array.set_element(env, index, &*element)
 }
-
-/// A mail in a file is read in pieces, so that it is in memory once.
-pub(super) fn octets<'local>(env: &mut Env<'local>, body: Body) -> Result<JByteArray<'local>, Error> {
-    let (mut file, length) = match body {
-        Body::Memory(octets) => return Ok(env.byte_array_from_slice(&octets)?),
-        Body::File(file, length) => (file, length),
-    };
-    let length = i32::try_from(length).map_err(|_| {
-        let observed = format!("the mail has {length} octets, which no array of Java can hold");
-        Failure::new(Step::Call, Kind::Refused, observed)
-    })?;
-    let array = env.new_byte_array(length.cast_unsigned() as usize)?;
-    let unreadable = |error: io::Error| {
-        Failure::new(Step::Storage, Kind::Storage, format!("the temporary file of a mail: {error}"))
-    };
-    file.rewind().map_err(unreadable)?;
-    let mut piece = vec![0; PIECE];
-    let mut signed = Vec::with_capacity(PIECE);
-    let mut offset = 0;
-    while offset < length {
-        piece.truncate((length - offset).cast_unsigned() as usize);
-        file.read_exact(&mut piece).map_err(unreadable)?;
-        signed.clear();
-        signed.extend(piece.iter().map(|octet| octet.cast_signed()));
-        array.set_region(env, offset, &signed)?;
-        offset += signed.len() as i32;
-    }
-    Ok(array)
-}
-
-/// Octets that are copied at once.
-const PIECE: usize = 64 * 1024;

@@ -6,6 +6,7 @@
 
 mod convert;
 mod exception;
+mod files;
 mod registry;
 
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use rustls::pki_types::CertificateDer;
 use crate::config;
 use crate::failure::{Failure, Kind, Step, keep_the_place_of_panics};
 use crate::log::Level;
-use crate::mailbox::{FetchId, MessageId, Outcome};
+use crate::mailbox::{Body, FetchId, MessageId, Outcome};
 use exception::{Error, ThrowMailboxException};
 
 /// The JVM calls this once, before any other function of the library.
@@ -51,6 +52,8 @@ entry! { fn open_um_home(um_home: JString, listener: JString, work_directory: JS
 entry! { fn name(mailbox: jlong) -> JString, }
 entry! { fn fetch(mailbox: jlong) -> jlong, }
 entry! { fn next(mailbox: jlong, fetch: jlong, numbers: jlong[], texts: JString[]) -> jbyte[], }
+entry! { fn read(file: jlong, position: jlong, buffer: jbyte[], offset: jint, length: jint) -> jint, }
+entry! { fn release(file: jlong), }
 entry! { fn settle(mailbox: jlong, uid_validity: jlong, uid: jlong, outcome: jint) -> jboolean, }
 entry! { fn move_to(mailbox: jlong, uid_validity: jlong, uid: jlong, folder: JString) -> jboolean, name = "move", }
 entry! { fn delete(mailbox: jlong, uid_validity: jlong, uid: jlong) -> jboolean, }
@@ -148,10 +151,37 @@ fn next<'local>(
         return Ok(JByteArray::null());
     };
     let received = message.received_millis().unwrap_or(jlong::MIN);
-    numbers.set_region(env, 0, &[message.id.uid_validity.into(), message.id.uid.into(), received])?;
     convert::set_string(env, &texts, 0, &message.flags.join(" "))?;
     convert::set_string(env, &texts, 1, &message.internal_date)?;
-    convert::octets(env, message.body)
+    let (octets, file, length) = match message.body {
+        Body::Memory(octets) => (env.byte_array_from_slice(&octets)?, 0, 0),
+        Body::File(file, length) => {
+            (env.new_byte_array(0)?, files::keep(file), jlong::try_from(length).unwrap_or(jlong::MAX))
+        }
+    };
+    let MessageId { uid_validity, uid } = message.id;
+    numbers.set_region(env, 0, &[uid_validity.into(), uid.into(), received, file, length])?;
+    Ok(octets)
+}
+
+fn read<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    file: jlong,
+    position: jlong,
+    buffer: JByteArray<'local>,
+    offset: jint,
+    length: jint,
+) -> Result<jint, Error> {
+    let octets = files::read(file, position, length)?;
+    let signed: Vec<i8> = octets.iter().map(|octet| octet.cast_signed()).collect();
+    buffer.set_region(env, offset, &signed)?;
+    Ok(jint::try_from(octets.len()).unwrap_or(jint::MAX))
+}
+
+fn release<'local>(_env: &mut Env<'local>, _class: JClass<'local>, file: jlong) -> Result<(), Error> {
+    files::release(file);
+    Ok(())
 }
 
 fn settle<'local>(

@@ -55,7 +55,7 @@ import java.util.function.Supplier;
  * A mailbox that was forgotten is closed by the garbage collector.
  */
 public final class BounceMailbox implements AutoCloseable {
-    private static final Cleaner CLEANER = Cleaner.create();
+    static final Cleaner CLEANER = Cleaner.create();
 
     private final Handle handle;
     private final Cleaner.Cleanable cleanable;
@@ -308,7 +308,7 @@ public final class BounceMailbox implements AutoCloseable {
         }
 
         private BounceMessage nextMail() {
-            long[] numbers = new long[3];
+            long[] numbers = new long[5];
             String[] texts = new String[2];
             byte[] octets = Native.next(handle.number, fetch, numbers, texts);
             if (octets == null) {
@@ -316,7 +316,9 @@ public final class BounceMailbox implements AutoCloseable {
             }
             Set<String> flags = texts[0].isEmpty() ? Set.of() : Set.copyOf(List.of(texts[0].split(" ")));
             Instant internalDate = numbers[2] == Long.MIN_VALUE ? null : Instant.ofEpochMilli(numbers[2]);
-            return new BounceMessage(handle, name, octets, numbers[0], numbers[1], flags, internalDate);
+            MessageOctets content = numbers[3] == 0
+                    ? new MessageOctets.InMemory(octets) : new MessageOctets.InFile(numbers[3], numbers[4]);
+            return new BounceMessage(handle, name, content, numbers[0], numbers[1], flags, internalDate);
         }
     }
 

@@ -1,6 +1,5 @@
 package um.imap.oauth2;
 
-import java.io.ByteArrayInputStream;
 import java.io.InputStream;
 import java.time.Instant;
 import java.util.Optional;
@@ -9,25 +8,27 @@ import java.util.Set;
 /**
  * One mail of a bounce mailbox: the octets that the server sent for it, unchanged, and what the server knows of it.
  *
- * <p>It is in memory as a whole and stays usable after the mailbox was closed. Any thread can use it.
+ * <p>It is there as a whole: in memory or, if it is larger than half of {@code cmsbs.mail.imap.fetch.buffer}, in a temporary
+ * file that nobody else can open. It stays usable after the mailbox was closed, until it is {@linkplain #close closed} or
+ * forgotten. Any thread can use it.
  *
  * <pre>{@code
  * MimeMessage message = new MimeMessage(session, mail.inputStream());
  * Files.write(archive.resolve(mail.uidValidity() + "-" + mail.uid() + ".eml"), mail.bytes());
  * }</pre>
  */
-public final class BounceMessage {
+public final class BounceMessage implements AutoCloseable {
     /** Stands for the mailbox, which a mail does not keep from being cleaned up. */
     private final Object mailbox;
     private final String id;
-    private final byte[] octets;
+    private final MessageOctets octets;
     private final long uidValidity;
     private final long uid;
     private final Set<String> flags;
     private final Instant internalDate;
 
-    BounceMessage(Object mailbox, String mailboxName, byte[] octets, long uidValidity, long uid, Set<String> flags,
-            Instant internalDate) {
+    BounceMessage(Object mailbox, String mailboxName, MessageOctets octets, long uidValidity, long uid,
+            Set<String> flags, Instant internalDate) {
         this.mailbox = mailbox;
         this.id = mailboxName + ";UIDVALIDITY=" + uidValidity + ";UID=" + uid;
         this.octets = octets;
@@ -41,9 +42,10 @@ public final class BounceMessage {
      * The mail's octets. Each call returns a copy, which belongs to the caller; {@link #inputStream()} does without one.
      *
      * @return a copy of the octets
+     * @throws java.io.UncheckedIOException if it is in a file that cannot be read, or was closed
      */
     public byte[] bytes() {
-        return octets.clone();
+        return octets.bytes();
     }
 
     /**
@@ -52,7 +54,25 @@ public final class BounceMessage {
      * @return a new stream over the octets
      */
     public InputStream inputStream() {
-        return new ByteArrayInputStream(octets);
+        return octets.inputStream();
+    }
+
+    /**
+     * How long the mail is.
+     *
+     * @return the number of its octets
+     */
+    public long size() {
+        return octets.size();
+    }
+
+    /**
+     * Gives back the room that a large mail takes on the disk; a mail in memory stays as it is. Nobody has to call it: the
+     * garbage collector does the same later. What is to become of the mail is not said by this.
+     */
+    @Override
+    public void close() {
+        octets.close();
     }
 
     /**

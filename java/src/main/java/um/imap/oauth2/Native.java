@@ -45,12 +45,23 @@ final class Native {
     /**
      * Waits for the next mail.
      *
-     * @param numbers is given UIDVALIDITY, UID, and when it was received: milliseconds since 1970 or
-     *     {@link Long#MIN_VALUE}
+     * @param numbers is given UIDVALIDITY, UID, when it was received (milliseconds since 1970 or {@link Long#MIN_VALUE}),
+     *     and for a large mail, which is in a file, the file's number and its length; else two zeros
      * @param texts is given the flags, separated by blanks, and the internal date as the server wrote it
-     * @return its octets; null: there is none any more
+     * @return its octets, none for one in a file; null: there is no mail any more
      */
     static native byte[] next(long mailbox, long fetch, long[] numbers, String[] texts);
+
+    /**
+     * Reads a large mail.
+     *
+     * @param file the file's number, which {@link #next} gave
+     * @return how many octets were read into {@code buffer} from {@code offset} on, at most {@code length}; 0: the end
+     */
+    static native int read(long file, long position, byte[] buffer, int offset, int length);
+
+    /** The file of a large mail is not needed any more. A number of no file is none to complain of. */
+    static native void release(long file);
 
     /** False: it was settled before. {@code outcome} is the ordinal of an {@link Outcome}. */
     static native boolean settle(long mailbox, long uidValidity, long uid, int outcome);

@@ -116,7 +116,8 @@ class BounceMailboxTest {
     @Test
     void aMailOfAnotherMailboxIsRefused() {
         try (BounceMailbox mailbox = BounceMailbox.builder().settings(ExampleSettings.oauth2()).open()) {
-            BounceMessage mail = new BounceMessage(new Object(), "other", new byte[0], 1, 1, Set.of(), null);
+            MessageOctets none = new MessageOctets.InMemory(new byte[0]);
+            BounceMessage mail = new BounceMessage(new Object(), "other", none, 1, 1, Set.of(), null);
             assertFails(MailboxException.Kind.USAGE, () -> mailbox.settle(mail, Outcome.KEEP));
             assertFails(MailboxException.Kind.USAGE, () -> mailbox.move(mail, "folder"));
             assertFails(MailboxException.Kind.USAGE, () -> mailbox.delete(mail));

@@ -21,7 +21,7 @@ class NativeTest {
         for (long mailbox : new long[] {0, -1, Long.MIN_VALUE, Long.MAX_VALUE}) {
             assertFails(MailboxException.Kind.CLOSED, () -> Native.name(mailbox));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.fetch(mailbox));
-            assertFails(MailboxException.Kind.CLOSED, () -> Native.next(mailbox, 1, new long[3], new String[2]));
+            assertFails(MailboxException.Kind.CLOSED, () -> Native.next(mailbox, 1, new long[5], new String[2]));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.settle(mailbox, 1, 1, 0));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.move(mailbox, 1, 1, "folder"));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.delete(mailbox, 1, 1));
@@ -29,6 +29,14 @@ class NativeTest {
             assertFails(MailboxException.Kind.CLOSED, () -> Native.health(mailbox, new long[8]));
             assertDoesNotThrow(() -> Native.close(mailbox));
             assertNull(Native.log(mailbox));
+        }
+    }
+
+    @Test
+    void aForgedFileIsAClosedMail() {
+        for (long file : new long[] {0, -1, Long.MAX_VALUE}) {
+            assertFails(MailboxException.Kind.CLOSED, () -> Native.read(file, 0, new byte[1], 0, 1));
+            assertDoesNotThrow(() -> Native.release(file));
         }
     }
 

@@ -10,6 +10,8 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,6 +21,7 @@ import java.time.LocalDate;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -257,6 +260,38 @@ class RealServersTest {
         assertEquals(MailboxException.Kind.NETWORK, e.kind(), e.getMessage());
         assertEquals("connect", e.step());
         assertTrue(e.retryable());
+    }
+
+    @Test
+    void aMailLargerThanTheBufferIsReadFromItsFileUntilItIsClosed() throws Exception {
+        byte[] large = new byte[3_000_000];
+        for (int i = 0; i < large.length; i++) {
+            large[i] = (byte) (i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'a' + i % 23);
+        }
+        fill(List.of(large, corpus().get(0)));
+        Map<String, String> settings = manual();
+        settings.put("cmsbs.mail.imap.fetch.buffer", "1048576");
+        List<BounceMessage> mails = new ArrayList<>();
+        try (BounceMailbox mailbox = BounceMailbox.builder().settings(settings).open()) {
+            mailbox.fetch().forEach(mails::add);
+        }
+        mails.sort(Comparator.comparing(BounceMessage::uid));
+        // The mailbox is closed by now.
+        BounceMessage mail = mails.get(0);
+        assertEquals(large.length, mail.size());
+        assertArrayEquals(large, mail.bytes());
+        try (InputStream one = mail.inputStream(); InputStream other = mail.inputStream()) {
+            assertEquals('a', one.read());
+            assertArrayEquals(large, other.readAllBytes());
+            assertEquals('b', one.read());
+        }
+        InputStream open = mail.inputStream();
+        mail.close();
+        mail.close();
+        assertThrows(IOException.class, open::read);
+        assertThrows(UncheckedIOException.class, mail::bytes);
+        mails.get(1).close();
+        assertArrayEquals(asServed(corpus().get(0)), mails.get(1).bytes());
     }
 
     @Test

@@ -1,0 +1,65 @@
+//! The files of large mails by number, each until Java has no use for it any more.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use once_cell::sync::Lazy;
+
+use crate::failure::{Failure, Kind, Result, Step};
+
+/// Keeps the file and returns its number, which is never 0.
+pub(super) fn keep(file: File) -> i64 {
+    let mut files = files();
+    files.last += 1;
+    let number = files.last;
+    files.open.insert(number, Arc::new(file));
+    number
+}
+
+/// Up to `length` octets from `position` on; none at the end.
+pub(super) fn read(number: i64, position: i64, length: i32) -> Result<Vec<u8>> {
+    let file = files().open.get(&number).cloned().ok_or_else(|| {
+        Failure::new(Step::Call, Kind::Closed, "the mail is closed").remedy("Read it before it is closed.")
+    })?;
+    let (Ok(position), Ok(length)) = (u64::try_from(position), usize::try_from(length)) else {
+        let observed = format!("{length} octets from {position} on are no part of a mail");
+        return Err(Failure::new(Step::Call, Kind::Usage, observed));
+    };
+    let mut octets = vec![0; length.min(PIECE)];
+    let read = read_at(&file, &mut octets, position).map_err(|error| {
+        Failure::new(Step::Storage, Kind::Storage, format!("the temporary file of a mail: {error}"))
+    })?;
+    octets.truncate(read);
+    Ok(octets)
+}
+
+/// The file is gone, and with it the room that it takes. An unknown number is nobody's file.
+pub(super) fn release(number: i64) {
+    files().open.remove(&number);
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, octets: &mut [u8], position: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, octets, position)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, octets: &mut [u8], position: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, octets, position)
+}
+
+#[derive(Default)]
+struct Files {
+    last: i64,
+    open: HashMap<i64, Arc<File>>,
+}
+
+fn files() -> MutexGuard<'static, Files> {
+    static FILES: Lazy<Mutex<Files>> = Lazy::new(Mutex::default);
+    FILES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Octets that are read at once.
+const PIECE: usize = 64 * 1024;
