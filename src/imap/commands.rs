@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use roaring::RoaringBitmap;
 
-use super::{folders, limits, uid_set};
+use super::limits::Times;
+use super::{folders, uid_set};
 use crate::failure::Step;
 
 /// All work by UID, so no answer to one can change what another one in flight means (RFC 9051 §5.5).
@@ -68,10 +69,11 @@ impl Command {
     }
 
     /// How long its answer may take, without the mails in it.
-    pub fn limit(&self) -> Duration {
+    pub fn limit(&self, times: &Times) -> Duration {
         match self {
-            Command::Search { .. } => limits::SEARCH,
-            _ => limits::COMMAND,
+            Command::Noop => times.noop,
+            Command::Search { .. } => times.search,
+            _ => times.command,
         }
     }
 }

@@ -45,15 +45,34 @@ pub const CHANGE: usize = 200;
 pub const LAST_LINES: usize = 8;
 pub const LAST_LINE: usize = 500;
 
-/// From name look-up to the selected inbox. Exchange Online needs up to 10 s for a login on a bad day.
-pub const OPENING: Duration = Duration::from_secs(60);
+/// How long the server may take. All of them are absolute: what trickles in does not prolong them.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// From name look-up to the selected inbox.
+    pub opening: Duration,
+    /// From the moment that a command is the next to be answered until its tagged answer. It begins anew after every
+    /// [`PROGRESS`] octets of the messages that were asked for.
+    pub command: Duration,
+    /// The same for SEARCH.
+    pub search: Duration,
+    /// The same for NOOP.
+    pub noop: Duration,
+}
 
-/// From the moment that a command is the next to be answered until its tagged answer, plus the time for its messages
-/// at [`SLOWEST`]. A MOVE of 200 mails can take Exchange Online half a minute.
-pub const COMMAND: Duration = Duration::from_secs(120);
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            // Exchange Online needs up to 10 s for a login on a bad day.
+            opening: Duration::from_secs(60),
+            // A MOVE of 200 mails can take Exchange Online half a minute.
+            command: Duration::from_secs(120),
+            // It may have to look at a million mails.
+            search: Duration::from_secs(300),
+            // It tells whether a session that was idle is still there: a firewall may have forgotten it.
+            noop: Duration::from_secs(30),
+        }
+    }
+}
 
-/// The same for SEARCH, which may have to look at a million mails.
-pub const SEARCH: Duration = Duration::from_secs(300);
-
-/// Octets a second at which a message may arrive before it counts as dripping.
-pub const SLOWEST: u64 = 8 * 1024;
+/// Octets of messages that must come within [`Times::command`]: 4.3 KiB a second, slower than any line that mail is read over.
+pub const PROGRESS: u64 = 512 * 1024;

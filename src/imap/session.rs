@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::backoff::if_throttled;
 use super::commands::Command;
 use super::folders::Folders;
+use super::limits::Times;
 use super::responses::{Condition, Decoder, Event, Response, Status};
 use super::{Complaints, Transport, limits};
 use crate::failure::{Failure, Kind, Result, Step};
@@ -18,6 +19,8 @@ pub struct Session<C> {
     pub capabilities: Capabilities,
     pub folders: Folders,
     pub selected: Selected,
+    /// For the commands that are sent from now on.
+    pub times: Times,
     stream: Box<dyn Transport>,
     decoder: Decoder,
     /// What was read; `unread` of it was not decoded yet.
@@ -25,14 +28,18 @@ pub struct Session<C> {
     unread: Range<usize>,
     in_flight: VecDeque<InFlight<C>>,
     last_tag: u32,
-    /// The end of the wait for the oldest command's answer.
+    /// The end of the wait for the oldest command's answer, or for the next [`limits::PROGRESS`] octets.
     until: Instant,
+    /// Octets of awaited messages since that was set.
+    progress: u64,
     /// Octets since the last tagged answer, without messages.
     data: u64,
     /// Messages that were asked for and did not come yet.
     awaited: u64,
     /// Messages that came beyond those.
     unasked: u64,
+    /// Whether the message under way is one of the awaited ones.
+    wanted: bool,
     complaints: Complaints,
     trace: Option<Log>,
 }
@@ -84,6 +91,7 @@ impl<C> Session<C> {
             capabilities,
             folders,
             selected,
+            times: Times::default(),
             stream,
             decoder: Decoder::default(),
             input,
@@ -91,9 +99,11 @@ impl<C> Session<C> {
             in_flight: VecDeque::new(),
             last_tag: 0,
             until: Instant::now(),
+            progress: 0,
             data: 0,
             awaited: 0,
             unasked: 0,
+            wanted: false,
             complaints: Complaints::default(),
             trace,
         }
@@ -107,9 +117,10 @@ impl<C> Session<C> {
         if let Some(log) = &self.trace {
             log.debug(format!("C: {}", line.trim_ascii_end()));
         }
+        let limit = command.limit(&self.times);
         if self.in_flight.is_empty() {
             self.complaints.clear();
-            self.until = Instant::now() + command.limit();
+            self.wait_for(limit);
             self.data = 0;
             self.awaited = 0;
             self.unasked = 0;
@@ -117,7 +128,7 @@ impl<C> Session<C> {
         if let Command::Fetch(uids) = command {
             self.awaited += uids.len();
         }
-        self.in_flight.push_back(InFlight { tag, step: command.step(), limit: command.limit(), context });
+        self.in_flight.push_back(InFlight { tag, step: command.step(), limit, context });
         self.stream.set_deadline(Deadline::after(WRITE));
         let written = self.stream.write_all(line.as_bytes()).and_then(|()| self.stream.flush());
         written.map_err(|error| self.io_failure(&error))
@@ -138,9 +149,9 @@ impl<C> Session<C> {
         let (message, event) = self.event()?;
         let response = match event {
             Event::MessageStart(octets) => {
-                if let Some(awaited) = self.awaited.checked_sub(1) {
-                    self.awaited = awaited;
-                    self.until += Duration::from_secs(octets / limits::SLOWEST);
+                self.wanted = self.awaited > 0;
+                if self.wanted {
+                    self.awaited -= 1;
                 } else {
                     self.unasked += 1;
                     if self.unasked > limits::UNASKED {
@@ -152,7 +163,17 @@ impl<C> Session<C> {
                 }
                 return Ok(Received::MessageStart(octets));
             }
-            Event::Message => return Ok(Received::Message(&self.input[message])),
+            Event::Message => {
+                if self.wanted {
+                    self.progress += message.len() as u64;
+                }
+                if self.progress >= limits::PROGRESS
+                    && let Some(limit) = self.in_flight.front().map(|command| command.limit)
+                {
+                    self.wait_for(limit);
+                }
+                return Ok(Received::Message(&self.input[message]));
+            }
             Event::Uid(uid) => return Ok(Received::Uid(uid)),
             Event::Response(response) => response,
         };
@@ -180,8 +201,8 @@ impl<C> Session<C> {
                 }
                 let done = self.in_flight.remove(at);
                 self.data = 0;
-                if let Some(next) = self.in_flight.front() {
-                    self.until = Instant::now() + next.limit;
+                if let Some(limit) = self.in_flight.front().map(|command| command.limit) {
+                    self.wait_for(limit);
                 }
                 done.map(|done| Received::Done(done.context, condition))
                     .ok_or_else(|| Failure::internal("a command in flight vanished"))
@@ -221,6 +242,11 @@ impl<C> Session<C> {
     /// The failure for a tagged NO or BAD.
     pub fn refused(step: Step, condition: &Condition) -> Failure {
         if_throttled(Failure::new(step, Kind::Refused, condition.line.clone()))
+    }
+
+    fn wait_for(&mut self, limit: Duration) {
+        self.until = Instant::now() + limit;
+        self.progress = 0;
     }
 
     /// The next event; where it is a message's octets, their place in the input.
@@ -304,3 +330,87 @@ const INPUT: usize = 32 * 1024;
 
 const WRITE: Duration = Duration::from_secs(30);
 const LOGOUT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::net::Trust;
+
+    #[test]
+    fn neither_a_large_mail_nor_octets_that_trickle_in_prolong_the_wait() {
+        let fetch = b"* 1 FETCH (UID 1 BODY[] {1073741824}\r\n";
+        let first = limits_of_waits(fetch, 20, 1);
+        assert!(first.windows(2).all(|pair| pair[0] >= pair[1]), "{first:?}");
+        assert!(first[0] <= Times::default().command, "{first:?}");
+        // What comes at a speed that mail is read at does.
+        let enough = limits_of_waits(fetch, 80, 16 * 1024);
+        assert!(enough.windows(2).any(|pair| pair[0] < pair[1]), "{enough:?}");
+        // What nobody asked for does not.
+        let unasked = limits_of_waits(
+            b"* 1 FETCH (UID 1 BODY[] {3}\r\nabc)\r\n* 1 FETCH (UID 2 BODY[] {1073741824}\r\n",
+            80,
+            16 * 1024,
+        );
+        assert!(unasked.windows(2).all(|pair| pair[0] >= pair[1]), "{unasked:?}");
+    }
+
+    /// How long each read was to wait in the answer to a FETCH of one mail: `answer`, and then so many pieces of a size.
+    fn limits_of_waits(answer: &[u8], pieces: usize, size: usize) -> Vec<Duration> {
+        let waits = Arc::default();
+        let pieces = [answer.to_vec()].into_iter().chain((0..pieces).map(|_| vec![b'x'; size])).collect();
+        let peer = Peer { pieces, waits: Arc::clone(&waits) };
+        let selected = Selected { name: "INBOX".into(), uid_validity: 1 };
+        let capabilities = Capabilities::default();
+        let mut session =
+            Session::new(Box::new(peer), Vec::new(), capabilities, Folders::default(), selected, None);
+        session.send(&Command::Fetch([1].into_iter().collect()), ()).unwrap();
+        waits.lock().unwrap().clear();
+        while session.receive().is_ok() {}
+        let waits = waits.lock().unwrap();
+        waits.clone()
+    }
+
+    struct Peer {
+        pieces: VecDeque<Vec<u8>>,
+        waits: Arc<Mutex<Vec<Duration>>>,
+    }
+
+    impl Read for Peer {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some(piece) = self.pieces.pop_front() else { return Ok(0) };
+            buffer[..piece.len()].copy_from_slice(&piece);
+            Ok(piece.len())
+        }
+    }
+
+    impl Write for Peer {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Transport for Peer {
+        fn set_deadline(&mut self, deadline: Deadline) {
+            self.waits.lock().unwrap().push(deadline.left().unwrap_or_default());
+        }
+
+        fn peer(&self) -> &str {
+            "the server"
+        }
+
+        fn is_encrypted(&self) -> bool {
+            true
+        }
+
+        fn start_tls(self: Box<Self>, _: &str, _: &Trust, _: Deadline) -> Result<Box<dyn Transport>> {
+            Ok(self)
+        }
+    }
+}

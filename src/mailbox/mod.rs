@@ -28,6 +28,7 @@ use crate::config::{Authentication, MailboxConfig};
 use crate::explain::{Circumstances, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::folders::Folders;
+use crate::imap::limits::Times;
 use crate::log::Log;
 use crate::net::{Cancel, Trust};
 use crate::token::{self, Expiry};
@@ -61,6 +62,17 @@ pub struct FetchId(pub u64);
 impl Mailbox {
     /// Touches no network.
     pub fn open(config: MailboxConfig, trust: Trust, access: Access, log: Log) -> Result<Mailbox> {
+        Self::open_within(Times::default(), config, trust, access, log)
+    }
+
+    /// The same for a server that may take only so long; what is shorter than the default is for tests.
+    pub fn open_within(
+        times: Times,
+        config: MailboxConfig,
+        trust: Trust,
+        access: Access,
+        log: Log,
+    ) -> Result<Mailbox> {
         if access == Access::ReadWrite && !config.debug {
             log.info(format!(
                 "{}: mail that has been handled will be deleted (cmsbs.bounce.debug is not true)",
@@ -71,6 +83,7 @@ impl Mailbox {
             record: health::record(&config),
             place: place(&config).filter(|_| access == Access::ReadWrite),
             config,
+            times,
             trust,
             access,
             log,
@@ -247,6 +260,7 @@ impl Drop for Owner {
 
 struct Shared {
     config: MailboxConfig,
+    times: Times,
     trust: Trust,
     access: Access,
     log: Log,

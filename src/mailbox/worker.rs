@@ -325,6 +325,7 @@ impl Worker {
             }
         }
         let mut session = self.log_in()?;
+        session.times = shared.times;
         if shared.access == Access::ReadWrite {
             self.make_folders(&mut session)?;
         }
@@ -359,7 +360,7 @@ impl Worker {
     fn log_in(&self) -> Result<Session<Sent>> {
         let shared = &self.shared;
         let config = &shared.config;
-        let deadline = Deadline::after(limits::OPENING);
+        let deadline = Deadline::after(shared.times.opening);
         let trace = config.trace.then(|| shared.log.clone());
         let inbox = Inbox { name: &config.folders.inbox, read_only: shared.access == Access::ReadOnly };
         let attempt = |secret| {
