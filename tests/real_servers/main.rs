@@ -5,6 +5,7 @@
 
 mod command_line;
 mod connections;
+mod cut_everywhere;
 mod failures;
 mod folders;
 mod health;

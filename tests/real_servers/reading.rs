@@ -138,14 +138,7 @@ fn starttls_does_as_well() {
 
 #[test]
 fn a_mailbox_with_a_password_is_read_too() {
-    let account = Account::new()
-        .with("cmsbs.mail.imap.authenticationMethod", "plain")
-        .with("cmsbs.mail.imap.password", &server("UM_TEST_PASSWORD"));
-    let oauth2 = ["accessTokenUri", "clientId", "clientSecret", "scope", "grantType", "debug"];
-    let account = oauth2
-        .iter()
-        .fold(account, |account, key| account.without(&format!("cmsbs.mail.imap.oauth2.{key}")))
-        .with_mails(&mails(3));
+    let account = Account::new().with_password().with_mails(&mails(3));
     assert_eq!(account.open().read().len(), 3);
 }
 

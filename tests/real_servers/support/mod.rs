@@ -15,11 +15,12 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use um_imap_oauth2::config;
 use um_imap_oauth2::failure::{Failure, Result};
+use um_imap_oauth2::imap::limits::Times;
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::mailbox::{Access, FetchId, Mailbox, MessageId, Outcome};
 use um_imap_oauth2::net::{Anchors, Trust};
 
-pub use relay::{Flow, Relay, silent_server};
+pub use relay::{Fault, Flow, Harm, Relay, Way, silent_server};
 
 /// A new mailbox on the test's servers, and a UM_HOME whose properties name it.
 pub struct Account {
@@ -73,6 +74,17 @@ impl Account {
     pub fn without(mut self, key: &str) -> Self {
         self.properties.retain(|(existing, _)| existing != key);
         self
+    }
+
+    /// With a password instead of tokens.
+    pub fn with_password(self) -> Self {
+        let oauth2 = ["accessTokenUri", "clientId", "clientSecret", "scope", "grantType", "debug"];
+        let account = oauth2
+            .iter()
+            .fold(self, |account, key| account.without(&format!("cmsbs.mail.imap.oauth2.{key}")));
+        account
+            .with("cmsbs.mail.imap.authenticationMethod", "plain")
+            .with("cmsbs.mail.imap.password", &server("UM_TEST_PASSWORD"))
     }
 
     /// The inbox, with `mails` as its unread ones. Their UIDs are 1, 2, 3 …
@@ -130,10 +142,15 @@ impl Account {
     }
 
     pub fn try_open(&self, access: Access) -> Result<Opened> {
+        self.open_within(Times::default(), access)
+    }
+
+    /// With other limits on time than the product has.
+    pub fn open_within(&self, times: Times, access: Access) -> Result<Opened> {
         let config = config::from_um_home(self.um_home(), None, &|_| None)?.config;
         let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref())?;
         let log = Log::default();
-        Ok(Opened { mailbox: Mailbox::open(config, trust, access, log.clone())?, log })
+        Ok(Opened { mailbox: Mailbox::open_within(times, config, trust, access, log.clone())?, log })
     }
 
     /// What a fetch fails with.
