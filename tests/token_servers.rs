@@ -15,6 +15,7 @@ use ring::signature::{RSA_PSS_SHA256, RsaKeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::json;
+use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self, Credential, OAuth2, Proxy, Route};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
 use um_imap_oauth2::log::Log;
@@ -108,7 +109,8 @@ fn a_mailbox_is_read_through_the_proxies_of_its_configuration() {
     for (key, expected) in [
         ("cmsbs.bouncelistener.inbox_2.mail.imap.proxy", "cmsbs.bouncelistener.inbox_2.mail.imap.proxy"),
         ("cmsbs.bouncelistener.inbox_2.oauth2.proxy", "cmsbs.bouncelistener.inbox_2.oauth2.proxy"),
-        ("cmsbs.proxy", "cmsbs.bouncelistener.inbox_2.oauth2.proxy"),
+        ("cmsbs.mail.imap.oauth2.proxy", "cmsbs.mail.imap.oauth2.proxy"),
+        ("cmsbs.proxy", "cmsbs.proxy"),
     ] {
         let mailbox = self::mailbox(&[(key, &refusing)], Some("inbox_2"));
         let failure = mailbox.fetch().and_then(|fetch| mailbox.next(fetch).map(drop)).unwrap_err();
@@ -156,7 +158,7 @@ fn proxy() -> Proxy {
 }
 
 fn get(oauth2: &OAuth2) -> Result<AccessToken> {
-    token::access_token(oauth2, None, &trust(), soon(), &Cancel::default(), &Log::default())
+    token::access_token(oauth2, &Names::default(), &trust(), soon(), &Cancel::default(), &Log::default())
 }
 
 fn trust() -> Trust {

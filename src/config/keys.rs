@@ -2,6 +2,7 @@
 //!
 //! From this table come the names that are asked for, the defaults, what is masked, and the documentation.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// One key, by its name for the primary mailbox.
@@ -97,6 +98,37 @@ impl Key {
             Listener::InheritedShort => vec![short("cmsbs.mail.imap."), long(), primary],
             Listener::InheritedBounce => vec![short("cmsbs.bounce."), primary],
         }
+    }
+}
+
+/// How a mailbox writes its keys: a key that is set by the name under which its value stands, which is the primary mailbox's
+/// where a listener takes it over; any other by the name under which the mailbox would set it.
+#[derive(Debug, Clone, std::default::Default)]
+pub struct Names {
+    listener: Option<String>,
+    /// By the primary mailbox's name of the key.
+    set: BTreeMap<&'static str, String>,
+}
+
+impl Names {
+    /// Of a mailbox of which nothing else is known.
+    pub fn of(listener: Option<&str>) -> Self {
+        Self { listener: listener.map(str::to_owned), set: BTreeMap::new() }
+    }
+
+    /// The same with the names under which keys are set.
+    pub(super) fn with(mut self, set: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        self.set.extend(set);
+        self
+    }
+
+    /// `key` is written as for the primary mailbox. What is no key of ours stays as it is.
+    pub fn written(&self, key: &str) -> String {
+        let own = || {
+            let key = ALL.iter().find(|known| known.name == key)?;
+            key.names(self.listener.as_deref()).into_iter().next()
+        };
+        self.set.get(key).cloned().or_else(own).unwrap_or_else(|| key.to_owned())
     }
 }
 

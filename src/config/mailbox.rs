@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use ureq::http::Uri;
 
-use super::keys::{self, Key, LISTENER_PREFIX};
+use super::keys::{self, Key, LISTENER_PREFIX, Names};
 use super::layers::{self, Layers, Value};
 use super::names;
 use super::problem::{Origin, Problem, Problems, Shown, Text, text};
@@ -91,7 +91,8 @@ impl Reader<'_> {
         let user = self.user();
         let protocol = self.protocol();
         let authentication = self.authentication(server.as_deref().ok(), security.ok());
-        let proxy = self.required(&keys::PROXY, values::none_or_proxy);
+        let proxy_key = self.written_name(&keys::PROXY);
+        let proxy = self.required(&keys::PROXY, |text| values::none_or_proxy(text, &proxy_key));
         let ca_file = self.path(&keys::CA_FILE);
         let folders = self.folders();
         let debug = self.required(&keys::BOUNCE_DEBUG, values::truth);
@@ -109,6 +110,7 @@ impl Reader<'_> {
         protocol?;
         Ok(MailboxConfig {
             listener: self.listener.map(str::to_owned),
+            names: self.names(),
             server: server?,
             port: port?,
             security: security?,
@@ -465,7 +467,10 @@ impl Reader<'_> {
 
     /// The own key, else UM's proxy where the host is none of its exceptions (inferred).
     fn route(&mut self, token_uri: Option<&str>) -> Read<Route> {
-        if let Some((own, _)) = self.optional(&keys::OAUTH2_PROXY, values::none_or_proxy)? {
+        let name = self.written_name(&keys::OAUTH2_PROXY);
+        if let Some((own, _)) =
+            self.optional(&keys::OAUTH2_PROXY, |text| values::none_or_proxy(text, &name))?
+        {
             return Ok(own.map_or(Route::Direct, Route::Proxy));
         }
         let Some(value) = self.value(&keys::UM_PROXY) else { return Ok(Route::Unset) };
@@ -475,7 +480,7 @@ impl Reader<'_> {
         if host.is_some_and(|host| values::is_excepted(&host, &exceptions)) {
             return Ok(Route::Direct);
         }
-        match values::proxy(value.text.trim()) {
+        match values::proxy(value.text.trim(), &value.name) {
             Ok(proxy) => Ok(Route::Proxy(proxy)),
             // It is UM's, for something else: not to be used here is no reason to refuse the mailbox.
             Err(wrong) => {
@@ -844,6 +849,14 @@ impl Reader<'_> {
     fn is_inherited(&mut self, key: &Key) -> bool {
         self.listener.is_some()
             && self.value(key).is_some_and(|value| !value.name.starts_with(LISTENER_PREFIX))
+    }
+
+    fn names(&self) -> Names {
+        let set = keys::ALL.iter().filter_map(|key| match lookup(self.layers, self.listener, key) {
+            Lookup::Set(value) => Some((key.name, value.name)),
+            Lookup::Unreadable | Lookup::Unset => None,
+        });
+        Names::of(self.listener).with(set)
     }
 
     /// The name under which a key is set, or is to be set.

@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use secrecy::SecretString;
 use serde::Serialize;
+use ureq::http::Uri;
 
 use crate::failure::Result;
+use keys::Names;
 use layers::Layers;
 
 pub use document::document;
@@ -86,6 +88,8 @@ pub enum Severity {
 pub struct MailboxConfig {
     /// The listener's name; `None` is the primary mailbox.
     pub listener: Option<String>,
+    /// How failures and logs write its keys.
+    pub names: Names,
     pub server: String,
     pub port: u16,
     pub security: Security,
@@ -148,6 +152,18 @@ pub struct OAuth2 {
     pub debug: bool,
 }
 
+impl OAuth2 {
+    /// Where nothing is configured, by the proxy that `proxy` gives for the endpoint's host.
+    pub fn or_through(mut self, proxy: impl FnOnce(&str) -> Result<Option<Proxy>>) -> Result<Self> {
+        if let Route::Unset = self.route {
+            let uri = self.token_uri.parse::<Uri>().ok();
+            let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+            self.route = proxy(host)?.map_or(Route::Unset, Route::Proxy);
+        }
+        Ok(self)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum Credential {
     ClientSecret(SecretString),
@@ -173,6 +189,8 @@ pub enum Route {
 /// An HTTP proxy.
 #[derive(Debug, Clone)]
 pub struct Proxy {
+    /// The property or variable in which it stands, as it is written there.
+    pub set_by: String,
     pub host: String,
     pub port: u16,
     /// User and password (RFC 7617).

@@ -526,6 +526,42 @@ fn the_token_request_goes_through_ums_proxy_unless_told_otherwise() {
 }
 
 #[test]
+fn a_proxy_knows_where_it_stands() {
+    let listener = "cmsbs.bounce.listeners = x\ncmsbs.bouncelistener.x.mail.imap.server = a.example\n\
+                    cmsbs.bouncelistener.x.mail.imap.user = x\n";
+    for (line, expected) in [
+        ("cmsbs.proxy = http://proxy:1", "cmsbs.proxy"),
+        ("cmsbs.mail.imap.oauth2.proxy = http://proxy:1", "cmsbs.mail.imap.oauth2.proxy"),
+        ("cmsbs.bouncelistener.x.oauth2.proxy = http://proxy:1", "cmsbs.bouncelistener.x.oauth2.proxy"),
+    ] {
+        let home = Home::new(&format!("{listener}{line}\ncmsbs.mail.imap.proxy = http://proxy:1"));
+        let config = from_um_home(home.0.path(), Some("x"), &|_| None).unwrap().config;
+        let Route::Proxy(proxy) = &oauth2(&config).route else { panic!("{line}") };
+        assert_eq!(proxy.set_by, expected);
+        assert_eq!(config.proxy.unwrap().set_by, "cmsbs.mail.imap.proxy");
+    }
+}
+
+#[test]
+fn a_listeners_keys_are_written_where_they_stand() {
+    let home = Home::new(
+        "cmsbs.bounce.listeners = x\ncmsbs.bouncelistener.x.mail.imap.server = a.example\n\
+         cmsbs.bouncelistener.x.mail.imap.user = x\ncmsbs.bouncelistener.x.mail.imap.oauth2.scope = https://a/.default",
+    );
+    let names = from_um_home(home.0.path(), Some("x"), &|_| None).unwrap().config.names;
+    for (key, written) in [
+        ("cmsbs.mail.imap.server", "cmsbs.bouncelistener.x.mail.imap.server"),
+        ("cmsbs.mail.imap.oauth2.clientSecret", "cmsbs.mail.imap.oauth2.clientSecret"),
+        ("cmsbs.mail.imap.oauth2.scope", "cmsbs.bouncelistener.x.mail.imap.oauth2.scope"),
+        ("cmsbs.mail.imap.oauth2.clientCertificate", "cmsbs.bouncelistener.x.oauth2.clientCertificate"),
+        ("https.proxyHost", "https.proxyHost"),
+    ] {
+        assert_eq!(names.written(key), written);
+    }
+    assert_eq!(Home::new("").load().config.names.written(keys::SERVER.name), "cmsbs.mail.imap.server");
+}
+
+#[test]
 fn own_keys_are_read() {
     let home = Home::new(
         "cmsbs.mail.imap.ssl.caFile = ca.pem\ncmsbs.mail.imap.proxy = http://p:1\ncmsbs.mail.imap.journal = none\n\

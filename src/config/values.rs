@@ -129,8 +129,9 @@ pub(super) fn https_url(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// `http://user:password@host:port/`; user and password may be percent-encoded. Nothing of it gets into a message.
-pub(super) fn proxy(text: &str) -> Parsed<Proxy> {
+/// `http://user:password@host:port/`, which stands in `name`; user and password may be percent-encoded. Nothing of it gets into
+/// a message.
+pub(super) fn proxy(text: &str, name: &str) -> Parsed<Proxy> {
     let wrong = || Wrong {
         what: text!(
             "The value is no address of an HTTP proxy.",
@@ -151,9 +152,9 @@ pub(super) fn proxy(text: &str) -> Parsed<Proxy> {
         None => (None, rest),
     };
     let address = address.strip_suffix('/').unwrap_or(address);
-    let (name, number) = match address.rsplit_once(':') {
-        Some((name, number)) if !number.ends_with(']') => {
-            (name, number.parse().ok().filter(|&port| port != 0))
+    let (host_name, number) = match address.rsplit_once(':') {
+        Some((host_name, number)) if !number.ends_with(']') => {
+            (host_name, number.parse().ok().filter(|&port| port != 0))
         }
         _ => (address, Some(80)),
     };
@@ -165,12 +166,17 @@ pub(super) fn proxy(text: &str) -> Parsed<Proxy> {
         Some(credentials) => Some(credentials.ok_or_else(wrong)?),
         None => None,
     };
-    Ok(Proxy { host: host(name).map_err(|_| wrong())?, port: number.ok_or_else(wrong)?, credentials })
+    Ok(Proxy {
+        set_by: name.to_owned(),
+        host: host(host_name).map_err(|_| wrong())?,
+        port: number.ok_or_else(wrong)?,
+        credentials,
+    })
 }
 
 /// `none` or a proxy.
-pub(super) fn none_or_proxy(text: &str) -> Parsed<Option<Proxy>> {
-    if text.eq_ignore_ascii_case("none") { Ok(None) } else { proxy(text).map(Some) }
+pub(super) fn none_or_proxy(text: &str, name: &str) -> Parsed<Option<Proxy>> {
+    if text.eq_ignore_ascii_case("none") { Ok(None) } else { proxy(text, name).map(Some) }
 }
 
 /// Octets, also in units of 1024.
@@ -337,23 +343,23 @@ mod tests {
 
     #[test]
     fn a_proxy_may_have_user_and_password() {
-        let plain = proxy("http://proxy.example:3128/").unwrap();
+        let plain = proxy("http://proxy.example:3128/", "k").unwrap();
         assert_eq!(
             (plain.host.as_str(), plain.port, plain.credentials.is_none()),
             ("proxy.example", 3128, true)
         );
-        let with = proxy("http://DOM%5Cuser:p%40ss:w@[::1]:8080").unwrap();
+        let with = proxy("http://DOM%5Cuser:p%40ss:w@[::1]:8080", "k").unwrap();
         assert_eq!((with.host.as_str(), with.port), ("::1", 8080));
         let (user, password) = with.credentials.as_ref().unwrap();
         assert_eq!((user.as_str(), password.expose_secret()), ("DOM\\user", "p@ss:w"));
         assert!(!format!("{with:?}").contains("p@ss"));
-        assert_eq!(proxy("http://proxy").unwrap().port, 80);
+        assert_eq!(proxy("http://proxy", "k").unwrap().port, 80);
         for bad in
             ["", "http://", "socks://x:1", "http://x:0", "http://x:y", "http://u:%zz@x", "http://u%0d@x"]
         {
-            assert!(proxy(bad).is_err(), "{bad}");
+            assert!(proxy(bad, "k").is_err(), "{bad}");
         }
-        assert!(none_or_proxy("none").unwrap().is_none());
+        assert!(none_or_proxy("none", "k").unwrap().is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod catalogue;
 mod document;
 mod pattern;
 
+use crate::config::keys::Names;
 use crate::config::{Authentication, Language, MailboxConfig, Security};
 use crate::failure::{Failure, Retry, Step};
 
@@ -17,8 +18,8 @@ pub use document::document;
 #[derive(Clone, Copy)]
 pub struct Circumstances<'a> {
     pub language: Language,
-    /// The mailbox's listener; `None` is the primary mailbox. Keys are written in its form.
-    pub listener: Option<&'a str>,
+    /// How the mailbox writes its keys.
+    pub names: &'a Names,
     /// Whether this mailbox was ever read with these settings: what worked before is not blamed on the settings first.
     pub worked_before: bool,
     /// The configured value for a hole's name (see [`mailbox_values`]). There is no hole for a secret.
@@ -173,7 +174,9 @@ impl<'a> Scene<'a> {
         };
         let at_token_endpoint = failure.step == Step::Token
             || failure.key.as_deref().is_some_and(|key| key.ends_with(".accessTokenUri"))
-            || failure.key.is_none() && names("login_host") && !names("server");
+            || (failure.key.is_none() || failure.step == Step::Proxy)
+                && names("login_host")
+                && !names("server");
         Self { circumstances, at_token_endpoint, key: failure.key.clone() }
     }
 
@@ -213,17 +216,9 @@ impl<'a> Scene<'a> {
         self.value(&format!("folder.{name}"))
     }
 
-    /// A primary mailbox's key as this mailbox writes it (the vendor's manual, "bounce listeners": authentication and
-    /// OAuth2 stand there without `mail.imap.`).
+    /// A primary mailbox's key as this mailbox writes it.
     fn key(&self, primary: &str) -> String {
-        let Some((listener, name)) =
-            self.circumstances.listener.zip(primary.strip_prefix("cmsbs.mail.imap."))
-        else {
-            return primary.to_owned();
-        };
-        let infix =
-            if name == "authenticationMethod" || name.starts_with("oauth2.") { "" } else { "mail.imap." };
-        format!("cmsbs.bouncelistener.{listener}.{infix}{name}")
+        self.circumstances.names.written(primary)
     }
 
     /// The key in which the host stands that a connection was opened to.

@@ -1,6 +1,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use once_cell::sync::Lazy;
+
 use super::pattern::Pattern;
 use super::*;
 use crate::failure::Kind;
@@ -30,7 +32,8 @@ fn value(hole: &str) -> Option<String> {
 }
 
 fn circumstances(worked_before: bool) -> Circumstances<'static> {
-    Circumstances { language: Language::English, listener: None, worked_before, values: &value }
+    static PRIMARY: Lazy<Names> = Lazy::new(Names::default);
+    Circumstances { language: Language::English, names: &PRIMARY, worked_before, values: &value }
 }
 
 fn found(failure: &Failure, circumstances: &Circumstances) -> &'static str {
@@ -265,7 +268,7 @@ fn every_entry_is_found_by_its_examples_at_each_of_its_steps() {
             }
             let circumstances = Circumstances {
                 language: Language::German,
-                listener: None,
+                names: &Names::default(),
                 worked_before: entry.worked_before.unwrap_or(false),
                 values: &values,
             };
@@ -415,13 +418,26 @@ fn the_refused_folder_gets_the_line_to_write() {
 
 #[test]
 fn a_listeners_keys_are_written_as_the_manual_prints_them() {
-    let circumstances = Circumstances { listener: Some("inbox_2"), ..circumstances(false) };
+    let circumstances = Circumstances { names: &Names::of(Some("inbox_2")), ..circumstances(false) };
     let secret = explain(Failure::new(Step::Token, Kind::Token, "AADSTS7000222"), &circumstances);
     assert_eq!(secret.key.as_deref(), Some("cmsbs.bouncelistener.inbox_2.oauth2.clientSecret"));
     assert!(secret.remedy.contains("cmsbs.bouncelistener.inbox_2.oauth2.clientSecret"), "{}", secret.remedy);
     let refused = Failure::new(Step::Connect, Kind::Network, "Connection refused (os error 111)");
     let key = explain(refused, &circumstances).key;
     assert_eq!(key.as_deref(), Some("cmsbs.bouncelistener.inbox_2.mail.imap.server"));
+}
+
+#[test]
+fn a_proxys_refusal_names_the_host_that_it_refused() {
+    let refused = |host: &str| {
+        let observed = format!("the proxy p:3128 answered CONNECT {host} with HTTP 403 Forbidden");
+        let failure = Failure::new(Step::Proxy, Kind::Network, observed).key("cmsbs.proxy");
+        explain(failure, &circumstances(false))
+    };
+    let token = refused("login.microsoftonline.com:443");
+    assert!(token.cause.contains("login.microsoftonline.com:443"), "{}", token.cause);
+    assert_eq!(token.key.as_deref(), Some("cmsbs.proxy"));
+    assert!(refused("outlook.office365.com:993").cause.contains("outlook.office365.com:993"));
 }
 
 #[test]

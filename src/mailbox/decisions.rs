@@ -59,9 +59,8 @@ pub(super) fn targets(config: &MailboxConfig) -> Vec<(String, &str)> {
             (&keys::FOLDER_SPAM, folders.spam.as_ref()),
         ]);
     }
-    // The first name is the one that the mailbox's own line has.
-    let name = |key: &keys::Key| key.names(config.listener.as_deref()).into_iter().next();
-    targets.into_iter().filter_map(|(key, folder)| Some((name(key)?, folder?.as_str()))).collect()
+    let name = |key: &keys::Key| config.names.written(key.name);
+    targets.into_iter().filter_map(|(key, folder)| Some((name(key), folder?.as_str()))).collect()
 }
 
 /// One mail that something was decided about. Its internal date tells whether a UID still means the same mail after a

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Access, Mailbox, MessageId, Outcome};
+use crate::config::keys::Names;
 use crate::config::{Authentication, FetchLimits, Folders, Language, MailboxConfig, Security};
 use crate::failure::{Kind, Result};
 use crate::imap::scripted;
@@ -27,6 +28,7 @@ pub(super) fn play_with(server: &str, scripts: &[String], change: impl FnOnce(&m
     let outcomes = scripted::serve(server, &scripts);
     let mut config = MailboxConfig {
         listener: None,
+        names: Names::default(),
         server: server.into(),
         port: 993,
         security: Security::Tls,

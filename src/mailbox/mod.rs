@@ -463,7 +463,7 @@ impl Shared {
         let values = mailbox_values(&self.config);
         let circumstances = Circumstances {
             language: self.config.language,
-            listener: self.config.listener.as_deref(),
+            names: &self.config.names,
             worked_before: self.record().worked_before(&self.config),
             values: &values,
         };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use roaring::RoaringBitmap;
 use secrecy::ExposeSecret;
 
-use crate::config::{Authentication, Security, keys};
+use crate::config::{Authentication, Security};
 use crate::failure::{Failure, Kind, Result, Retry, Step, panicked};
 use crate::imap::backoff::{backoff, is_unavailable};
 use crate::imap::commands::Command;
@@ -374,9 +374,8 @@ impl Worker {
             Authentication::Password(password) => return attempt(Secret::Password(password.expose_secret())),
             Authentication::OAuth2(oauth2) => oauth2,
         };
-        let listener = config.listener.as_deref();
-        let token =
-            || token::access_token(oauth2, listener, &shared.trust, deadline, &shared.cancel, &shared.log);
+        let (names, trust) = (&config.names, &shared.trust);
+        let token = || token::access_token(oauth2, names, trust, deadline, &shared.cancel, &shared.log);
         let first = token()?;
         let opened = attempt(Secret::AccessToken(first.secret()));
         match opened {
@@ -409,14 +408,7 @@ impl Worker {
         }
         let trust = (config.security == Security::Tls).then_some(&self.shared.trust);
         let (proxy, cancel) = (config.proxy.as_ref(), &self.shared.cancel);
-        let stream = net::connect(&config.server, config.port, proxy, trust, deadline, cancel).map_err(
-            |mut failure| {
-                if failure.step == Step::Proxy {
-                    failure.key = keys::PROXY.names(config.listener.as_deref()).into_iter().next();
-                }
-                failure
-            },
-        )?;
+        let stream = net::connect(&config.server, config.port, proxy, trust, deadline, cancel)?;
         Ok(Box::new(stream))
     }
 

@@ -22,7 +22,7 @@ use crate::failure::{Failure, Kind, Result, Retry, Step};
 
 pub use limits::{Cancel, Deadline};
 pub use trust::{Anchors, Trust};
-pub use tunnel::{environment_proxy, proxy_name};
+pub use tunnel::{JvmProxy, environment_proxy, proxy_name};
 
 use limits::Closed;
 use trust::Distrust;
@@ -34,9 +34,9 @@ use trust::Distrust;
 /// limit, while the call itself ends with the deadline or with `cancel`.
 ///
 /// With `proxy` it is the proxy that looks the host up and connects (CONNECT, RFC 9110 §9.3.6); what goes wrong with it is a
-/// failure of [`Step::Proxy`].
+/// failure of [`Step::Proxy`] and names the property in which the proxy stands.
 ///
-/// The stream keeps `deadline` until [`Stream::set_deadline`]. A failure names no property: the caller knows which.
+/// The stream keeps `deadline` until [`Stream::set_deadline`]. Any other failure names no property: the caller knows which.
 pub fn connect(
     host: &str,
     port: u16,
@@ -48,10 +48,17 @@ pub fn connect(
     let socket = match proxy {
         None => dial(host, port, deadline, cancel)?,
         Some(proxy) => {
-            let mut socket = dial(&proxy.host, proxy.port, deadline, cancel)
-                .map_err(|failure| tunnel::out_of_reach(proxy, failure))?;
             let peer = peer_name(host, port);
-            tunnel::open_tunnel(&mut socket, proxy, &peer)?;
+            let through = || {
+                let mut socket = dial(&proxy.host, proxy.port, deadline, cancel)
+                    .map_err(|failure| tunnel::out_of_reach(proxy, failure))?;
+                tunnel::open_tunnel(&mut socket, proxy, &peer)?;
+                Ok(socket)
+            };
+            let socket = through().map_err(|failure: Failure| match failure.step {
+                Step::Proxy => failure.key(proxy.set_by.clone()),
+                _ => failure,
+            })?;
             Socket { peer, ..socket }
         }
     };

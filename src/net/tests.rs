@@ -319,7 +319,7 @@ fn proxy_answering(answer: &str, target: u16) -> (Proxy, mpsc::Receiver<String>)
         thread::spawn(move || io::copy(&mut from, &mut to));
         let _ = io::copy(&mut &server, &mut socket);
     });
-    (Proxy { host: "localhost".into(), port, credentials: None }, requests)
+    (Proxy { set_by: "the.key".into(), host: "localhost".into(), port, credentials: None }, requests)
 }
 
 fn refused_by(proxy: &Proxy) -> Failure {
@@ -416,8 +416,10 @@ fn a_proxy_that_is_out_of_reach_is_told_from_the_server() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let failure = refused_by(&Proxy { host: "127.0.0.1".into(), port, credentials: None });
+    let failure =
+        refused_by(&Proxy { set_by: "the.key".into(), host: "127.0.0.1".into(), port, credentials: None });
     assert_eq!((failure.kind, failure.retry), (Kind::Network, Retry::Later));
+    assert_eq!(failure.key.as_deref(), Some("the.key"));
     let begin = format!("the proxy 127.0.0.1:{port} cannot be reached: no connection to 127.0.0.1:{port}");
     assert!(failure.observed.starts_with(&begin), "{failure}");
 
@@ -425,7 +427,7 @@ fn a_proxy_that_is_out_of_reach_is_told_from_the_server() {
         thread::sleep(Duration::from_secs(5));
         drop(socket);
     });
-    let proxy = Proxy { host: "127.0.0.1".into(), port: silent, credentials: None };
+    let proxy = Proxy { set_by: "the.key".into(), host: "127.0.0.1".into(), port: silent, credentials: None };
     let deadline = Deadline::after(Duration::from_millis(300));
     let failure = connect("mail.example", 993, Some(&proxy), None, deadline, &Cancel::default()).unwrap_err();
     assert_eq!((failure.step, failure.kind), (Step::Proxy, Kind::Timeout));

@@ -37,7 +37,39 @@ pub fn environment_proxy(host: &str, environment: &dyn Fn(&str) -> Option<String
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let credentials =
         parsed.username().map(|user| (user.to_owned(), parsed.password().unwrap_or_default().into()));
-    Ok(Some(Proxy { host: host.to_owned(), port: parsed.port(), credentials }))
+    Ok(Some(Proxy { set_by: HTTPS_PROXY.into(), host: host.to_owned(), port: parsed.port(), credentials }))
+}
+
+/// The system properties of a JVM that name the proxy for `https` ("Java Networking and Proxies"): `https.proxyHost`,
+/// `https.proxyPort`, `http.nonProxyHosts`.
+#[derive(Debug, Clone, Default)]
+pub struct JvmProxy {
+    pub host: Option<String>,
+    pub port: Option<String>,
+    pub exceptions: Option<String>,
+}
+
+impl JvmProxy {
+    /// The proxy to `host`, as the JDK's own proxy selector takes it from these.
+    pub fn to(&self, host: &str) -> Option<Proxy> {
+        let proxy = self.host.as_deref().map(str::trim).filter(|proxy| !proxy.is_empty())?;
+        let exceptions = match self.exceptions.as_deref() {
+            Some("") => String::new(),
+            Some(exceptions) => format!("{exceptions}|{JVM_EXCEPTIONS}"),
+            None => JVM_EXCEPTIONS.to_owned(),
+        };
+        if exceptions.split('|').any(|pattern| is_like(&host.to_ascii_lowercase(), pattern)) {
+            return None;
+        }
+        let port = self.port.as_deref().and_then(|port| port.trim().parse().ok()).filter(|&port| port != 0);
+        let name = proxy.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(proxy);
+        Some(Proxy {
+            set_by: JVM_PROXY.to_owned(),
+            host: name.to_owned(),
+            port: port.unwrap_or(JVM_PORT),
+            credentials: None,
+        })
+    }
 }
 
 /// The proxy as failures and logs name it; without user and password.
@@ -167,6 +199,18 @@ fn is_excepted(host: &str, exceptions: &str) -> bool {
     })
 }
 
+/// Whether the JVM's pattern, which may begin or end with `*`, is like the host.
+fn is_like(host: &str, pattern: &str) -> bool {
+    let pattern = pattern.trim().to_ascii_lowercase();
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        _ if pattern == "*" => true,
+        (Some(rest), Some(_)) => host.contains(rest.trim_end_matches('*')),
+        (Some(end), None) => host.ends_with(end),
+        (None, Some(start)) => host.starts_with(start),
+        (None, None) => host == pattern,
+    }
+}
+
 /// A text of the proxy's for a message: in one line, secrets masked, and not more of it than is of use.
 fn plain(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
@@ -179,6 +223,11 @@ fn plain(text: &str, secrets: &[&str]) -> String {
 
 const NOT_ACCEPTED: &str = "; it does not accept this user and password";
 const HTTPS_PROXY: &str = "HTTPS_PROXY";
+const JVM_PROXY: &str = "https.proxyHost";
+/// The JDK's default.
+const JVM_PORT: u16 = 443;
+/// The JDK's own exceptions (`sun.net.spi.DefaultProxySelector`): in force unless the property is set and empty.
+const JVM_EXCEPTIONS: &str = "localhost|127.*|[::1]|0.0.0.0|[::0]";
 /// Proxies send some hundred octets.
 const HEAD_LIMIT: usize = 16 << 10;
 /// Characters
@@ -226,6 +275,43 @@ mod tests {
         ] {
             let set = [("HTTPS_PROXY", "proxy:3128"), ("no_proxy", exceptions)];
             assert_eq!(from("login.a.example", &set).unwrap().is_none(), excepted, "{exceptions}");
+        }
+    }
+
+    #[test]
+    fn the_jvms_proxy_is_taken_as_the_jdk_takes_it() {
+        let to = |host: &str, proxy: &str, port: &str, exceptions: Option<&str>| {
+            let jvm = JvmProxy {
+                host: Some(proxy.to_owned()),
+                port: Some(port.to_owned()),
+                exceptions: exceptions.map(str::to_owned),
+            };
+            jvm.to(host).map(|proxy| proxy_name(&proxy))
+        };
+        let through = Some("the proxy proxy.example:3128".to_owned());
+        assert_eq!(to("login.a.example", "proxy.example", "3128", None), through);
+        assert_eq!(to("localhost", "proxy.example", "3128", Some("")), through, "no exceptions at all");
+        assert_eq!(to("a", "proxy.example", "", None).unwrap(), "the proxy proxy.example:443");
+        assert_eq!(to("a", "[::1]", "x", None).unwrap(), "the proxy [::1]:443");
+        assert_eq!(to("a", " ", "3128", None), None);
+        assert!(JvmProxy::default().to("a").is_none());
+        for host in ["localhost", "LOCALHOST", "127.0.0.7", "[::1]"] {
+            for exceptions in [None, Some("b.example")] {
+                assert_eq!(to(host, "proxy.example", "3128", exceptions), None, "{host}");
+            }
+        }
+        for (exceptions, excepted) in [
+            ("*.example.com|login.A.example", true),
+            ("*.A.example", true),
+            ("login.*", true),
+            ("*gin.a*", true),
+            ("*", true),
+            ("*.login.a.example", false),
+            ("a.example", false),
+            ("login", false),
+        ] {
+            let proxy = to("login.a.example", "proxy.example", "3128", Some(exceptions));
+            assert_eq!(proxy.is_none(), excepted, "{exceptions}");
         }
     }
 

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
-use super::in_form_of;
-use crate::config::{OAuth2, keys};
+use super::written;
+use crate::config::OAuth2;
+use crate::config::keys::{self, Names};
 use crate::failure::{Failure, Kind, Step};
 
 /// The claims of an access token that is a JWT (RFC 9068 §2.2, "Access tokens in the Microsoft identity platform"); what a
@@ -56,9 +57,9 @@ impl Claims {
 
     /// Why IMAP will refuse this token, as far as it can be seen: it is for Microsoft Graph, or has no permission for IMAP.
     ///
-    /// `listener` is whose keys to name. Roles are looked for only where the scope is one of Entra's (`…/.default`): other endpoints have their own ways.
-    pub fn problem(&self, oauth2: &OAuth2, listener: Option<&str>) -> Option<Failure> {
-        self.problem_of(oauth2).map(|problem| in_form_of(listener, problem))
+    /// `names` are those of the mailbox's keys. Roles are looked for only where the scope is one of Entra's (`…/.default`): other endpoints have their own ways.
+    pub fn problem(&self, oauth2: &OAuth2, names: &Names) -> Option<Failure> {
+        self.problem_of(oauth2).map(|problem| written(names, problem))
     }
 
     fn problem_of(&self, oauth2: &OAuth2) -> Option<Failure> {
@@ -113,7 +114,7 @@ mod tests {
             route: Route::Unset,
             debug: false,
         };
-        let failure = Claims::of(&token(claims)).unwrap().problem(&oauth2, None)?;
+        let failure = Claims::of(&token(claims)).unwrap().problem(&oauth2, &Names::default())?;
         Some((failure.observed, failure.key.unwrap()))
     }
 

@@ -20,7 +20,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::OAuth2;
-use crate::config::keys::{self, Key};
+use crate::config::keys::Names;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::Log;
 use crate::net::{Cancel, Deadline, Trust};
@@ -43,30 +43,31 @@ use request::Request;
 /// endpoint has the step of that way; all others are [`Step::Token`]. Whoever logs in by a token that is not
 /// [fresh](AccessToken::is_fresh) and is refused calls [`forget`] and asks once more.
 ///
-/// `listener` is whose mailbox the token is for (none: the primary one), so that failures and warnings name its keys. The log
+/// `names` are those of the mailbox that the token is for, so that failures and warnings name its keys. The log
 /// gets a warning where the token cannot be good for IMAP, where only the next secret was accepted, and once a day from 30
 /// days before the credential ends.
 pub fn access_token(
     oauth2: &OAuth2,
-    listener: Option<&str>,
+    names: &Names,
     trust: &Trust,
     deadline: Deadline,
     cancel: &Cancel,
     log: &Log,
 ) -> Result<AccessToken> {
-    let request = Request::new(oauth2, listener);
+    let request = Request::new(oauth2, names);
     let send = |deadline| request.send(trust, deadline, cancel, log);
-    let token = cache::slot(request.fingerprint()).token(deadline, cancel, log, &|urgency| match urgency {
-        Urgency::Needed => several_times(deadline, cancel, &|| send(deadline.or_sooner(REQUEST_LIMIT))),
-        Urgency::Early => send(deadline.or_sooner(EARLY_LIMIT)),
-    });
+    let token =
+        cache::slot(request::fingerprint(oauth2)).token(deadline, cancel, log, &|urgency| match urgency {
+            Urgency::Needed => several_times(deadline, cancel, &|| send(deadline.or_sooner(REQUEST_LIMIT))),
+            Urgency::Early => send(deadline.or_sooner(EARLY_LIMIT)),
+        });
     // The failure may be another mailbox's that has the same credential.
-    token.map_err(|failure| in_form_of(listener, failure))
+    token.map_err(|failure| written(names, failure))
 }
 
 /// The mail server refused `token`: it is not handed out again.
 pub fn forget(oauth2: &OAuth2, token: &AccessToken) {
-    cache::slot(Request::new(oauth2, None).fingerprint()).forget(token);
+    cache::slot(request::fingerprint(oauth2)).forget(token);
 }
 
 /// When the configured credential ends, as far as that can be known. Fails where a certificate cannot be used.
@@ -163,17 +164,9 @@ fn sleep(mut time: Duration, cancel: &Cancel) -> Result<()> {
 }
 
 /// The failure with its key as the mailbox writes it.
-fn in_form_of(listener: Option<&str>, failure: Failure) -> Failure {
-    let key = keys::ALL.iter().find(|key| failure.key.as_deref() == Some(key.name));
-    match key {
-        Some(key) => failure.key(written(key, listener)),
-        None => failure,
-    }
-}
-
-/// The key's name as the mailbox writes it.
-fn written(key: &Key, listener: Option<&str>) -> String {
-    key.names(listener).into_iter().next().unwrap_or_else(|| key.name.to_owned())
+fn written(names: &Names, mut failure: Failure) -> Failure {
+    failure.key = failure.key.map(|key| names.written(&key));
+    failure
 }
 
 fn now() -> DateTime<Utc> {

@@ -18,8 +18,9 @@ use super::answer::{self, BODY_LIMIT, Issued, Reply};
 use super::cache::Fingerprint;
 use super::claims::Claims;
 use super::proof::Proof;
-use super::{now, open, written};
-use crate::config::{Credential, OAuth2, Proxy, Route, keys};
+use super::{now, open};
+use crate::config::keys::{self, Names};
+use crate::config::{Credential, OAuth2, Proxy, Route};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::Log;
 use crate::net::{self, Cancel, Deadline, Stream, Trust};
@@ -27,13 +28,12 @@ use crate::net::{self, Cancel, Deadline, Stream, Trust};
 /// What is asked for, and with what.
 pub(super) struct Request<'a> {
     oauth2: &'a OAuth2,
-    listener: Option<&'a str>,
+    names: &'a Names,
 }
 
 impl<'a> Request<'a> {
-    /// `listener`: whose keys to name.
-    pub(super) fn new(oauth2: &'a OAuth2, listener: Option<&'a str>) -> Self {
-        Self { oauth2, listener }
+    pub(super) fn new(oauth2: &'a OAuth2, names: &'a Names) -> Self {
+        Self { oauth2, names }
     }
 
     fn proxy(&self) -> Option<&'a Proxy> {
@@ -41,37 +41,6 @@ impl<'a> Request<'a> {
             Route::Proxy(proxy) => Some(proxy),
             Route::Direct | Route::Unset => None,
         }
-    }
-
-    /// Of a certificate or an assertion only the file's name counts: a token stays good when the file is replaced.
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        let OAuth2 { token_uri, client_id, scope, credential, next_secret, .. } = self.oauth2;
-        let (kind, file, secret) = match credential {
-            Credential::ClientSecret(secret) => (keys::CLIENT_SECRET.name, None, Some(secret)),
-            Credential::Certificate { file, password } => {
-                (keys::CLIENT_CERTIFICATE.name, Some(file), password.as_ref())
-            }
-            Credential::AssertionFile(file) => (keys::CLIENT_ASSERTION_FILE.name, Some(file), None),
-        };
-        let file = file.map(|file| file.as_os_str().as_encoded_bytes());
-        let parts = [
-            token_uri.as_bytes(),
-            client_id.as_bytes(),
-            scope.as_bytes(),
-            kind.as_bytes(),
-            file.unwrap_or_default(),
-            secret.map(ExposeSecret::expose_secret).unwrap_or_default().as_bytes(),
-            next_secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default().as_bytes(),
-        ];
-        let mut context = Context::new(&SHA256);
-        for part in parts {
-            // The length keeps "a", "bc" and "ab", "c" apart.
-            context.update(&part.len().to_be_bytes());
-            context.update(part);
-        }
-        let mut fingerprint = Fingerprint::default();
-        fingerprint.copy_from_slice(context.finish().as_ref());
-        fingerprint
     }
 
     /// Sends it once; where the credential is refused, once more with the next secret, if there is one.
@@ -84,8 +53,8 @@ impl<'a> Request<'a> {
     ) -> Result<Issued> {
         let proof = Proof::new(self.oauth2)?;
         if let Some(expiry) = &proof.expiry {
-            let key = written(expiry.key(), self.listener);
-            let said = expiry.announcement(self.fingerprint(), now().date_naive(), &key);
+            let key = self.names.written(expiry.key().name);
+            let said = expiry.announcement(fingerprint(self.oauth2), now().date_naive(), &key);
             said.into_iter().for_each(|text| log.warning(text));
         }
         let refused = match self.attempt(&proof, trust, deadline, cancel, log) {
@@ -94,7 +63,7 @@ impl<'a> Request<'a> {
         };
         let Some(next) = &self.oauth2.next_secret else { return Err(refused) };
         let next = Proof::of_next(next);
-        let keys = [proof.key, next.key].map(|key| written(key, self.listener));
+        let keys = [proof.key, next.key].map(|key| self.names.written(key.name));
         let [key, next_key] = &keys;
         match self.attempt(&next, trust, deadline, cancel, log) {
             Ok(issued) => {
@@ -134,7 +103,7 @@ impl<'a> Request<'a> {
         });
         if let Ok(issued) = &result
             && let Some(claims) = Claims::of(issued.secret.expose_secret())
-            && let Some(problem) = claims.problem(self.oauth2, self.listener)
+            && let Some(problem) = claims.problem(self.oauth2, self.names)
         {
             log.warning(problem.to_string());
         }
@@ -226,10 +195,9 @@ impl<'a> Request<'a> {
             ),
             error => Failure::new(Step::Token, Kind::Network, format!("{who}: {error}")),
         };
-        match (&failure.key, failure.step) {
-            (Some(_), _) => failure,
-            (None, Step::Proxy) => failure.key(keys::OAUTH2_PROXY.name),
-            (None, _) => failure.key(keys::ACCESS_TOKEN_URI.name),
+        match failure.key {
+            Some(_) => failure,
+            None => failure.key(keys::ACCESS_TOKEN_URI.name),
         }
     }
 
@@ -249,6 +217,37 @@ impl fmt::Display for Request<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Of a certificate or an assertion only the file's name counts: a token stays good when the file is replaced.
+pub(super) fn fingerprint(oauth2: &OAuth2) -> Fingerprint {
+    let OAuth2 { token_uri, client_id, scope, credential, next_secret, .. } = oauth2;
+    let (kind, file, secret) = match credential {
+        Credential::ClientSecret(secret) => (keys::CLIENT_SECRET.name, None, Some(secret)),
+        Credential::Certificate { file, password } => {
+            (keys::CLIENT_CERTIFICATE.name, Some(file), password.as_ref())
+        }
+        Credential::AssertionFile(file) => (keys::CLIENT_ASSERTION_FILE.name, Some(file), None),
+    };
+    let file = file.map(|file| file.as_os_str().as_encoded_bytes());
+    let parts = [
+        token_uri.as_bytes(),
+        client_id.as_bytes(),
+        scope.as_bytes(),
+        kind.as_bytes(),
+        file.unwrap_or_default(),
+        secret.map(ExposeSecret::expose_secret).unwrap_or_default().as_bytes(),
+        next_secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default().as_bytes(),
+    ];
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        // The length keeps "a", "bc" and "ab", "c" apart.
+        context.update(&part.len().to_be_bytes());
+        context.update(part);
+    }
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.copy_from_slice(context.finish().as_ref());
+    fingerprint
 }
 
 /// Opens connections for ureq.

@@ -22,7 +22,7 @@ const NO_TIME: Duration = Duration::from_millis(700);
 struct Endpoint {
     trust: Trust,
     oauth2: OAuth2,
-    listener: Option<String>,
+    names: Names,
     requests: Arc<Mutex<Vec<String>>>,
     log: Log,
 }
@@ -59,7 +59,7 @@ impl Endpoint {
             route: Route::Unset,
             debug: true,
         };
-        Self { trust: ca.trust(), oauth2, listener: None, requests, log: Log::default() }
+        Self { trust: ca.trust(), oauth2, names: Names::default(), requests, log: Log::default() }
     }
 
     /// Answers the n-th request with the n-th text, the later ones with the last.
@@ -75,7 +75,7 @@ impl Endpoint {
     }
 
     fn token_by(&self, deadline: Deadline, cancel: &Cancel) -> Result<AccessToken> {
-        access_token(&self.oauth2, self.listener.as_deref(), &self.trust, deadline, cancel, &self.log)
+        access_token(&self.oauth2, &self.names, &self.trust, deadline, cancel, &self.log)
     }
 
     fn failure(&self) -> Failure {
@@ -544,7 +544,7 @@ fn what_happens_on_the_way_to_the_endpoint_names_its_property() {
 }
 
 #[test]
-fn a_token_is_asked_for_through_the_proxy_and_its_refusal_names_the_property() {
+fn a_token_is_asked_for_through_the_proxy_and_its_refusal_names_where_that_is_set() {
     let mut endpoint = Endpoint::answering(&[&issued("t0ken", HOUR)]);
     let target: u16 = endpoint.oauth2.token_uri.split([':', '/']).nth(4).unwrap().parse().unwrap();
     let authorized = format!("Proxy-Authorization: Basic {}\r\n", BASE64_STANDARD.encode("user:Pl4nted"));
@@ -564,11 +564,11 @@ fn a_token_is_asked_for_through_the_proxy_and_its_refusal_names_the_property() {
         thread::spawn(move || std::io::copy(&mut from, &mut to));
         let _ = std::io::copy(&mut &server, &mut socket);
     });
-    let mut proxy = Proxy { host: "localhost".into(), port, credentials: None };
+    let mut proxy = Proxy { set_by: "cmsbs.proxy".into(), host: "localhost".into(), port, credentials: None };
     endpoint.oauth2.route = Route::Proxy(proxy.clone());
     let failure = endpoint.failure();
     assert_eq!((failure.step, failure.retry), (Step::Proxy, Retry::Never), "{failure}");
-    assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.oauth2.proxy"));
+    assert_eq!(failure.key.as_deref(), Some("cmsbs.proxy"));
     assert_eq!(endpoint.asked(), 0);
 
     proxy.credentials = Some(("user".to_owned(), "Pl4nted".into()));
@@ -700,7 +700,7 @@ fn a_token_does_not_show_itself() {
 fn the_next_secret_is_tried_when_the_first_is_refused() {
     let refusal = r#"{"error":"invalid_client","error_description":"AADSTS7000222: expired"}"#;
     let mut endpoint = Endpoint::answering(&[&json("401 Unauthorized", refusal), &issued("t0ken", HOUR)]);
-    endpoint.listener = Some("inbox_2".into());
+    endpoint.names = Names::of(Some("inbox_2"));
     endpoint.oauth2.debug = false;
     endpoint.oauth2.next_secret = Some("n3xt".into());
     assert_eq!(endpoint.token().unwrap().secret(), "t0ken");
@@ -768,7 +768,7 @@ fn the_end_of_a_secret_and_of_a_certificate_is_announced() {
 fn a_token_without_the_permission_is_warned_of_when_it_comes_and_not_again() {
     let claims = BASE64_URL_SAFE_NO_PAD.encode(r#"{"aud":"https://outlook.office365.com"}"#);
     let mut endpoint = Endpoint::answering(&[&issued(&format!("e30.{claims}.c2ln"), HOUR)]);
-    endpoint.listener = Some("inbox_2".into());
+    endpoint.names = Names::of(Some("inbox_2"));
     endpoint.oauth2.debug = false;
     assert!(endpoint.token().unwrap().claims().is_some());
     endpoint.token().unwrap();
@@ -787,7 +787,8 @@ fn a_listeners_failure_names_its_own_key_also_where_it_shares_the_credential() {
         let _ = peer.write_all(json("401 Unauthorized", r#"{"error":"invalid_client"}"#).as_bytes());
     });
     let ask = |listener| {
-        access_token(&endpoint.oauth2, listener, &endpoint.trust, soon(), &Cancel::default(), &endpoint.log)
+        let names = Names::of(listener);
+        access_token(&endpoint.oauth2, &names, &endpoint.trust, soon(), &Cancel::default(), &endpoint.log)
             .unwrap_err()
             .key
             .unwrap()
@@ -799,7 +800,7 @@ fn a_listeners_failure_names_its_own_key_also_where_it_shares_the_credential() {
         assert_eq!(listener.join().unwrap(), "cmsbs.bouncelistener.inbox_2.oauth2.clientSecret");
     });
     assert_eq!(endpoint.asked(), 1, "they share it");
-    endpoint.listener = Some("inbox_2".into());
+    endpoint.names = Names::of(Some("inbox_2"));
     endpoint.oauth2.token_uri = "https://[::1]:1/token".into();
     let key = endpoint.failure().key.unwrap();
     assert_eq!(key, "cmsbs.bouncelistener.inbox_2.oauth2.accessTokenUri");

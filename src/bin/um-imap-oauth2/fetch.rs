@@ -12,6 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::value_parser;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
+use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Severity};
 use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
@@ -141,7 +142,8 @@ fn configuration(arguments: &Arguments, language: Option<Language>, log: &Log) -
     let loaded = config::from_um_home_in(language, &arguments.um_home, listener, &environment);
     let loaded = loaded.map_err(|failure| {
         let language = language.unwrap_or_default();
-        explain(failure, &Circumstances { language, listener, worked_before: false, values: &|_| None })
+        let names = &Names::of(listener);
+        explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
     })?;
     for finding in loaded.findings {
         match finding.severity {
@@ -151,7 +153,7 @@ fn configuration(arguments: &Arguments, language: Option<Language>, log: &Log) -
     }
     let mut config = loaded.config;
     if let Authentication::OAuth2(oauth2) = &config.authentication {
-        let oauth2 = by_proxy_of_environment(&config, oauth2, &environment);
+        let oauth2 = by_proxy_of_environment(oauth2, &environment);
         let oauth2 = oauth2.map_err(|failure| explained(failure, &config))?;
         config.authentication = Authentication::OAuth2(oauth2);
     }
@@ -162,7 +164,7 @@ fn configuration(arguments: &Arguments, language: Option<Language>, log: &Log) -
 fn explained(failure: Failure, config: &MailboxConfig) -> Failure {
     let circumstances = Circumstances {
         language: config.language,
-        listener: config.listener.as_deref(),
+        names: &config.names,
         worked_before: false,
         values: &mailbox_values(config),
     };

@@ -11,8 +11,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use um_imap_oauth2::config::{Language, MailboxConfig, OAuth2, Route};
-use um_imap_oauth2::explain::mailbox_values;
+use um_imap_oauth2::config::{Language, OAuth2};
 use um_imap_oauth2::failure::{Failure, Result, Retry};
 use um_imap_oauth2::net::environment_proxy;
 
@@ -127,19 +126,8 @@ impl From<Exit> for ExitCode {
 }
 
 /// Where no proxy is configured for the token request, the one that `HTTPS_PROXY` and `NO_PROXY` name.
-fn by_proxy_of_environment(
-    config: &MailboxConfig,
-    oauth2: &OAuth2,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<OAuth2> {
-    let host = mailbox_values(config)("login_host").unwrap_or_default();
-    let mut oauth2 = oauth2.clone();
-    if let Route::Unset = oauth2.route
-        && let Some(proxy) = environment_proxy(&host, environment)?
-    {
-        oauth2.route = Route::Proxy(proxy);
-    }
-    Ok(oauth2)
+fn by_proxy_of_environment(oauth2: &OAuth2, environment: &dyn Fn(&str) -> Option<String>) -> Result<OAuth2> {
+    oauth2.clone().or_through(|host| environment_proxy(host, environment))
 }
 
 /// Each part of a failure on a line of its own.

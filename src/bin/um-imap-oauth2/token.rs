@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, keys};
 use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
 use um_imap_oauth2::failure::{Failure, Result};
@@ -36,8 +37,8 @@ pub struct Arguments {
 /// says.
 pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
     let listener = arguments.listener.as_deref();
-    let explained = |failure, language, values: &dyn Fn(&str) -> Option<String>| {
-        explain(failure, &Circumstances { language, listener, worked_before: false, values })
+    let explained = |failure, language, names, values: &dyn Fn(&str) -> Option<String>| {
+        explain(failure, &Circumstances { language, names, worked_before: false, values })
     };
     let fail = |failure: &Failure, language| {
         say(&in_words(failure, language));
@@ -48,11 +49,11 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
         Ok(loaded) => loaded,
         Err(failure) => {
             let language = language.unwrap_or_default();
-            return fail(&explained(failure, language, &|_| None), language);
+            return fail(&explained(failure, language, &Names::of(listener), &|_| None), language);
         }
     };
     let language = loaded.config.language;
-    let values = mailbox_values(&loaded.config);
+    let (names, values) = (&loaded.config.names, mailbox_values(&loaded.config));
     let log = Log::default();
     let looked_at = look(&loaded.config, &environment, &log);
     let problem = looked_at.as_ref().ok().and_then(|looked_at| looked_at.problem.as_ref());
@@ -67,9 +68,9 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
     }
     let looked_at = match looked_at {
         Ok(looked_at) => looked_at,
-        Err(failure) => return fail(&explained(failure, language, &values), language),
+        Err(failure) => return fail(&explained(failure, language, names, &values), language),
     };
-    let problem = looked_at.problem.clone().map(|problem| explained(problem, language, &values));
+    let problem = looked_at.problem.clone().map(|problem| explained(problem, language, names, &values));
     let text = match arguments.json {
         true => looked_at.json(problem.as_ref()),
         false => Ok(looked_at.text(language)),
@@ -195,13 +196,13 @@ fn look(config: &MailboxConfig, environment: &dyn Fn(&str) -> Option<String>, lo
             "",
         ));
     };
-    let oauth2 = by_proxy_of_environment(config, oauth2, environment)?;
+    let oauth2 = by_proxy_of_environment(oauth2, environment)?;
     let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref())?;
-    let listener = config.listener.as_deref();
+    let names = &config.names;
     let deadline = Deadline::after(LIMIT);
-    let token = token::access_token(&oauth2, listener, &trust, deadline, &Cancel::default(), log)?;
+    let token = token::access_token(&oauth2, names, &trust, deadline, &Cancel::default(), log)?;
     let claims = token.claims();
-    let problem = claims.as_ref().and_then(|claims| claims.problem(&oauth2, listener));
+    let problem = claims.as_ref().and_then(|claims| claims.problem(&oauth2, names));
     Ok(LookedAt { claims, expiry: token::expiry(&oauth2)?, problem })
 }
 
