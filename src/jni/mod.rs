@@ -23,6 +23,7 @@ use crate::config;
 use crate::failure::{Failure, Kind, Step, keep_the_place_of_panics};
 use crate::log::Level;
 use crate::mailbox::{Body, FetchId, MessageId, Outcome};
+use crate::net::JvmProxy;
 use exception::{Error, ThrowMailboxException};
 
 /// The JVM calls this once, before any other function of the library.
@@ -46,6 +47,7 @@ macro_rules! entry {
 entry! { fn version() -> JString, }
 entry! { fn target() -> JString, }
 entry! { fn trust(issuers: jbyte[][]), }
+entry! { fn proxy(host: JString, port: JString, exceptions: JString), }
 entry! { fn keys(listener: JString) -> JString[], }
 entry! { fn open_settings(listener: JString, keys_and_values: JString[], work_directory: JString) -> jlong, }
 entry! { fn open_um_home(um_home: JString, listener: JString, work_directory: JString) -> jlong, }
@@ -80,6 +82,21 @@ fn trust<'local>(
         anchors.push(CertificateDer::from(issuer));
     }
     registry::trust(anchors);
+    Ok(())
+}
+
+fn proxy<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    host: JString<'local>,
+    port: JString<'local>,
+    exceptions: JString<'local>,
+) -> Result<(), Error> {
+    registry::proxy(JvmProxy {
+        host: convert::optional_string(env, &host)?,
+        port: convert::optional_string(env, &port)?,
+        exceptions: convert::optional_string(env, &exceptions)?,
+    });
     Ok(())
 }
 

@@ -8,15 +8,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use once_cell::sync::Lazy;
 use rustls::pki_types::CertificateDer;
 
-use crate::config::{Loaded, Severity};
+use crate::config::{Authentication, Loaded, Severity};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
-use crate::net::{Anchors, Trust};
+use crate::net::{Anchors, JvmProxy, Trust};
 
 /// From now on mailboxes are opened with these issuers (those that the JVM trusts) instead of the platform's.
 pub(super) fn trust(issuers: Vec<CertificateDer<'static>>) {
     registry().issuers = Some(issuers);
+}
+
+/// From now on mailboxes are opened with this proxy where no property says how the token endpoint is reached.
+pub(super) fn proxy(jvm: JvmProxy) {
+    registry().proxy = jvm;
 }
 
 /// Opens a mailbox and returns its number. `work_directory` replaces the configured one.
@@ -24,6 +29,10 @@ pub(super) fn open(loaded: Loaded, work_directory: Option<PathBuf>) -> Result<i6
     let Loaded { mut config, findings } = loaded;
     if work_directory.is_some() {
         config.work_directory = work_directory;
+    }
+    if let Authentication::OAuth2(oauth2) = config.authentication {
+        let jvm = registry().proxy.clone();
+        config.authentication = Authentication::OAuth2(oauth2.or_through(|host| Ok(jvm.to(host)))?);
     }
     let log = Log::default();
     for finding in findings {
@@ -86,6 +95,7 @@ struct Registry {
     last: i64,
     mailboxes: HashMap<i64, Open>,
     issuers: Option<Vec<CertificateDer<'static>>>,
+    proxy: JvmProxy,
 }
 
 struct Open {

@@ -454,6 +454,8 @@ public final class BounceMailbox implements AutoCloseable {
                 throw MailboxException.usage("the builder needs either settings or umHome");
             }
             NativeLibrary.INSTANCE.load(workDirectory != null ? workDirectory : configuredWorkDirectory());
+            Native.proxy(System.getProperty("https.proxyHost"), System.getProperty("https.proxyPort"),
+                    System.getProperty("http.nonProxyHosts"));
             String work = workDirectory == null ? null : workDirectory.toAbsolutePath().toString();
             long number = settings != null
                     ? Native.openSettings(listener, settings.ask(Native.keys(listener)), work)

@@ -20,6 +20,12 @@ final class Native {
     /** From now on mailboxes are opened with these issuers (DER) instead of the platform's. */
     static native void trust(byte[][] issuers);
 
+    /**
+     * From now on mailboxes are opened with these: the values of {@code https.proxyHost}, {@code https.proxyPort} and
+     * {@code http.nonProxyHosts}, each of which may be null.
+     */
+    static native void proxy(String host, String port, String exceptions);
+
     /** Each key to ask the settings for. {@code listener} may be null. */
     static native String[] keys(String listener);
 
