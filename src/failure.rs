@@ -142,6 +142,11 @@ impl Failure {
         Self::new(Step::Call, Kind::Internal, format!("{observed} ({}:{})", place.file(), place.line()))
     }
 
+    /// Whether another credential than the one that was used could have helped.
+    pub fn may_be_the_credentials(&self) -> bool {
+        matches!(self.kind, Kind::Token | Kind::Login | Kind::Configuration)
+    }
+
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self

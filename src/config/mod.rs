@@ -15,7 +15,7 @@ mod values;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use ureq::http::Uri;
 
@@ -134,6 +134,31 @@ pub enum Authentication {
     Password(SecretString),
 }
 
+impl Authentication {
+    /// With the credential of `fresh`, which was read later; `None` where that is the same, or of another kind of login. A
+    /// certificate and an assertion are the same as long as their file's name is: they are read for each request.
+    pub fn renewed_by(&self, fresh: &Authentication) -> Option<Authentication> {
+        match (self, fresh) {
+            (Authentication::Password(old), Authentication::Password(new)) => {
+                (!same(Some(old), Some(new))).then(|| fresh.clone())
+            }
+            (Authentication::OAuth2(old), Authentication::OAuth2(new)) => {
+                let unchanged = old.credential.is(&new.credential)
+                    && same(old.next_secret.as_ref(), new.next_secret.as_ref());
+                (!unchanged).then(|| {
+                    Authentication::OAuth2(OAuth2 {
+                        credential: new.credential.clone(),
+                        next_secret: new.next_secret.clone(),
+                        secret_expires: new.secret_expires,
+                        ..old.clone()
+                    })
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What an access token is asked for with.
 #[derive(Debug, Clone)]
 pub struct OAuth2 {
@@ -174,6 +199,24 @@ pub enum Credential {
     },
     /// A client assertion that another party writes to this file.
     AssertionFile(PathBuf),
+}
+
+impl Credential {
+    fn is(&self, other: &Self) -> bool {
+        use Credential::{AssertionFile, Certificate, ClientSecret};
+        match (self, other) {
+            (ClientSecret(one), ClientSecret(other)) => same(Some(one), Some(other)),
+            (Certificate { file, password }, Certificate { file: other_file, password: other_password }) => {
+                file == other_file && same(password.as_ref(), other_password.as_ref())
+            }
+            (AssertionFile(one), AssertionFile(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    one.map(ExposeSecret::expose_secret) == other.map(ExposeSecret::expose_secret)
 }
 
 /// How a host is reached.

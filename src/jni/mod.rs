@@ -18,8 +18,9 @@ use jni::objects::{JByteArray, JClass, JLongArray, JObjectArray, JString, JThrow
 use jni::sys::{JNI_VERSION_1_8, jboolean, jint, jlong};
 use jni::{Env, NativeMethod, native_method};
 use rustls::pki_types::CertificateDer;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::config;
+use crate::config::{self, Loaded};
 use crate::failure::{Failure, Kind, Step, keep_the_place_of_panics};
 use crate::log::Level;
 use crate::mailbox::{Body, FetchId, MessageId, Outcome};
@@ -51,6 +52,8 @@ entry! { fn proxy(host: JString, port: JString, exceptions: JString), }
 entry! { fn keys(listener: JString) -> JString[], }
 entry! { fn open_settings(listener: JString, keys_and_values: JString[], work_directory: JString) -> jlong, }
 entry! { fn open_um_home(um_home: JString, listener: JString, work_directory: JString) -> jlong, }
+entry! { fn renew_by_settings(mailbox: jlong, listener: JString, keys_and_values: JString[]) -> jboolean, }
+entry! { fn renew_by_um_home(mailbox: jlong, um_home: JString, listener: JString) -> jboolean, }
 entry! { fn name(mailbox: jlong) -> JString, }
 entry! { fn fetch(mailbox: jlong) -> jlong, }
 entry! { fn next(mailbox: jlong, fetch: jlong, numbers: jlong[], texts: JString[]) -> jbyte[], }
@@ -116,14 +119,8 @@ fn open_settings<'local>(
     keys_and_values: JObjectArray<'local, JString<'local>>,
     work_directory: JString<'local>,
 ) -> Result<jlong, Error> {
-    let listener = convert::optional_string(env, &listener)?;
     let work_directory = convert::optional_string(env, &work_directory)?.map(PathBuf::from);
-    let mut strings = convert::strings(env, &keys_and_values)?.into_iter();
-    let mut settings = HashMap::new();
-    while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
-        settings.insert(key, value);
-    }
-    let loaded = config::from_settings(&|key| settings.get(key).cloned(), listener.as_deref())?;
+    let loaded = by_settings(env, &listener, &keys_and_values)?;
     Ok(registry::open(loaded, work_directory)?)
 }
 
@@ -134,12 +131,31 @@ fn open_um_home<'local>(
     listener: JString<'local>,
     work_directory: JString<'local>,
 ) -> Result<jlong, Error> {
-    let um_home = convert::string(env, &um_home, "umHome")?;
-    let listener = convert::optional_string(env, &listener)?;
     let work_directory = convert::optional_string(env, &work_directory)?.map(PathBuf::from);
-    let loaded =
-        config::from_um_home(Path::new(&um_home), listener.as_deref(), &|name| std::env::var(name).ok())?;
+    let loaded = by_um_home(env, &um_home, &listener)?;
     Ok(registry::open(loaded, work_directory)?)
+}
+
+fn renew_by_settings<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+    listener: JString<'local>,
+    keys_and_values: JObjectArray<'local, JString<'local>>,
+) -> Result<jboolean, Error> {
+    let loaded = by_settings(env, &listener, &keys_and_values)?;
+    Ok(registry::renew(mailbox, &loaded)?)
+}
+
+fn renew_by_um_home<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+    um_home: JString<'local>,
+    listener: JString<'local>,
+) -> Result<jboolean, Error> {
+    let loaded = by_um_home(env, &um_home, &listener)?;
+    Ok(registry::renew(mailbox, &loaded)?)
 }
 
 fn name<'local>(
@@ -292,6 +308,32 @@ fn log<'local>(
         texts.push(record.text);
     }
     Ok(convert::java_strings(env, &texts)?)
+}
+
+fn by_settings<'local>(
+    env: &mut Env<'local>,
+    listener: &JString<'local>,
+    keys_and_values: &JObjectArray<'local, JString<'local>>,
+) -> Result<Loaded, Error> {
+    let listener = convert::optional_string(env, listener)?;
+    let mut strings = convert::strings(env, keys_and_values)?.into_iter();
+    let mut settings = HashMap::new();
+    while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
+        settings.insert(key, SecretString::from(value));
+    }
+    let ask = |key: &str| settings.get(key).map(|value| value.expose_secret().to_owned());
+    Ok(config::from_settings(&ask, listener.as_deref())?)
+}
+
+fn by_um_home<'local>(
+    env: &mut Env<'local>,
+    um_home: &JString<'local>,
+    listener: &JString<'local>,
+) -> Result<Loaded, Error> {
+    let um_home = convert::string(env, um_home, "umHome")?;
+    let listener = convert::optional_string(env, listener)?;
+    let environment = |name: &str| std::env::var(name).ok();
+    Ok(config::from_um_home(Path::new(&um_home), listener.as_deref(), &environment)?)
 }
 
 fn message_id(uid_validity: jlong, uid: jlong) -> Result<MessageId, Failure> {

@@ -52,6 +52,11 @@ pub(super) fn open(loaded: Loaded, work_directory: Option<PathBuf>) -> Result<i6
     Ok(number)
 }
 
+/// Hands the mailbox its configuration, read anew; true: its credential has changed.
+pub(super) fn renew(number: i64, loaded: &Loaded) -> Result<bool> {
+    call(number, |mailbox| Ok(mailbox.renew(&loaded.config.authentication)))
+}
+
 /// What the mailbox is called in the ids of its mails: `user/inbox`.
 pub(super) fn name(number: i64) -> Result<String> {
     registry().mailboxes.get(&number).map(|open| open.name.clone()).ok_or_else(closed)

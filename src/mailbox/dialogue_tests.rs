@@ -9,6 +9,7 @@ use crate::config::{Authentication, FetchLimits, Folders, Language, MailboxConfi
 use crate::failure::{Kind, Result};
 use crate::imap::scripted;
 use crate::log::Log;
+use crate::net::Trust;
 use crate::net::testing::Authority;
 
 /// A mailbox whose server follows one script for each connection.
@@ -24,6 +25,15 @@ pub(super) fn play(server: &str, scripts: &[String]) -> Played {
 }
 
 pub(super) fn play_with(server: &str, scripts: &[String], change: impl FnOnce(&mut MailboxConfig)) -> Played {
+    play_trusting(server, scripts, Authority::new().trust(), change)
+}
+
+pub(super) fn play_trusting(
+    server: &str,
+    scripts: &[String],
+    trust: Trust,
+    change: impl FnOnce(&mut MailboxConfig),
+) -> Played {
     let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
     let outcomes = scripted::serve(server, &scripts);
     let mut config = MailboxConfig {
@@ -57,7 +67,7 @@ pub(super) fn play_with(server: &str, scripts: &[String], change: impl FnOnce(&m
     };
     change(&mut config);
     let log = Log::default();
-    let mailbox = Mailbox::open(config, Authority::new().trust(), Access::ReadWrite, log.clone()).unwrap();
+    let mailbox = Mailbox::open(config, trust, Access::ReadWrite, log.clone()).unwrap();
     Played { mailbox, log, outcomes }
 }
 

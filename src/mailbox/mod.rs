@@ -10,6 +10,8 @@ mod dialogue_tests;
 mod health;
 mod message;
 mod place;
+#[cfg(test)]
+mod renewal_tests;
 mod run;
 #[cfg(test)]
 mod trouble_tests;
@@ -201,6 +203,26 @@ impl Mailbox {
         shared.health(&state)
     }
 
+    /// Hands over the configured credential, read anew after a call failed by a failure that [may be the
+    /// credential's](Failure::may_be_the_credentials). True: it is another one than was refused, and the call is worth
+    /// repeating; a fetch that had begun goes on where it ended.
+    pub fn renew(&self, fresh: &Authentication) -> bool {
+        let shared = self.shared();
+        let mut state = shared.lock();
+        let Some(renewed) = state.authentication(&shared.config).renewed_by(fresh) else {
+            // Another thread may have been faster.
+            return !state.refused;
+        };
+        state.renewed = Some(renewed);
+        state.refused = false;
+        *shared.credential.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if matches!(state.fetch.phase, Phase::Ended(Err(_))) {
+            state.fetch.phase = Phase::Requested;
+        }
+        shared.for_worker.notify_one();
+        true
+    }
+
     /// Ends every call at once, tells the server what was decided as far as that can be done in five seconds, and logs out.
     /// What could not be told stays in the inbox and comes again. From any thread; a second call does nothing.
     pub fn close(&self) {
@@ -299,6 +321,16 @@ struct State {
     worker: Life,
     /// The worker has panicked; nothing works any more.
     broken: Option<Failure>,
+    /// The configured login with a newer credential.
+    renewed: Option<Authentication>,
+    /// The credential in use was refused.
+    refused: bool,
+}
+
+impl State {
+    fn authentication<'a>(&'a self, config: &'a MailboxConfig) -> &'a Authentication {
+        self.renewed.as_ref().unwrap_or(&config.authentication)
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -423,7 +455,7 @@ impl Shared {
         let mut health = self.record().health(&self.config);
         health.pending = state.decisions.len();
         health.warnings.extend(state.decisions.last_refusal().cloned());
-        let expiry = self.credential_end();
+        let expiry = self.credential_end(state.authentication(&self.config));
         health.credential_ends = expiry.map(|expiry| expiry.last_day);
         health.warnings.extend(expiry.and_then(|expiry| self.near(&expiry)));
         if let Some(broken) = &state.broken {
@@ -440,8 +472,8 @@ impl Shared {
     }
 
     /// The end of the credential, looked up once an hour. One that cannot be read is for the token request to complain of.
-    fn credential_end(&self) -> Option<Expiry> {
-        let Authentication::OAuth2(oauth2) = &self.config.authentication else { return None };
+    fn credential_end(&self, authentication: &Authentication) -> Option<Expiry> {
+        let Authentication::OAuth2(oauth2) = authentication else { return None };
         let mut known = self.credential.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, expiry)) = known.filter(|(at, _)| at.elapsed() < LOOKED_UP) {
             return expiry;
@@ -454,7 +486,7 @@ impl Shared {
     /// What to say of a credential that ends soon.
     fn near(&self, expiry: &Expiry) -> Option<Failure> {
         let observed = expiry.near(DateTime::<Utc>::from(SystemTime::now()).date_naive())?;
-        let key = expiry.key().names(self.config.listener.as_deref()).into_iter().next()?;
+        let key = self.config.names.written(expiry.key().name);
         Some(self.explain(Failure::new(Step::Token, Kind::Token, observed).key(key)))
     }
 

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::imap::uid_set;
 
 /// One fetch, from its SEARCH to its last mail.
+#[derive(Clone)]
 pub(super) struct Run {
     pub fetch: u64,
     pub stage: Stage,

@@ -35,6 +35,8 @@ pub(super) struct Worker {
     session: Option<Session<Sent>>,
     /// The fetch under way.
     run: Option<Run>,
+    /// The fetch that a failed login has ended; with another credential it goes on.
+    ended: Option<Run>,
     /// A mail that is arriving: its octets come before the response that says whose they are.
     incoming: Option<Incoming>,
     /// Internal dates that the server told for decisions to be verified.
@@ -106,6 +108,7 @@ impl Worker {
             shared,
             session: None,
             run: None,
+            ended: None,
             incoming: None,
             dates: BTreeMap::new(),
             warned_of_marks: false,
@@ -179,7 +182,11 @@ impl Worker {
             if let Some(run) = self.run.take().filter(|run| run.begun) {
                 self.shared.record().succeeded(run.set_aside);
             }
-            self.run = Some(Run::new(state.fetch.id));
+            let ended = self.ended.take().filter(|run| run.fetch == state.fetch.id);
+            if ended.as_ref().is_some_and(|run| run.begun) {
+                state.fetch.phase = Phase::Running;
+            }
+            self.run = Some(ended.unwrap_or_else(|| Run::new(state.fetch.id)));
             self.shared.record().asked();
         }
         if let Some(turn) = self.leave_alone(state) {
@@ -370,7 +377,8 @@ impl Worker {
             let login = Login { user: &config.user, secret };
             login::open(stream, start_tls, &login, &inbox, deadline, trace.clone())
         };
-        let oauth2 = match &config.authentication {
+        let authentication = shared.lock().authentication(config).clone();
+        let oauth2 = match &authentication {
             Authentication::Password(password) => return attempt(Secret::Password(password.expose_secret())),
             Authentication::OAuth2(oauth2) => oauth2,
         };
@@ -707,6 +715,10 @@ impl Worker {
         if self.worth_another_try(&failure, had_session) {
             shared.log.info(format!("{}: {failure}; connecting again", shared.config.user));
             return true;
+        }
+        state.refused = failure.may_be_the_credentials();
+        if state.refused && !had_session {
+            self.ended = self.run.clone();
         }
         let failure = shared.explain(failure);
         let flushing = state.flush.done < state.flush.wanted;

@@ -17,6 +17,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.LongPredicate;
 import java.util.function.Supplier;
 
 /**
@@ -63,12 +64,15 @@ public final class BounceMailbox implements AutoCloseable {
     private final BiConsumer<Level, String> log;
     private final Consumer<Health> onHealth;
     private final AtomicReference<Health.State> state = new AtomicReference<>(Health.State.WELL);
+    private final LongPredicate renewal;
 
-    private BounceMailbox(long number, BiConsumer<Level, String> log, Consumer<Health> onHealth) {
+    /** {@code renewal} hands the mailbox of a number its configuration, read anew: whether its credential has changed. */
+    private BounceMailbox(long number, BiConsumer<Level, String> log, Consumer<Health> onHealth, LongPredicate renewal) {
         this.handle = new Handle(number);
         this.cleanable = CLEANER.register(this, handle);
         this.log = log;
         this.onHealth = onHealth;
+        this.renewal = renewal;
         this.name = Native.name(number);
         Log.drain(number, log);
     }
@@ -216,16 +220,33 @@ public final class BounceMailbox implements AutoCloseable {
         }
     }
 
-    /** Every native call goes through here: the mailbox is not cleaned up during it, and its log is taken after it. */
+    /**
+     * Every native call goes through here: the mailbox is not cleaned up during it, its log is taken after it, and where the
+     * credential was refused it is repeated once if there is another one by now.
+     */
     private <T> T call(Supplier<T> nativeCall) {
         try {
             return nativeCall.get();
+        } catch (MailboxException e) {
+            if (e.mayBeTheCredentials() && renewed(e)) {
+                return nativeCall.get();
+            }
+            throw e;
         } finally {
             Log.drain(handle.number, log);
             if (onHealth != null) {
                 tellOfHealth();
             }
             Reference.reachabilityFence(this);
+        }
+    }
+
+    private boolean renewed(MailboxException refusal) {
+        try {
+            return renewal.test(handle.number);
+        } catch (MailboxException e) {
+            refusal.addSuppressed(e);
+            return false;
         }
     }
 
@@ -346,7 +367,9 @@ public final class BounceMailbox implements AutoCloseable {
          * }</pre>
          *
          * @param settings returns the value of a key such as {@code cmsbs.mail.imap.server}, or null; it is asked for each
-         *     key that counts, and for {@code key$file} beside it, at every {@link #open}
+         *     key that counts, and for {@code key$file} beside it, at every {@link #open} and again when a server has
+         *     refused the credential, so that a new one is used without opening the mailbox again; by the threads that
+         *     call the mailbox
          * @return this builder
          */
         public Builder settings(Function<String, String> settings) {
@@ -457,10 +480,17 @@ public final class BounceMailbox implements AutoCloseable {
             Native.proxy(System.getProperty("https.proxyHost"), System.getProperty("https.proxyPort"),
                     System.getProperty("http.nonProxyHosts"));
             String work = workDirectory == null ? null : workDirectory.toAbsolutePath().toString();
-            long number = settings != null
-                    ? Native.openSettings(listener, settings.ask(Native.keys(listener)), work)
-                    : Native.openUmHome(umHome.toAbsolutePath().toString(), listener, work);
-            return new BounceMailbox(number, log, onHealth);
+            // What the builder is told later is of another mailbox.
+            String name = listener;
+            if (settings != null) {
+                Settings source = settings;
+                long number = Native.openSettings(name, source.ask(Native.keys(name)), work);
+                return new BounceMailbox(number, log, onHealth,
+                        open -> Native.renewBySettings(open, name, source.ask(Native.keys(name))));
+            }
+            String home = umHome.toAbsolutePath().toString();
+            long number = Native.openUmHome(home, name, work);
+            return new BounceMailbox(number, log, onHealth, open -> Native.renewByUmHome(open, home, name));
         }
 
         /** For the native library only, which would tell otherwise; null: none. */

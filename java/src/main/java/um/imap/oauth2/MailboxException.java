@@ -181,6 +181,11 @@ public final class MailboxException extends RuntimeException {
         return Optional.ofNullable(retryAfter);
     }
 
+    /** In step with {@code Failure::may_be_the_credentials} in {@code src/failure.rs}. */
+    boolean mayBeTheCredentials() {
+        return kind == Kind.TOKEN || kind == Kind.LOGIN || kind == Kind.CONFIGURATION;
+    }
+
     /** One paragraph, as Rust's {@code Failure} writes it. */
     private static String message(String step, String observed, String key, String causeText, String remedy) {
         StringBuilder message = new StringBuilder(step).append(": ").append(observed);

@@ -42,6 +42,16 @@ final class Native {
     /** As {@link #openSettings}, from UM's files. */
     static native long openUmHome(String umHome, String listener, String workDirectory);
 
+    /**
+     * Hands over the settings, asked anew after a call failed.
+     *
+     * @return whether the credential is another one than was refused, so that the call is worth repeating
+     */
+    static native boolean renewBySettings(long mailbox, String listener, String[] keysAndValues);
+
+    /** As {@link #renewBySettings}, from UM's files. */
+    static native boolean renewByUmHome(long mailbox, String umHome, String listener);
+
     /** What the mailbox is called in the ids of its mails. */
     static native String name(long mailbox);
 

@@ -1,0 +1,157 @@
+//! The engine when its credential is refused, and there is another one.
+
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::dialogue_tests::{
+    EXCHANGE, Played, asked, asked_for_sizes, fetch, login, mail, play_trusting, search, size, whole,
+};
+use crate::config::{Authentication, Credential, MailboxConfig, OAuth2, Route};
+use crate::failure::Kind;
+use crate::net::testing::{Authority, TlsPeer, listen_tls};
+
+/// A mailbox with OAuth2 and the secret "old", whose token endpoint issues `token` at each request for `accepted` and refuses
+/// any other secret.
+struct Rotating {
+    played: Played,
+    accepted: Arc<Mutex<&'static str>>,
+    authentication: Authentication,
+}
+
+impl Rotating {
+    fn play(server: &str, scripts: &[String]) -> Self {
+        let authority = Authority::new();
+        let accepted = Arc::new(Mutex::new("old"));
+        let known = accepted.clone();
+        let port = listen_tls(authority.server_for(&["localhost"]), move |mut peer| {
+            let good = request(&mut peer).contains(&format!("client_secret={}&", *known.lock().unwrap()));
+            // It ends at once, so that each login needs a new one.
+            let (status, body) = match good {
+                true => ("200 OK", r#"{"token_type":"Bearer","access_token":"token","expires_in":0}"#),
+                false => ("401 Unauthorized", r#"{"error":"invalid_client"}"#),
+            };
+            let _ = write!(peer, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            peer.conn.send_close_notify();
+            let _ = peer.flush();
+        });
+        let authentication = oauth2(port, "old");
+        let of_mailbox = authentication.clone();
+        let set = |config: &mut MailboxConfig| config.authentication = of_mailbox;
+        let played = play_trusting(server, scripts, authority.trust(), set);
+        Self { played, accepted, authentication }
+    }
+
+    /// The configured login with another secret.
+    fn with_secret(&self, secret: &str) -> Authentication {
+        let Authentication::OAuth2(oauth2) = &self.authentication else { panic!() };
+        let credential = Credential::ClientSecret(secret.into());
+        Authentication::OAuth2(OAuth2 { credential, ..oauth2.clone() })
+    }
+}
+
+fn oauth2(port: u16, secret: &str) -> Authentication {
+    Authentication::OAuth2(OAuth2 {
+        token_uri: format!("https://localhost:{port}/tenant/oauth2/v2.0/token"),
+        client_id: "a client".into(),
+        credential: Credential::ClientSecret(secret.into()),
+        scope: "imap".into(),
+        next_secret: None,
+        secret_expires: None,
+        route: Route::Direct,
+        debug: false,
+    })
+}
+
+fn request(peer: &mut TlsPeer) -> String {
+    let mut text = Vec::new();
+    let mut octet = [0];
+    while !text.ends_with(b"\r\n\r\n") && peer.read_exact(&mut octet).is_ok() {
+        text.extend(octet);
+    }
+    let head = String::from_utf8(text).unwrap().to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+    let mut body = vec![0; length.unwrap().parse().unwrap()];
+    peer.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+fn login_with_token() -> String {
+    let string = BASE64_STANDARD.encode("user=u\x01auth=Bearer token\x01\x01");
+    login(EXCHANGE)
+        .replace("AUTH=PLAIN", "AUTH=XOAUTH2")
+        .replace("PLAIN AHUAcA==", &format!("XOAUTH2 {string}"))
+}
+
+#[test]
+fn a_secret_that_is_rotated_between_two_fetches_is_used_after_a_renewal() {
+    let script = [login_with_token(), fetch("1", &[1])].concat();
+    let rotating = Rotating::play("rotated-between", &[script]);
+    *rotating.accepted.lock().unwrap() = "new";
+    let mailbox = &rotating.played.mailbox;
+    for _ in 0..2 {
+        let failure = mailbox.fetch().unwrap_err();
+        assert!(failure.kind == Kind::Token && failure.may_be_the_credentials(), "{failure}");
+        assert!(!mailbox.renew(&rotating.with_secret("old")), "it is the one that was refused");
+    }
+    assert!(mailbox.renew(&rotating.with_secret("new")));
+    assert!(
+        mailbox.renew(&rotating.with_secret("new")),
+        "another thread that was refused the old one goes on too"
+    );
+    assert_eq!(rotating.played.fetch(), whole([1]));
+    rotating.played.check();
+    assert!(rotating.played.warnings().iter().all(|warning| warning.contains("invalid_client")));
+}
+
+#[test]
+fn a_secret_that_is_rotated_in_the_middle_of_a_fetch_does_not_end_it() {
+    let first = [login_with_token(), search(&[1, 2, 3]), asked("1:3"), mail(1)].concat();
+    let second = [
+        login_with_token(),
+        asked_for_sizes("2:3"),
+        size(2),
+        size(3),
+        "S: A OK done\n".to_owned(),
+        asked("2:3"),
+        mail(2),
+        mail(3),
+        "S: A OK done\n".to_owned(),
+    ];
+    let rotating = Rotating::play("rotated-within", &[first, second.concat()]);
+    let mailbox = &rotating.played.mailbox;
+    let fetch = mailbox.fetch().unwrap();
+    // The connection ends after the first mail; the next login needs another secret.
+    *rotating.accepted.lock().unwrap() = "new";
+    let next = || mailbox.next(fetch).map(|message| message.map(|message| message.id.uid));
+    assert_eq!(next(), Ok(Some(1)));
+    assert_eq!(next().unwrap_err().kind, Kind::Token);
+    assert!(!mailbox.renew(&rotating.with_secret("old")));
+    assert_eq!(next().unwrap_err().kind, Kind::Token, "the fetch has ended");
+    assert!(mailbox.renew(&rotating.with_secret("new")));
+    assert_eq!([next(), next(), next()], [Ok(Some(2)), Ok(Some(3)), Ok(None)]);
+    rotating.played.check();
+}
+
+#[test]
+fn a_rotated_password_is_used_after_a_renewal() {
+    let refused = "
+        S: * OK ready
+        C: A CAPABILITY
+        S: * CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR
+        S: A OK done
+        C: A AUTHENTICATE PLAIN AHUAcA==
+        S: A NO [AUTHENTICATIONFAILED] no
+    ";
+    let accepted =
+        login(EXCHANGE).replace("AHUAcA==", &BASE64_STANDARD.encode("\0u\0new")) + &fetch("1", &[1]);
+    let trust = Authority::new().trust();
+    let played = play_trusting("rotated-password", &[refused.to_owned(), accepted], trust, |_| {});
+    assert_eq!(played.mailbox.fetch().unwrap_err().kind, Kind::Login);
+    assert!(!played.mailbox.renew(&oauth2(1, "new")), "a login of another kind");
+    assert!(played.mailbox.renew(&Authentication::Password("new".into())));
+    assert_eq!(played.fetch(), whole([1]));
+    played.check();
+}
