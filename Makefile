@@ -44,7 +44,7 @@ test-beside-servers:
 	python3 -B tests/servers/selfcheck.py
 	cargo build --locked
 	set -e; for crate in $(CRATES); do cargo test --locked --manifest-path $$crate/Cargo.toml; done
-	$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) verify
+	$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) verify
 
 lint:
 	set -e; for crate in $(CRATES); do \

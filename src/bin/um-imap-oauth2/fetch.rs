@@ -101,10 +101,16 @@ fn fetch(
     let mailbox = Mailbox::open(config.clone(), trust, access, log.clone())?;
     let interruption = Interruption::of(&mailbox)?;
 
+    let renewed = || {
+        // What is odd about the properties was said when the mailbox was opened.
+        let fresh = configuration(arguments, language, &Log::default());
+        fresh.is_ok_and(|fresh| mailbox.renew(&fresh.authentication))
+    };
     let mut read = || {
-        let fetch = mailbox.fetch()?;
+        let fetch = renewing(&renewed, || mailbox.fetch())?;
         while arguments.limit.is_none_or(|limit| done.mails < limit)
-            && let Some(Message { id, flags, internal_date, body }) = mailbox.next(fetch)?
+            && let Some(Message { id, flags, internal_date, body }) =
+                renewing(&renewed, || mailbox.next(fetch))?
         {
             let octets = body.len();
             let file = directory.store(id, body).map_err(ours)?;
@@ -127,12 +133,20 @@ fn fetch(
             }
             terminal.count(octets);
         }
-        if settles { mailbox.flush() } else { Ok(()) }
+        if settles { renewing(&renewed, || mailbox.flush()) } else { Ok(()) }
     };
     let result = read();
     mailbox.close();
     done.interrupted = interruption.came();
     result
+}
+
+/// Repeats a call that failed by the credential if there is another one by now.
+fn renewing<T>(renewed: &dyn Fn() -> bool, call: impl Fn() -> Result<T>) -> Result<T> {
+    match call() {
+        Err(failure) if failure.may_be_the_credentials() && renewed() => call(),
+        result => result,
+    }
 }
 
 /// Reads the properties; what is odd about them goes to the log.
