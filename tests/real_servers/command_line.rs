@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,28 @@ fn the_token_request_goes_through_the_proxy_of_the_environment() {
     assert_ne!(output.code(), 0);
     assert!(output.err.contains("127.0.0.1:1"), "{output:?}");
     assert_eq!(through("localhost").code(), 0);
+}
+
+#[test]
+fn a_secret_that_was_replaced_meanwhile_is_read_again() {
+    let endpoint = server("UM_TEST_TOKEN_URI");
+    let port = endpoint.split([':', '/']).nth(4).unwrap();
+    let relay = Relay::to(port, Flow::StallAfter(0));
+    let uri = endpoint.replace(port, &relay.port.to_string());
+    let account = Account::new().with_mails(&mails(2)).with("cmsbs.mail.imap.oauth2.accessTokenUri", &uri);
+    let account = account.with("cmsbs.mail.imap.oauth2.clientSecret", "wrong");
+    let run = Run::new(&account);
+    let child = run.start(&[]);
+    while relay.connections.load(Ordering::SeqCst) == 0 {
+        thread::sleep(Duration::from_millis(10));
+    }
+    // It has read the wrong one, and the endpoint has not answered yet.
+    let account = account.with("cmsbs.mail.imap.oauth2.clientSecret", &server("UM_TEST_SECRET"));
+    account.um_home();
+    relay.set(Flow::Free);
+    let output = Ended::of(child.wait_with_output().unwrap());
+    assert!(output.out.contains("2 mails"), "{output:?}");
+    assert!(relay.connections.load(Ordering::SeqCst) >= 2, "{output:?}");
 }
 
 #[test]

@@ -10,5 +10,6 @@ mod failures;
 mod folders;
 mod health;
 mod reading;
+mod rotation;
 mod settling;
 mod support;
