@@ -8,6 +8,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+
 use super::keys::{self, FILE_SUFFIX, Key};
 use super::problem::{Origin, Problem, Problems, Shown, Text, text};
 use super::syntax::{self, Flaw};
@@ -22,18 +25,24 @@ pub(super) struct Layers<'a> {
     pub problems: Problems,
     base: Base<'a>,
     /// What stands in the files that `key$file` names, each read once: text or error.
-    contents: RefCell<HashMap<PathBuf, Result<String, String>>>,
+    contents: RefCell<HashMap<PathBuf, Result<SecretString, String>>>,
 }
 
 /// The value that counts for one name, and where it stands.
 #[derive(Debug, Clone)]
 pub(super) struct Value {
     pub name: String,
-    pub text: String,
+    text: SecretString,
     pub origin: Origin,
     pub flaws: Vec<Flaw>,
     /// The line after it that is neither an option nor a comment.
     pub stray_after: Option<usize>,
+}
+
+impl Value {
+    pub fn text(&self) -> &str {
+        self.text.expose_secret()
+    }
 }
 
 enum Base<'a> {
@@ -99,11 +108,12 @@ impl<'a> Layers<'a> {
                 self.environment(&file_name).or_else(|| self.last(&file_name, false, problems)),
             ),
             Base::Settings(settings) => {
-                let ask = |name: &str| settings(name).map(|text| plain_value(name, text, Origin::Settings));
+                let ask =
+                    |name: &str| settings(name).map(|text| plain_value(name, text.into(), Origin::Settings));
                 (None, ask(name), ask(&file_name))
             }
         };
-        let named_file = named_file.filter(|named| !named.text.trim().is_empty());
+        let named_file = named_file.filter(|named| !named.text().trim().is_empty());
         if let Some(environment) = environment {
             for other in [&plain, &named_file].into_iter().flatten() {
                 problems.warning(set_twice(&environment, other));
@@ -114,7 +124,7 @@ impl<'a> Layers<'a> {
         match (self.content(name, &named_file, problems), plain) {
             (Ok(content), Some(plain)) => {
                 // UM has read the file itself where it is the one that is asked.
-                if matches!(self.base, Base::Files { .. }) || content.text != plain.text {
+                if matches!(self.base, Base::Files { .. }) || content.text() != plain.text() {
                     problems.warning(set_twice(&content, &plain));
                 }
                 Some(content)
@@ -152,13 +162,18 @@ impl<'a> Layers<'a> {
     }
 
     /// A file and what it includes, each file once.
-    fn add_with_includes(&mut self, path: PathBuf, bytes: Vec<u8>, read_already: &mut HashSet<PathBuf>) {
+    fn add_with_includes(
+        &mut self,
+        path: PathBuf,
+        bytes: Zeroizing<Vec<u8>>,
+        read_already: &mut HashSet<PathBuf>,
+    ) {
         read_already.insert(identity(&path));
         let mut waiting = self.add(path, &bytes);
         // The last one is the next to read: a file's includes come before those that stand beside it.
         waiting.reverse();
         while let Some(include) = waiting.pop() {
-            let path = self.path(&include.text);
+            let path = self.path(include.text());
             let shown = path.display();
             if !read_already.insert(identity(&path)) {
                 self.problems.warning(Problem {
@@ -198,9 +213,9 @@ impl<'a> Layers<'a> {
     fn add_fragments(&mut self, read_already: &mut HashSet<PathBuf>) {
         let mut problems = Problems::default();
         let set = self.value(keys::CONF_D.name, &keys::CONF_D, &mut problems);
-        let set = set.filter(|value| !value.text.trim().is_empty());
+        let set = set.filter(|value| !value.text().trim().is_empty());
         self.problems.extend(problems);
-        let text = set.as_ref().map(|value| value.text.trim()).or(keys::CONF_D.default.value());
+        let text = set.as_ref().map(|value| value.text().trim()).or(keys::CONF_D.default.value());
         let directory = self.path(text.unwrap_or_default());
         let entries = fs::read_dir(&directory).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let mut paths = match entries {
@@ -243,7 +258,7 @@ impl<'a> Layers<'a> {
         for option in file.options {
             let value = Value {
                 name: option.name,
-                text: option.value,
+                text: option.value.as_str().into(),
                 origin: Origin::File { path: path.clone(), line: option.line },
                 flaws: option.flaws,
                 stray_after: option.stray_after,
@@ -302,7 +317,7 @@ impl<'a> Layers<'a> {
         let Base::Files { environment, .. } = &self.base else { return None };
         [name.to_owned(), name.replace('.', "__")].into_iter().find_map(|variable| {
             let text = environment(&variable)?;
-            Some(plain_value(name, text, Origin::Environment(variable)))
+            Some(plain_value(name, text.into(), Origin::Environment(variable)))
         })
     }
 
@@ -310,7 +325,7 @@ impl<'a> Layers<'a> {
     fn last(&self, name: &str, secret: bool, problems: &mut Problems) -> Option<Value> {
         let Base::Files { values, .. } = &self.base else { return None };
         let (last, before) = values.get(name)?.split_last()?;
-        let other = before.iter().rev().find(|other| other.text != last.text);
+        let other = before.iter().rev().find(|other| other.text() != last.text());
         if let Some(other) = other
             && let Origin::File { path, line } = &last.origin
             && let Origin::File { path: other_path, line: other_line } = &other.origin
@@ -319,7 +334,7 @@ impl<'a> Layers<'a> {
             let values = if secret || name.ends_with(FILE_SUFFIX) {
                 text!("with another value", "mit anderem Wert")
             } else {
-                let value = Shown(&other.text);
+                let value = Shown(other.text());
                 text!("with the value {value}", "mit dem Wert {value}")
             };
             let (en, de) = (values.in_language(Language::English), values.in_language(Language::German));
@@ -340,7 +355,7 @@ impl<'a> Layers<'a> {
 
     /// What stands in the file that `name$file` names.
     fn content(&self, name: &str, named: &Value, problems: &mut Problems) -> Result<Value, Problem> {
-        let path = self.path(named.text.trim());
+        let path = self.path(named.text().trim());
         let read_already = self.contents.borrow().get(&path).cloned();
         let content = read_already.unwrap_or_else(|| {
             let content =
@@ -361,8 +376,8 @@ impl<'a> Layers<'a> {
             }
         })?;
         let origin = Origin::ValueFile { path: Arc::new(path), named_by: Box::new(named.origin.clone()) };
-        let without_end = text.trim_end_matches(['\r', '\n']);
-        if without_end.len() < text.len() {
+        let without_end = text.expose_secret().trim_end_matches(['\r', '\n']);
+        if without_end.len() < text.expose_secret().len() {
             problems.info(Problem {
                 origin: Some(origin.clone()),
                 key: named.name.clone(),
@@ -370,11 +385,11 @@ impl<'a> Layers<'a> {
                 remedy: text!("It is not taken as part of the value.", "Es gilt nicht als Teil des Werts."),
             });
         }
-        Ok(plain_value(name, without_end.to_owned(), origin))
+        Ok(plain_value(name, without_end.into(), origin))
     }
 }
 
-fn plain_value(name: &str, text: String, origin: Origin) -> Value {
+fn plain_value(name: &str, text: SecretString, origin: Origin) -> Value {
     Value { name: name.to_owned(), text, origin, flaws: Vec::new(), stray_after: None }
 }
 
@@ -396,11 +411,14 @@ fn set_twice(counts: &Value, other: &Value) -> Problem {
 }
 
 /// The whole of a regular file: a pipe would wait for its writer, a device has no end.
-fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
+fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    let mut bytes = Vec::new();
+    // Allocated once, so that no copies of what is in it stay behind.
+    let room = usize::try_from(metadata.len().min(limit)).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::other(format!("larger than {limit} octets")));
@@ -409,11 +427,11 @@ fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// UTF-8, else ISO-8859-1.
-fn decoded(bytes: &[u8]) -> String {
+fn decoded(bytes: &[u8]) -> SecretString {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+        Ok(text) => text.into(),
+        Err(_) => Zeroizing::new(syntax::latin1(bytes)).as_str().into(),
     }
 }
 

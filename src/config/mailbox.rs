@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 use ureq::http::Uri;
 
 use super::keys::{self, Key, LISTENER_PREFIX, Names};
@@ -133,7 +134,7 @@ impl Reader<'_> {
     fn language(&mut self) -> Language {
         let Some(value) = self.value(&keys::LANG) else { return Language::default() };
         let languages = [("de", Language::German), ("en", Language::English)];
-        values::one_of(value.text.trim(), &languages).unwrap_or_else(|wrong| {
+        values::one_of(value.text().trim(), &languages).unwrap_or_else(|wrong| {
             self.warn(&value, wrong.what, wrong.remedy);
             Language::default()
         })
@@ -283,7 +284,7 @@ impl Reader<'_> {
         for name in key.names(self.listener) {
             let Some(value) = self.layers.value(&name, key, &mut Problems::default()) else { continue };
             if let Some(line) = value.stray_after
-                && values::https_url(value.text.trim()).map_or(true, |url| !url.ends_with("/token"))
+                && values::https_url(value.text().trim()).map_or(true, |url| !url.ends_with("/token"))
             {
                 self.problems.error(Problem {
                     origin: Some(value.origin),
@@ -299,7 +300,7 @@ impl Reader<'_> {
                 });
                 return Err(Refused);
             }
-            if !value.text.trim().is_empty() {
+            if !value.text().trim().is_empty() {
                 break;
             }
         }
@@ -316,7 +317,7 @@ impl Reader<'_> {
         }
         if let Some(value) = self.value(&keys::CLIENT_ID)
             && cloud.is_some()
-            && !values::looks_like_guid(value.text.trim())
+            && !values::looks_like_guid(value.text().trim())
         {
             self.warn(
                 &value,
@@ -364,7 +365,7 @@ impl Reader<'_> {
     }
 
     fn check_scope(&mut self, value: &Value, cloud: Option<&Cloud>) {
-        let scope = value.text.trim();
+        let scope = value.text().trim();
         let uri = scope.parse::<Uri>().ok();
         let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default().to_ascii_lowercase();
         let mail_host = cloud.or(Cloud::ALL.first()).and_then(|cloud| cloud.mail.first()).unwrap_or(&"");
@@ -449,7 +450,7 @@ impl Reader<'_> {
 
     fn check_secret(&mut self) {
         if let Some(value) = self.value(&keys::CLIENT_SECRET)
-            && values::looks_like_guid(value.text.trim())
+            && values::looks_like_guid(value.text().trim())
         {
             self.warn(
                 &value,
@@ -476,11 +477,12 @@ impl Reader<'_> {
         let Some(value) = self.value(&keys::UM_PROXY) else { return Ok(Route::Unset) };
         let host =
             token_uri.and_then(|uri| uri.parse::<Uri>().ok()).and_then(|uri| uri.host().map(str::to_owned));
-        let exceptions = self.value(&keys::NO_PROXY).map(|value| value.text).unwrap_or_default();
-        if host.is_some_and(|host| values::is_excepted(&host, &exceptions)) {
+        let exceptions = self.value(&keys::NO_PROXY);
+        let exceptions = exceptions.as_ref().map(Value::text).unwrap_or_default();
+        if host.is_some_and(|host| values::is_excepted(&host, exceptions)) {
             return Ok(Route::Direct);
         }
-        match values::proxy(value.text.trim(), &value.name) {
+        match values::proxy(value.text().trim(), &value.name) {
             Ok(proxy) => Ok(Route::Proxy(proxy)),
             // It is UM's, for something else: not to be used here is no reason to refuse the mailbox.
             Err(wrong) => {
@@ -536,7 +538,7 @@ impl Reader<'_> {
 
     fn tmp_directory(&mut self) -> Option<PathBuf> {
         let value = self.value(&keys::TMP)?;
-        let path = self.layers.path(value.text.trim());
+        let path = self.layers.path(value.text().trim());
         if path.is_dir() {
             return Some(path);
         }
@@ -556,7 +558,7 @@ impl Reader<'_> {
     fn check_listener(&mut self) -> Read<()> {
         let Some(listener) = self.listener else { return Ok(()) };
         let listed = self.value(&keys::LISTENERS);
-        let names = listed.as_ref().map(|value| value.text.as_str()).unwrap_or_default();
+        let names = listed.as_ref().map(Value::text).unwrap_or_default();
         if names.split_whitespace().any(|name| name == listener) {
             return Ok(());
         }
@@ -612,7 +614,7 @@ impl Reader<'_> {
 
     fn say_that_certificates_are_checked(&mut self) {
         if let Some(value) = self.value(&keys::SSL_CHECKS)
-            && !value.text.trim().eq_ignore_ascii_case("secure")
+            && !value.text().trim().eq_ignore_ascii_case("secure")
         {
             self.problems.info(Problem {
                 origin: Some(value.origin),
@@ -641,7 +643,7 @@ impl Reader<'_> {
                 if let Origin::File { path, .. } | Origin::ValueFile { path, .. } = &value.origin {
                     self.check_readers(&value, path);
                 }
-                Some(self.clean(key, &value).map(SecretString::from))
+                Some(self.clean(key, &value).map(|text| text.as_str().into()))
             }
             None => self.is_unreadable(key).then_some(Err(Refused)),
         }
@@ -710,13 +712,13 @@ impl Reader<'_> {
             set.extend(
                 self.layers
                     .value(&name, key, &mut self.problems)
-                    .filter(|value| !value.text.trim().is_empty()),
+                    .filter(|value| !value.text().trim().is_empty()),
             );
         }
         let mut set = set.into_iter();
         let counts = set.next()?;
         // Two of a listener's own forms; what the primary mailbox has is there to be overridden.
-        if let Some(other) = set.find(|other| other.name != key.name && other.text != counts.text) {
+        if let Some(other) = set.find(|other| other.name != key.name && other.text() != counts.text()) {
             let name = &other.name;
             self.warn(
                 &counts,
@@ -729,8 +731,8 @@ impl Reader<'_> {
     }
 
     /// The text without what cannot be meant.
-    fn clean(&mut self, key: &Key, value: &Value) -> Read<String> {
-        let text = &value.text;
+    fn clean(&mut self, key: &Key, value: &Value) -> Read<Zeroizing<String>> {
+        let text = value.text();
         let wrapped = QUOTES
             .iter()
             .any(|(open, close)| text.strip_prefix(*open).is_some_and(|rest| rest.ends_with(*close)));
@@ -796,7 +798,7 @@ impl Reader<'_> {
             };
             self.warn(value, what, remedy);
         }
-        Ok(if key.secret { text.clone() } else { trimmed.to_owned() })
+        Ok(Zeroizing::new(if key.secret { text.to_owned() } else { trimmed.to_owned() }))
     }
 
     fn note_flaws(&mut self, value: &Value) {

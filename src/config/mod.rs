@@ -128,6 +128,7 @@ pub enum Security {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a mailbox has one")]
 pub enum Authentication {
     /// SASL XOAUTH2 with an access token by the client-credentials grant.
     OAuth2(OAuth2),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::keys::{self, FILE_SUFFIX, Key, LISTENER_PREFIX, Listener};
-use super::layers::Layers;
+use super::layers::{Layers, Value};
 use super::problem::{Problem, Problems, Shown, text};
 
 /// Notes what concerns a mailbox; the primary one's is everything but what is wrong inside a listener's values.
@@ -75,7 +75,7 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
 /// The names in `cmsbs.bounce.listeners`, each once.
 pub(super) fn listeners(layers: &Layers, problems: &mut Problems) -> Vec<String> {
     let value = layers.value(keys::LISTENERS.name, &keys::LISTENERS, problems);
-    let text = value.map(|value| value.text).unwrap_or_default();
+    let text = value.as_ref().map(Value::text).unwrap_or_default();
     let mut known = HashSet::new();
     text.split_whitespace().filter(|name| known.insert(*name)).map(str::to_owned).collect()
 }

@@ -244,7 +244,7 @@ impl Setting {
 
 /// A value as it is shown: a secret masked, of a proxy the address alone.
 fn shown(key: &Key, value: &Value) -> String {
-    let text = value.text.trim();
+    let text = value.text().trim();
     let proxy = match key.kind {
         _ if !key.secret => return text.to_owned(),
         Kind::Proxy => values::proxy(text, key.name).map(Some),

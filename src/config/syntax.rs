@@ -4,6 +4,8 @@
 //! starts a comment, `\\` is a backslash, `\"` a quote in a quoted value, `\uXXXX` any character; ISO-8859-1, or UTF-8
 //! where the first line says so. What the manual leaves open is read in the way that keeps the most of it, and noted.
 
+use secrecy::zeroize::Zeroizing;
+
 /// A file's options in their order, and what is odd about the file as a whole. Any bytes give one; the time is proportional
 /// to their number.
 pub(super) fn parse(bytes: &[u8]) -> File {
@@ -15,7 +17,7 @@ pub(super) fn parse(bytes: &[u8]) -> File {
     let mut file = File::default();
     for (index, bytes) in Lines(bytes).enumerate() {
         let number = index + 1;
-        let line = if utf8 {
+        let line = Zeroizing::new(if utf8 {
             if std::str::from_utf8(bytes).is_err() {
                 file.invalid_utf8.get_or_insert(number);
             }
@@ -24,8 +26,8 @@ pub(super) fn parse(bytes: &[u8]) -> File {
             if !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok() {
                 file.looks_like_utf8.get_or_insert(number);
             }
-            bytes.iter().map(|&byte| char::from(byte)).collect()
-        };
+            latin1(bytes)
+        });
         match option(line.trim_matches(BLANK)) {
             Line::Empty => {}
             Line::Stray => match file.options.last_mut() {
@@ -55,7 +57,8 @@ pub(super) struct File {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Assignment {
     pub name: String,
-    pub value: String,
+    /// It may be a secret.
+    pub value: Zeroizing<String>,
     /// Counted from 1.
     pub line: usize,
     pub flaws: Vec<Flaw>,
@@ -96,7 +99,15 @@ impl<'a> Iterator for Lines<'a> {
 enum Line {
     Empty,
     Stray,
-    Option { name: String, value: String, flaws: Vec<Flaw> },
+    Option { name: String, value: Zeroizing<String>, flaws: Vec<Flaw> },
+}
+
+/// ISO-8859-1, whose octets are the first characters of Unicode.
+pub(super) fn latin1(bytes: &[u8]) -> String {
+    // Allocated once, so that no copies stay behind.
+    let mut text = String::with_capacity(2 * bytes.len());
+    text.extend(bytes.iter().map(|&byte| char::from(byte)));
+    text
 }
 
 /// `# Pinuts File Encoding: UTF-8`
@@ -128,7 +139,7 @@ fn option(line: &str) -> Line {
         Some(rest) => quoted(rest, &mut flaws),
         None => unquoted(rest, &mut flaws),
     };
-    Line::Option { name: unescape(name, &mut Vec::new()), value, flaws }
+    Line::Option { name: unescape(name, &mut Vec::new()).to_string(), value, flaws }
 }
 
 /// A value as it is written between quotes, so that [`parse`] reads it in a file that says UTF-8.
@@ -161,8 +172,8 @@ fn unicode_escape(character: char) -> String {
 }
 
 /// What follows the opening quote.
-fn quoted(mut rest: &str, flaws: &mut Vec<Flaw>) -> String {
-    let mut value = String::new();
+fn quoted(mut rest: &str, flaws: &mut Vec<Flaw>) -> Zeroizing<String> {
+    let mut value = Zeroizing::new(String::with_capacity(rest.len()));
     loop {
         let Some(special) = rest.find(['"', '\\']) else {
             value.push_str(rest);
@@ -188,7 +199,7 @@ fn quoted(mut rest: &str, flaws: &mut Vec<Flaw>) -> String {
     }
 }
 
-fn unquoted(rest: &str, flaws: &mut Vec<Flaw>) -> String {
+fn unquoted(rest: &str, flaws: &mut Vec<Flaw>) -> Zeroizing<String> {
     let text = match rest.split_once('#') {
         Some((text, _)) => {
             if !text.is_empty() && !text.ends_with(BLANK) {
@@ -201,8 +212,9 @@ fn unquoted(rest: &str, flaws: &mut Vec<Flaw>) -> String {
     unescape(text.trim_end_matches(BLANK), flaws)
 }
 
-fn unescape(mut rest: &str, flaws: &mut Vec<Flaw>) -> String {
-    let mut text = String::new();
+fn unescape(mut rest: &str, flaws: &mut Vec<Flaw>) -> Zeroizing<String> {
+    // What is escaped is longer than what it stands for.
+    let mut text = Zeroizing::new(String::with_capacity(rest.len()));
     while let Some(special) = rest.find('\\') {
         let (plain, tail) = rest.split_at(special);
         text.push_str(plain);
@@ -259,14 +271,14 @@ mod tests {
     use super::*;
 
     fn values(bytes: &[u8]) -> Vec<(String, String)> {
-        parse(bytes).options.into_iter().map(|option| (option.name, option.value)).collect()
+        parse(bytes).options.into_iter().map(|option| (option.name, option.value.to_string())).collect()
     }
 
     fn value(line: &str) -> (String, Vec<Flaw>) {
         let mut options = parse(line.as_bytes()).options;
         let option = options.pop().unwrap();
         assert!(options.is_empty());
-        (option.value, option.flaws)
+        (option.value.to_string(), option.flaws)
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn a_settings_function_gives_the_same_mailbox() {
         .into_iter()
         .map(|option| (option.name, option.value))
         .collect();
-    let loaded = from_settings(&|key| pairs.get(key).cloned(), None).unwrap();
+    let loaded = from_settings(&|key| pairs.get(key).map(|value| value.to_string()), None).unwrap();
     let mut from_files = home.load().config;
     assert_eq!(loaded.config.work_directory, None);
     from_files.work_directory = None;
@@ -161,7 +161,7 @@ fn the_server_home_of_the_settings_gives_paths_and_the_work_directory() {
             "cmsbs.mail.imap.oauth2.clientSecret$file" => Some("secret".into()),
             "cmsbs.mail.imap.oauth2.clientSecret" => None,
             "cmsbs.mail.imap.ssl.caFile" => Some("ca.pem".into()),
-            key => pairs.iter().find(|option| option.name == key).map(|option| option.value.clone()),
+            key => pairs.iter().find(|option| option.name == key).map(|option| option.value.to_string()),
         },
         None,
     )
@@ -177,7 +177,7 @@ fn settings_that_um_has_read_from_a_file_itself_are_not_read_again_in_vain() {
     let loaded = from_settings(
         &|key| match key {
             "cmsbs.mail.imap.oauth2.clientSecret$file" => Some("/nowhere/secret".into()),
-            key => pairs.iter().find(|option| option.name == key).map(|option| option.value.clone()),
+            key => pairs.iter().find(|option| option.name == key).map(|option| option.value.to_string()),
         },
         None,
     )

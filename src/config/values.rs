@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 use ureq::http::Uri;
 
 use super::keys::{Key, Kind};
@@ -160,7 +161,7 @@ pub(super) fn proxy(text: &str, name: &str) -> Parsed<Proxy> {
     };
     let credentials = user.map(|user| {
         let (user, password) = user.split_once(':').unwrap_or((user, ""));
-        Some((percent_decoded(user)?, SecretString::from(percent_decoded(password)?)))
+        Some((percent_decoded(user)?.to_string(), SecretString::from(percent_decoded(password)?.as_str())))
     });
     let credentials = match credentials {
         Some(credentials) => Some(credentials.ok_or_else(wrong)?),
@@ -274,8 +275,8 @@ pub(super) fn looks_like_guid(text: &str) -> bool {
         && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
+fn percent_decoded(text: &str) -> Option<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         match (byte, tail) {
@@ -291,7 +292,7 @@ fn percent_decoded(text: &str) -> Option<String> {
             }
         }
     }
-    let text = String::from_utf8(bytes).ok()?;
+    let text = Zeroizing::new(std::str::from_utf8(&bytes).ok()?.to_owned());
     (!text.contains(char::is_control)).then_some(text)
 }
 
