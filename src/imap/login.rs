@@ -14,7 +14,7 @@ use super::guard::{Guard, Handle, guard};
 use super::session::{Capabilities, Selected, Session};
 use super::{Transport, limits};
 use crate::failure::{Failure, Kind, Result, Retry, Step};
-use crate::log::Log;
+use crate::log::{Log, Masks};
 use crate::net::{Deadline, Trust, io_failure};
 
 /// Who logs in, with what.
@@ -45,7 +45,34 @@ pub struct StartTls<'a> {
 }
 
 /// Logs in, lists the folders and selects the inbox. All of it ends with `deadline`.
+///
+/// What the server says is repeated in failures and in the trace without the secret, whatever it has of it.
 pub fn open<C>(
+    stream: Box<dyn Transport>,
+    start_tls: Option<StartTls>,
+    login: &Login,
+    inbox: &Inbox,
+    deadline: Deadline,
+    trace: Option<Log>,
+) -> Result<Session<C>> {
+    let masks = login.masks();
+    let trace = trace.map(|log| log.masking(masks.clone()));
+    log_in(stream, start_tls, login, inbox, deadline, trace)
+        .map_err(|failure| Failure { observed: masks.apply(failure.observed), ..failure })
+}
+
+impl Login<'_> {
+    fn masks(&self) -> Masks {
+        let (secret, response) = match self.secret {
+            Secret::AccessToken(token) => (token, xoauth2(self.user, token)),
+            Secret::Password(password) => (password, plain(self.user, password)),
+        };
+        let encoded = Zeroizing::new(BASE64.encode(response.as_bytes()));
+        Masks::of([secret, encoded.as_str()])
+    }
+}
+
+fn log_in<C>(
     mut stream: Box<dyn Transport>,
     start_tls: Option<StartTls>,
     login: &Login,
@@ -163,9 +190,7 @@ fn authenticate(mut client: Client<Guard>, handle: &Handle, login: &Login) -> Re
             let observed = format!("the server offers no AUTH=XOAUTH2 in {}", names.join(" "));
             return Err(Failure::new(Step::Login, Kind::Login, observed));
         }
-        Secret::Password(password) if offered("AUTH=PLAIN") => {
-            ("PLAIN", Zeroizing::new(format!("\0{}\0{password}", login.user)))
-        }
+        Secret::Password(password) if offered("AUTH=PLAIN") => ("PLAIN", plain(login.user, password)),
         Secret::Password(password) => {
             let session = client.login(login.user, password);
             return session.map_err(|(error, _)| login_failure(handle, error, None));
@@ -186,6 +211,11 @@ fn authenticate(mut client: Client<Guard>, handle: &Handle, login: &Login) -> Re
 /// it.
 fn xoauth2(user: &str, token: &str) -> Zeroizing<String> {
     Zeroizing::new(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
+}
+
+/// The message of SASL PLAIN (RFC 4616 §2).
+fn plain(user: &str, password: &str) -> Zeroizing<String> {
+    Zeroizing::new(format!("\0{user}\0{password}"))
 }
 
 /// Answers the server's challenges. The response goes out once: in the AUTHENTICATE line or to the first, empty challenge.

@@ -4,6 +4,7 @@ use super::login::{Inbox, Login, Secret, StartTls, open};
 use super::scripted::connection;
 use super::session::Session;
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::log::Log;
 use crate::net::testing::{Authority, soon};
 
 /// Plays a login with token `t0` for `a@b.de`.
@@ -50,6 +51,23 @@ fn assert_refused(script: &str, step: Step, kind: Kind, observed: &str) {
     assert_eq!((failure.step, failure.kind), (step, kind), "{failure:?}");
     assert!(failure.observed.contains(observed), "{failure:?}");
     assert!(!format!("{failure:?} {failure}").contains("dXNlcj1"), "the token is in it");
+}
+
+#[test]
+fn what_the_server_repeats_of_the_secret_is_masked() {
+    let response = "dXNlcj1hQGIuZGUBYXV0aD1CZWFyZXIgdDABAQ==";
+    let script = format!("{GREETED}S: B BAD what is AUTHENTICATE XOAUTH2 {response}\n");
+    assert_refused(&script, Step::Login, Kind::Login, "BAD what is AUTHENTICATE XOAUTH2 ***");
+
+    let (peer, outcome) = connection(&script);
+    let (login, log) = (Login { user: "a@b.de", secret: Secret::AccessToken("t0") }, Log::default());
+    let inbox = Inbox { name: "INBOX", read_only: false };
+    let result = open::<()>(Box::new(peer), None, &login, &inbox, soon(), Some(log.clone()));
+    outcome.check();
+    assert!(result.is_err());
+    let traced: Vec<_> = log.take().into_iter().map(|record| record.text).collect();
+    assert!(traced.iter().any(|line| line.ends_with("BAD what is AUTHENTICATE XOAUTH2 ***")), "{traced:?}");
+    assert!(!traced.join("\n").contains("dXNlcj1"), "{traced:?}");
 }
 
 /// Up to the login, as Exchange Online does it.
