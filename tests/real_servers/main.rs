@@ -11,5 +11,6 @@ mod folders;
 mod health;
 mod reading;
 mod rotation;
+mod secrets;
 mod settling;
 mod support;
