@@ -1,6 +1,7 @@
 //! The engine when its credential is refused, and there is another one.
 
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -26,16 +27,10 @@ impl Rotating {
         let authority = Authority::new();
         let accepted = Arc::new(Mutex::new("old"));
         let known = accepted.clone();
-        let port = listen_tls(authority.server_for(&["localhost"]), move |mut peer| {
-            let good = request(&mut peer).contains(&format!("client_secret={}&", *known.lock().unwrap()));
+        let port = endpoint(&authority, move |form| {
+            let good = form.contains(&format!("client_secret={}&", *known.lock().unwrap()));
             // It ends at once, so that each login needs a new one.
-            let (status, body) = match good {
-                true => ("200 OK", r#"{"token_type":"Bearer","access_token":"token","expires_in":0}"#),
-                false => ("401 Unauthorized", r#"{"error":"invalid_client"}"#),
-            };
-            let _ = write!(peer, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            peer.conn.send_close_notify();
-            let _ = peer.flush();
+            good.then(|| ("token".to_owned(), 0))
         });
         let authentication = oauth2(port, "old");
         let of_mailbox = authentication.clone();
@@ -50,6 +45,25 @@ impl Rotating {
         let credential = Credential::ClientSecret(secret.into());
         Authentication::OAuth2(OAuth2 { credential, ..oauth2.clone() })
     }
+}
+
+/// A token endpoint that answers a form with a token and its lifetime, or `invalid_client`.
+fn endpoint(
+    authority: &Authority,
+    answer: impl Fn(&str) -> Option<(String, u32)> + Send + Sync + 'static,
+) -> u16 {
+    listen_tls(authority.server_for(&["localhost"]), move |mut peer| {
+        let (status, body) = match answer(&request(&mut peer)) {
+            Some((token, lifetime)) => (
+                "200 OK",
+                format!(r#"{{"token_type":"Bearer","access_token":"{token}","expires_in":{lifetime}}}"#),
+            ),
+            None => ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned()),
+        };
+        let _ = write!(peer, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        peer.conn.send_close_notify();
+        let _ = peer.flush();
+    })
 }
 
 fn oauth2(port: u16, secret: &str) -> Authentication {
@@ -79,7 +93,11 @@ fn request(peer: &mut TlsPeer) -> String {
 }
 
 fn login_with_token() -> String {
-    let string = BASE64_STANDARD.encode("user=u\x01auth=Bearer token\x01\x01");
+    login_with("token")
+}
+
+fn login_with(token: &str) -> String {
+    let string = BASE64_STANDARD.encode(format!("user=u\x01auth=Bearer {token}\x01\x01"));
     login(EXCHANGE)
         .replace("AUTH=PLAIN", "AUTH=XOAUTH2")
         .replace("PLAIN AHUAcA==", &format!("XOAUTH2 {string}"))
@@ -153,5 +171,39 @@ fn a_rotated_password_is_used_after_a_renewal() {
     assert!(!played.mailbox.renew(&oauth2(1, "new")), "a login of another kind");
     assert!(played.mailbox.renew(&Authentication::Password("new".into())));
     assert_eq!(played.fetch(), whole([1]));
+    played.check();
+}
+
+#[test]
+fn a_token_that_imap_refuses_is_asked_for_anew_once_before_the_failure_is_told() {
+    let authority = Authority::new();
+    let issued = Arc::new(AtomicUsize::new(0));
+    let count = issued.clone();
+    let port = endpoint(&authority, move |_| {
+        Some((format!("token{}", count.fetch_add(1, Ordering::SeqCst) + 1), 3599))
+    });
+    let refused = |token: &str| {
+        let login = login_with(token);
+        let (before, _) = login.split_once("S: A OK done\n        C: A CAPABILITY").unwrap();
+        let (begin, last) = before.rsplit_once("C: A AUTHENTICATE").unwrap();
+        format!("{begin}C: A AUTHENTICATE{last}S: A NO AUTHENTICATE failed.\n")
+    };
+    let scripts = [
+        // A fresh one is refused: another one would be, too.
+        refused("token1"),
+        // It is kept, since the mailbox may be to blame; at the next fetch it is replaced.
+        refused("token1"),
+        refused("token2"),
+        refused("token2"),
+        login_with("token3") + &fetch("1", &[1]),
+    ];
+    let set = |config: &mut MailboxConfig| config.authentication = oauth2(port, "a secret");
+    let played = play_trusting("refused-token", &scripts, authority.trust(), set);
+    for requests in [1, 2] {
+        assert_eq!(played.mailbox.fetch().unwrap_err().kind, Kind::Login);
+        assert_eq!(issued.load(Ordering::SeqCst), requests);
+    }
+    assert_eq!(played.fetch(), whole([1]));
+    assert_eq!(issued.load(Ordering::SeqCst), 3);
     played.check();
 }
