@@ -242,7 +242,10 @@ keys! {
         "Logs the token request and the login, without secrets.",
         "Protokolliert Token-Anfrage und Anmeldung, ohne Geheimnisse.";
     OAUTH2_PROXY = "cmsbs.mail.imap.oauth2.proxy", InheritedShort, Kind::NoneOrProxy,
-        Default::Derived { english: "cmsbs.proxy with cmsbs.noproxy", german: "cmsbs.proxy mit cmsbs.noproxy" }, true,
+        Default::Derived {
+            english: "cmsbs.proxy with cmsbs.noproxy, else the JVM's https.proxyHost",
+            german: "cmsbs.proxy mit cmsbs.noproxy, sonst https.proxyHost der JVM",
+        }, true,
         "Own key: the HTTP proxy for the token request.",
         "Eigener Schlüssel: der HTTP-Proxy für die Token-Anfrage.";
     FOLDER_INBOX = "cmsbs.mail.imap.folder.inbox", Inherited, Kind::Folder, Default::Manual("INBOX"), false,
