@@ -21,7 +21,7 @@ use crate::config::Proxy;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 
 pub use limits::{Cancel, Deadline};
-pub use trust::{Anchors, Trust};
+pub use trust::{Anchors, Seen, Trust};
 pub use tunnel::{JvmProxy, environment_proxy, proxy_name};
 
 use limits::Closed;
@@ -46,11 +46,12 @@ pub fn connect(
     cancel: &Cancel,
 ) -> Result<Stream> {
     let socket = match proxy {
-        None => dial(host, port, deadline, cancel)?,
+        None => dial(host, port, resolve(host, port, deadline, cancel)?, deadline, cancel)?,
         Some(proxy) => {
             let peer = peer_name(host, port);
             let through = || {
-                let mut socket = dial(&proxy.host, proxy.port, deadline, cancel)
+                let mut socket = resolve(&proxy.host, proxy.port, deadline, cancel)
+                    .and_then(|addresses| dial(&proxy.host, proxy.port, addresses, deadline, cancel))
                     .map_err(|failure| tunnel::out_of_reach(proxy, failure))?;
                 tunnel::open_tunnel(&mut socket, proxy, &peer)?;
                 Ok(socket)
@@ -66,6 +67,37 @@ pub fn connect(
         Some(trust) => handshake(socket, host, trust),
         None => Ok(Stream { inner: Inner::Plain(socket) }),
     }
+}
+
+/// The first part of [`connect`] alone: the host's addresses, in the order in which they are to be tried.
+pub fn resolve(host: &str, port: u16, deadline: Deadline, cancel: &Cancel) -> Result<Vec<SocketAddr>> {
+    let name = host.to_owned();
+    let addresses = detached(deadline, cancel, move || {
+        (name.as_str(), port).to_socket_addrs().map(|addresses| addresses.collect::<Vec<_>>())
+    })
+    .and_then(|looked_up| looked_up)
+    .map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => {
+            Failure::new(Step::Resolve, Kind::Timeout, format!("the look-up of '{host}' did not end in time"))
+        }
+        _ => io_failure(Step::Resolve, &format!("'{host}'"), &error),
+    })?;
+    if addresses.is_empty() {
+        return Err(Failure::new(Step::Resolve, Kind::Network, format!("'{host}' has no address")));
+    }
+    Ok(alternating(addresses))
+}
+
+/// The second part of [`connect`] alone: a plain connection to the first of `addresses` that answers. TLS comes with
+/// [`Stream::start_tls`].
+pub fn connect_to(
+    host: &str,
+    port: u16,
+    addresses: Vec<SocketAddr>,
+    deadline: Deadline,
+    cancel: &Cancel,
+) -> Result<Stream> {
+    dial(host, port, addresses, deadline, cancel).map(|socket| Stream { inner: Inner::Plain(socket) })
 }
 
 /// The failure that an [`io::Error`] of a [`Stream`] means: a reached deadline, a cancellation, a fault of TLS or of the
@@ -119,6 +151,22 @@ impl Stream {
         matches!(self.inner, Inner::Tls(_))
     }
 
+    /// What TLS agreed on and whose certificate it was; `None` on a plain connection.
+    pub fn tls(&self) -> Option<Seen> {
+        match &self.inner {
+            Inner::Plain(_) => None,
+            Inner::Tls(tls) => Some(Seen::of(&tls.conn)),
+        }
+    }
+
+    /// The address at the other end of the TCP connection, which may be a proxy's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        match &self.inner {
+            Inner::Plain(socket) => socket.stream.peer_addr(),
+            Inner::Tls(tls) => tls.sock.stream.peer_addr(),
+        }
+    }
+
     /// The other end, as failures name it: `outlook.office365.com:993`.
     pub fn peer(&self) -> &str {
         match &self.inner {
@@ -164,9 +212,14 @@ enum Inner {
     Tls(Box<StreamOwned<ClientConnection, Socket>>),
 }
 
-fn dial(host: &str, port: u16, deadline: Deadline, cancel: &Cancel) -> Result<Socket> {
+fn dial(
+    host: &str,
+    port: u16,
+    addresses: Vec<SocketAddr>,
+    deadline: Deadline,
+    cancel: &Cancel,
+) -> Result<Socket> {
     let peer = peer_name(host, port);
-    let addresses = resolve(host, port, deadline, cancel)?;
     let socket = open(addresses, &peer, deadline, cancel)?;
     let socket = Socket { stream: Arc::new(socket), peer, deadline, cancel: cancel.clone() };
     cancel
@@ -174,24 +227,6 @@ fn dial(host: &str, port: u16, deadline: Deadline, cancel: &Cancel) -> Result<So
         .and_then(|()| socket.stream.set_nodelay(true))
         .map_err(|error| io_failure(Step::Connect, &socket.peer, &error))?;
     Ok(socket)
-}
-
-fn resolve(host: &str, port: u16, deadline: Deadline, cancel: &Cancel) -> Result<Vec<SocketAddr>> {
-    let name = host.to_owned();
-    let addresses = detached(deadline, cancel, move || {
-        (name.as_str(), port).to_socket_addrs().map(|addresses| addresses.collect::<Vec<_>>())
-    })
-    .and_then(|looked_up| looked_up)
-    .map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => {
-            Failure::new(Step::Resolve, Kind::Timeout, format!("the look-up of '{host}' did not end in time"))
-        }
-        _ => io_failure(Step::Resolve, &format!("'{host}'"), &error),
-    })?;
-    if addresses.is_empty() {
-        return Err(Failure::new(Step::Resolve, Kind::Network, format!("'{host}' has no address")));
-    }
-    Ok(alternating(addresses))
 }
 
 /// Every other address of the other family, beginning with the first one's: where one family leads nowhere, the second

@@ -5,14 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, NaiveDate};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-    crypto, version,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError,
+    ProtocolVersion, RootCertStore, SignatureScheme, crypto, version,
 };
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -113,6 +113,34 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<()> {
         roots.add(certificate).map_err(|error| refused(&format!("certificate {count}: {error}")))?;
     }
     if count == 0 { Err(refused(&"no certificate in it")) } else { Ok(()) }
+}
+
+/// What is to be seen of a TLS connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// `TLS 1.3`
+    pub version: String,
+    /// Who issued the server's certificate, as it says: a proxy that looks into connections shows here.
+    pub issuer: Option<String>,
+    /// The certificate's last day, in UTC.
+    pub last_day: Option<NaiveDate>,
+}
+
+impl Seen {
+    pub(super) fn of(connection: &ClientConnection) -> Self {
+        let version = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3".to_owned(),
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let leaf = connection.peer_certificates().and_then(<[_]>::first);
+        let leaf = leaf.and_then(|der| Certificate::from_der(der).ok());
+        let last_day = leaf.as_ref().and_then(|leaf| {
+            let end = leaf.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
+            DateTime::from_timestamp(i64::try_from(end).ok()?, 0).map(|end| end.date_naive())
+        });
+        Self { version, issuer: leaf.map(|leaf| leaf.tbs_certificate().issuer().to_string()), last_day }
+    }
 }
 
 /// The verdict is webpki's alone; only the words for a refusal are added, while the certificates are at hand.
