@@ -18,6 +18,16 @@ pub enum Command {
     },
     /// `RFC822.SIZE`
     Sizes(RoaringBitmap),
+    /// What looks like a bounce: by whom it is from, and by its type (RFC 6522).
+    SearchBounces,
+    /// By a header field, with an octet string that it contains.
+    SearchHeader(&'static str, String),
+    /// How many mails are in a folder that is not selected, and how many of them are unread.
+    Status(String),
+    /// Selects another folder, to read in it only.
+    Examine(String),
+    /// Selects another folder.
+    Select(String),
     /// `INTERNALDATE`
     Dates(RoaringBitmap),
     /// The mails themselves, without setting `\Seen`.
@@ -30,6 +40,10 @@ pub enum Command {
     Expunge(RoaringBitmap),
     /// Folder names are the server's own (see [`folders`]), not quoted.
     Create(String),
+    /// A folder with all that is in it.
+    DeleteFolder(String),
+    /// Announces a message of so many octets, which is read; [`super::session::Session::append`] sends it.
+    Append(String, usize),
     Logout,
 }
 
@@ -48,6 +62,13 @@ impl Command {
             Command::Search { unseen: false } => "UID SEARCH UNDELETED".to_owned(),
             Command::Search { unseen: true } => "UID SEARCH UNSEEN UNDELETED".to_owned(),
             Command::Sizes(uids) => format!("UID FETCH {} (UID RFC822.SIZE)", set(uids)),
+            Command::SearchBounces => format!("UID SEARCH UNDELETED {BOUNCES}"),
+            Command::SearchHeader(field, text) => {
+                format!("UID SEARCH HEADER {field} {}", folders::quote(text))
+            }
+            Command::Status(folder) => format!("STATUS {} (MESSAGES UNSEEN)", folders::quote(folder)),
+            Command::Examine(folder) => format!("EXAMINE {}", folders::quote(folder)),
+            Command::Select(folder) => format!("SELECT {}", folders::quote(folder)),
             Command::Dates(uids) => format!("UID FETCH {} (UID INTERNALDATE)", set(uids)),
             Command::Fetch(uids) => format!("UID FETCH {} (UID FLAGS INTERNALDATE BODY.PEEK[])", set(uids)),
             Command::Move(uids, folder) => format!("UID MOVE {} {}", set(uids), folders::quote(folder)),
@@ -55,15 +76,22 @@ impl Command {
             Command::Store(uids, flag) => format!("UID STORE {} +FLAGS.SILENT ({})", set(uids), flag.name()),
             Command::Expunge(uids) => format!("UID EXPUNGE {}", set(uids)),
             Command::Create(folder) => format!("CREATE {}", folders::quote(folder)),
+            Command::DeleteFolder(folder) => format!("DELETE {}", folders::quote(folder)),
+            Command::Append(folder, octets) => {
+                format!("APPEND {} (\\Seen) {{{octets}}}", folders::quote(folder))
+            }
             Command::Logout => "LOGOUT".to_owned(),
         }
     }
 
     pub fn step(&self) -> Step {
         match self {
-            Command::Noop | Command::Search { .. } => Step::Search,
+            Command::Noop | Command::Search { .. } | Command::SearchBounces | Command::SearchHeader(..) => {
+                Step::Search
+            }
+            Command::Examine(_) | Command::Select(_) => Step::Select,
             Command::Sizes(_) | Command::Fetch(_) => Step::Fetch,
-            Command::Create(_) => Step::Folders,
+            Command::Create(_) | Command::DeleteFolder(_) | Command::Status(_) => Step::Folders,
             _ => Step::Settle,
         }
     }
@@ -72,7 +100,7 @@ impl Command {
     pub fn limit(&self, times: &Times) -> Duration {
         match self {
             Command::Noop => times.noop,
-            Command::Search { .. } => times.search,
+            Command::Search { .. } | Command::SearchBounces => times.search,
             _ => times.command,
         }
     }
@@ -86,3 +114,8 @@ impl Flag {
         }
     }
 }
+
+/// Exchange's own bounces come from `MicrosoftExchange329e…@domain` or `postmaster@domain`, those of others from
+/// MAILER-DAEMON; all are a `multipart/report`.
+const BOUNCES: &str = "OR OR OR FROM mailer-daemon FROM postmaster FROM microsoftexchange \
+                       HEADER Content-Type multipart/report";

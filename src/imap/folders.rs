@@ -11,6 +11,8 @@ pub struct Folders {
     pub separator: Option<char>,
     /// Names that can be selected, as the server writes them.
     pub names: Vec<String>,
+    /// The one that the server calls `\Junk` (RFC 6154).
+    pub junk: Option<String>,
 }
 
 /// A folder as the server knows it, or would if it were created.
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     fn folders(separator: Option<char>, names: &[&str]) -> Folders {
-        Folders { separator, names: names.iter().map(|name| name.to_string()).collect() }
+        Folders { separator, names: names.iter().map(|name| name.to_string()).collect(), junk: None }
     }
 
     fn existing(name: &str) -> Folder {

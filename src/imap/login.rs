@@ -57,8 +57,122 @@ pub fn open<C>(
 ) -> Result<Session<C>> {
     let masks = login.masks();
     let trace = trace.map(|log| log.masking(masks.clone()));
-    log_in(stream, start_tls, login, inbox, deadline, trace)
-        .map_err(|failure| Failure { observed: masks.apply(failure.observed), ..failure })
+    greet(stream, start_tls, deadline, trace)
+        .and_then(|greeted| greeted.log_in(login)?.select(inbox))
+        .map_err(|failure| masked(failure, &masks))
+}
+
+/// The first part of [`open`] alone: reads the greeting, encrypts the connection where that is asked for, and asks what
+/// the server can do. Everything up to SELECT ends with `deadline`.
+pub fn greet(
+    mut stream: Box<dyn Transport>,
+    start_tls: Option<StartTls>,
+    deadline: Deadline,
+    trace: Option<Log>,
+) -> Result<Greeted> {
+    stream.set_deadline(deadline);
+    let mut greeting = None;
+    if let Some(StartTls { host, trust }) = start_tls {
+        let (plain, line) = encrypt(stream, trace.clone())?;
+        stream = plain.start_tls(host, trust, deadline)?;
+        greeting = Some(line);
+    }
+    let encrypted = stream.is_encrypted();
+    let (guard, handle) = guard(stream, trace.clone());
+    let mut client = Client::new(guard);
+    let greeting = match greeting {
+        Some(greeting) => greeting,
+        None => read_greeting(&mut client, &handle)?,
+    };
+    let capabilities = client.capabilities().map_err(|error| failure(Step::Greeting, &handle, error))?;
+    let mut capabilities: Vec<_> = capabilities.iter().map(capability_name).collect();
+    capabilities.sort();
+    Ok(Greeted { greeting, capabilities, client, handle, encrypted, trace })
+}
+
+/// A connection before the login.
+pub struct Greeted {
+    /// The server's first line.
+    pub greeting: String,
+    /// In alphabetical order.
+    pub capabilities: Vec<String>,
+    client: Client<Guard>,
+    handle: Handle,
+    encrypted: bool,
+    trace: Option<Log>,
+}
+
+impl Greeted {
+    pub fn log_in(self, login: &Login) -> Result<LoggedIn> {
+        self.authenticate(login).map_err(|failure| masked(failure, &login.masks()))
+    }
+
+    fn authenticate(self, login: &Login) -> Result<LoggedIn> {
+        if matches!(login.secret, Secret::AccessToken(_)) && !self.encrypted {
+            return Err(Failure::internal("an access token would have crossed a connection without TLS"));
+        }
+        let mut session = authenticate(self.client, &self.capabilities, &self.handle, login)?;
+        // Some servers say more about themselves after the login.
+        let capabilities = session.capabilities();
+        let capabilities = capabilities.map_err(|error| failure(Step::Login, &self.handle, error))?;
+        Ok(LoggedIn { session, capabilities, handle: self.handle, trace: self.trace })
+    }
+}
+
+/// A connection after the login, with no mailbox selected.
+pub struct LoggedIn {
+    session: imap::Session<Guard>,
+    capabilities: imap::types::Capabilities,
+    handle: Handle,
+    trace: Option<Log>,
+}
+
+impl LoggedIn {
+    /// Whether there is a mailbox behind the login. Exchange Online says OK to a login that leads to none, and BAD to the
+    /// first command after it; NAMESPACE (RFC 2342) is the one that changes nothing and costs least. False: the server does
+    /// not have it.
+    pub fn probe(&mut self) -> Result<bool> {
+        if !offers(&self.capabilities, "NAMESPACE") {
+            return Ok(false);
+        }
+        let probed = self.session.run_command_and_check_ok("NAMESPACE");
+        probed.map(|()| true).map_err(|error| failure(Step::Login, &self.handle, error))
+    }
+
+    /// The last part of [`open`] alone: lists the folders and selects the inbox.
+    pub fn select<C>(mut self, inbox: &Inbox) -> Result<Session<C>> {
+        let failed = |step| {
+            let handle = &self.handle;
+            move |error| failure(step, handle, error)
+        };
+        let offered = |name| offers(&self.capabilities, name);
+        let capabilities = Capabilities { r#move: offered("MOVE"), uidplus: offered("UIDPLUS") };
+        let names = self.session.list(Some(""), Some("*")).map_err(failed(Step::Folders))?;
+        let selectable = || names.iter().filter(|name| !name.attributes().contains(&NameAttribute::NoSelect));
+        let folders = Folders {
+            separator: names.iter().find_map(|name| name.delimiter()?.chars().next()),
+            names: selectable().map(|name| unescape(name.name())).collect(),
+            junk: selectable()
+                .find(|name| name.attributes().contains(&NameAttribute::Junk))
+                .map(|name| unescape(name.name())),
+        };
+        let name = folders.resolve(inbox.name).name;
+        // The crate quotes the name.
+        let selected = if inbox.read_only { self.session.examine(&name) } else { self.session.select(&name) };
+        let selected = selected.map_err(failed(Step::Select))?;
+        let complaint = |kind, text: &str| Err(Failure::new(Step::Select, kind, format!("{name}: {text}")));
+        if !inbox.read_only && selected.is_read_only {
+            return complaint(Kind::Refused, "[READ-ONLY] the server opened it for reading only");
+        }
+        let Some(uid_validity) = selected.uid_validity.filter(|&validity| validity != 0) else {
+            return complaint(Kind::Protocol, "the server named no UIDVALIDITY");
+        };
+        drop(names);
+        drop(self.session);
+        let (stream, rest) = self.handle.into_stream()?;
+        let selected = Selected { name, uid_validity };
+        Ok(Session::new(stream, rest, capabilities, folders, selected, self.trace))
+    }
 }
 
 impl Login<'_> {
@@ -72,64 +186,13 @@ impl Login<'_> {
     }
 }
 
-fn log_in<C>(
-    mut stream: Box<dyn Transport>,
-    start_tls: Option<StartTls>,
-    login: &Login,
-    inbox: &Inbox,
-    deadline: Deadline,
-    trace: Option<Log>,
-) -> Result<Session<C>> {
-    stream.set_deadline(deadline);
-    let mut greeted = false;
-    if let Some(StartTls { host, trust }) = start_tls {
-        stream = encrypt(stream, trace.clone())?.start_tls(host, trust, deadline)?;
-        greeted = true;
-    }
-    if matches!(login.secret, Secret::AccessToken(_)) && !stream.is_encrypted() {
-        return Err(Failure::internal("an access token would have crossed a connection without TLS"));
-    }
-    let (guard, handle) = guard(stream, trace.clone());
-    let mut client = Client::new(guard);
-    if !greeted {
-        greet(&mut client, &handle)?;
-    }
-    let mut session = authenticate(client, &handle, login)?;
-    let failed = |step| {
-        let handle = &handle;
-        move |error| failure(step, handle, error)
-    };
-    let capabilities = session.capabilities().map_err(failed(Step::Login))?;
-    let capabilities =
-        Capabilities { r#move: offers(&capabilities, "MOVE"), uidplus: offers(&capabilities, "UIDPLUS") };
-    let names = session.list(Some(""), Some("*")).map_err(failed(Step::Folders))?;
-    let folders = Folders {
-        separator: names.iter().find_map(|name| name.delimiter()?.chars().next()),
-        names: names
-            .iter()
-            .filter(|name| !name.attributes().contains(&NameAttribute::NoSelect))
-            .map(|name| unescape(name.name()))
-            .collect(),
-    };
-    let name = folders.resolve(inbox.name).name;
-    // The crate quotes the name.
-    let selected = if inbox.read_only { session.examine(&name) } else { session.select(&name) };
-    let selected = selected.map_err(failed(Step::Select))?;
-    let complaint = |kind, text: &str| Err(Failure::new(Step::Select, kind, format!("{name}: {text}")));
-    if !inbox.read_only && selected.is_read_only {
-        return complaint(Kind::Refused, "[READ-ONLY] the server opened it for reading only");
-    }
-    let Some(uid_validity) = selected.uid_validity.filter(|&validity| validity != 0) else {
-        return complaint(Kind::Protocol, "the server named no UIDVALIDITY");
-    };
-    drop(session);
-    let (stream, rest) = handle.into_stream()?;
-    Ok(Session::new(stream, rest, capabilities, folders, Selected { name, uid_validity }, trace))
+fn masked(failure: Failure, masks: &Masks) -> Failure {
+    Failure { observed: masks.apply(failure.observed), ..failure }
 }
 
 /// STARTTLS (RFC 9051 §6.2.1), by hand: the `imap` crate does it only on connections of its own. What the server sends
 /// after its OK and before TLS could come from anybody and ends the attempt.
-fn encrypt(stream: Box<dyn Transport>, trace: Option<Log>) -> Result<Box<dyn Transport>> {
+fn encrypt(stream: Box<dyn Transport>, trace: Option<Log>) -> Result<(Box<dyn Transport>, String)> {
     use std::io::{BufRead, BufReader, Write};
 
     let (guard, handle) = guard(stream, trace);
@@ -142,7 +205,7 @@ fn encrypt(stream: Box<dyn Transport>, trace: Option<Log>) -> Result<Box<dyn Tra
             Err(error) => Err(failure(Step::Greeting, &handle, Error::Io(error))),
         }
     };
-    check_greeting(&line(&mut lines)?)?;
+    let greeting = check_greeting(&line(&mut lines)?)?;
     let written = lines.get_mut().write_all(b"S1 STARTTLS\r\n").and_then(|()| lines.get_mut().flush());
     written.map_err(|error| failure(Step::Greeting, &handle, Error::Io(error)))?;
     let answer = loop {
@@ -160,34 +223,36 @@ fn encrypt(stream: Box<dyn Transport>, trace: Option<Log>) -> Result<Box<dyn Tra
         let observed = format!("{} sent more than its answer to STARTTLS before TLS began", stream.peer());
         return Err(Failure::new(Step::Tls, Kind::Protocol, observed));
     }
-    Ok(stream)
+    Ok((stream, greeting))
 }
 
-fn greet(client: &mut Client<Guard>, handle: &Handle) -> Result<()> {
+fn read_greeting(client: &mut Client<Guard>, handle: &Handle) -> Result<String> {
     let greeting = client.read_greeting().map_err(|error| failure(Step::Greeting, handle, error))?;
     check_greeting(&greeting)
 }
 
 /// `greeting = "*" SP (resp-cond-auth / resp-cond-bye)` (RFC 9051 §9)
-fn check_greeting(line: &[u8]) -> Result<()> {
+fn check_greeting(line: &[u8]) -> Result<String> {
     let starts_with =
         |prefix: &[u8]| line.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
     if starts_with(b"* OK") {
-        return Ok(());
+        return Ok(super::responses::excerpt(line));
     }
     let kind = if starts_with(b"* BYE") { Kind::Network } else { Kind::Protocol };
     Err(if_throttled(Failure::new(Step::Greeting, kind, super::responses::excerpt(line))))
 }
 
-fn authenticate(mut client: Client<Guard>, handle: &Handle, login: &Login) -> Result<imap::Session<Guard>> {
-    let capabilities = client.capabilities().map_err(|error| failure(Step::Greeting, handle, error))?;
-    let offered = |name: &str| offers(&capabilities, name);
+fn authenticate(
+    client: Client<Guard>,
+    capabilities: &[String],
+    handle: &Handle,
+    login: &Login,
+) -> Result<imap::Session<Guard>> {
+    let offered = |name: &str| capabilities.iter().any(|offered| offered.eq_ignore_ascii_case(name));
     let (mechanism, response) = match login.secret {
         Secret::AccessToken(token) if offered("AUTH=XOAUTH2") => ("XOAUTH2", xoauth2(login.user, token)),
         Secret::AccessToken(_) => {
-            let mut names: Vec<_> = capabilities.iter().map(capability_name).collect();
-            names.sort();
-            let observed = format!("the server offers no AUTH=XOAUTH2 in {}", names.join(" "));
+            let observed = format!("the server offers no AUTH=XOAUTH2 in {}", capabilities.join(" "));
             return Err(Failure::new(Step::Login, Kind::Login, observed));
         }
         Secret::Password(password) if offered("AUTH=PLAIN") => ("PLAIN", plain(login.user, password)),

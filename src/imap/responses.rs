@@ -49,6 +49,8 @@ pub enum Response {
     /// `* n EXPUNGE`, by sequence number.
     Expunge(u32),
     Fetch(Fetch),
+    /// The counts of a folder, without its name: one is asked at a time.
+    Counts(Counts),
     /// The end of a SEARCH response, after its [`Event::Uid`]s.
     SearchEnd,
     /// `+`
@@ -82,7 +84,15 @@ pub enum Code {
     CopyUid,
     Unavailable,
     InUse,
+    UidValidity(u32),
     Other,
+}
+
+/// `status-att-list`, as far as it is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub messages: Option<u64>,
+    pub unseen: Option<u64>,
 }
 
 /// `msg-att`: the items that we ask for, in any order; others are passed over.
@@ -355,6 +365,8 @@ fn parse_untagged(mut cursor: Cursor, literals: &[Literal]) -> Result<Response, 
         let word = cursor.word();
         return Ok(if word.eq_ignore_ascii_case(b"BYE") {
             Response::Bye(excerpt(line))
+        } else if word.eq_ignore_ascii_case(b"STATUS") {
+            Response::Counts(parse_counts(line))
         } else {
             Response::Other
         });
@@ -379,6 +391,28 @@ fn parse_untagged(mut cursor: Cursor, literals: &[Literal]) -> Result<Response, 
         Some(number) if word.eq_ignore_ascii_case(b"EXPUNGE") => Response::Expunge(number),
         _ => Response::Other,
     })
+}
+
+/// `mailbox-data = "STATUS" SP mailbox SP "(" [status-att-list] ")"`: what follows the last parenthesis, since a mailbox's
+/// name may have some.
+fn parse_counts(line: &[u8]) -> Counts {
+    let open = line.iter().rposition(|&octet| octet == b'(').map_or(line.len(), |at| at + 1);
+    let mut cursor = Cursor { rest: &line[open..], literals: [].iter() };
+    let mut counts = Counts::default();
+    loop {
+        cursor.blanks();
+        let item = cursor.word();
+        cursor.blanks();
+        let value = cursor.number();
+        if item.is_empty() || value.is_none() {
+            return counts;
+        }
+        if item.eq_ignore_ascii_case(b"MESSAGES") {
+            counts.messages = value;
+        } else if item.eq_ignore_ascii_case(b"UNSEEN") {
+            counts.unseen = value;
+        }
+    }
 }
 
 /// `msg-att = "(" (msg-att-dynamic / msg-att-static) *(SP …) ")"`
@@ -430,7 +464,12 @@ fn parse_condition(line: &[u8]) -> Option<Condition> {
 fn parse_code(text: &[u8]) -> Option<Code> {
     let text = text.strip_prefix(b"[")?;
     let end = memchr(b']', text)?;
-    let name = text[..end].split(|&octet| octet == b' ').next()?;
+    let mut words = text[..end].split(|&octet| octet == b' ');
+    let name = words.next()?;
+    if name.eq_ignore_ascii_case(b"UIDVALIDITY") {
+        let value = words.next().and_then(parse_number).and_then(|value| u32::try_from(value).ok());
+        return Some(value.map_or(Code::Other, Code::UidValidity));
+    }
     let code = [
         (&b"TRYCREATE"[..], Code::TryCreate),
         (b"READ-ONLY", Code::ReadOnly),

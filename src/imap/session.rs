@@ -8,7 +8,7 @@ use super::backoff::if_throttled;
 use super::commands::Command;
 use super::folders::Folders;
 use super::limits::Times;
-use super::responses::{Condition, Decoder, Event, Response, Status};
+use super::responses::{Code, Condition, Counts, Decoder, Event, Response, Status};
 use super::{Complaints, Transport, limits};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::Log;
@@ -59,6 +59,14 @@ pub struct Selected {
     /// As the server writes it.
     pub name: String,
     pub uid_validity: u32,
+}
+
+/// What a SEARCH found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Found {
+    pub count: u64,
+    /// A UID.
+    pub first: Option<u32>,
 }
 
 /// What came next.
@@ -227,6 +235,77 @@ impl<C> Session<C> {
         loop {
             if let Received::Done(_, condition) = self.receive()? {
                 return Ok(condition);
+            }
+        }
+    }
+
+    /// The same for a SEARCH: how many it found, and the first of them.
+    pub fn search(&mut self, command: &Command, context: C) -> Result<(Condition, Found)> {
+        let mut found = Found::default();
+        self.send(command, context)?;
+        loop {
+            match self.receive()? {
+                Received::Uid(uid) => {
+                    found.count += 1;
+                    found.first.get_or_insert(uid);
+                }
+                Received::Done(_, condition) => return Ok((condition, found)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The same for STATUS.
+    pub fn counts(&mut self, folder: &str, context: C) -> Result<(Condition, Counts)> {
+        let mut counts = Counts::default();
+        self.send(&Command::Status(folder.to_owned()), context)?;
+        loop {
+            match self.receive()? {
+                Received::Data(Response::Counts(told)) => counts = told,
+                Received::Done(_, condition) => return Ok((condition, counts)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The same for APPEND (RFC 9051 §6.3.12), with the message after the server's `+`.
+    pub fn append(&mut self, folder: &str, message: &[u8], context: C) -> Result<Condition> {
+        self.send(&Command::Append(folder.to_owned(), message.len()), context)?;
+        loop {
+            match self.receive()? {
+                Received::Data(Response::Continuation) => {
+                    self.stream.set_deadline(Deadline::after(WRITE));
+                    let written =
+                        self.stream.write_all(message).and_then(|()| self.stream.write_all(b"\r\n"));
+                    let written = written.and_then(|()| self.stream.flush());
+                    written.map_err(|error| self.io_failure(&error))?;
+                }
+                Received::Done(_, condition) => return Ok(condition),
+                _ => {}
+            }
+        }
+    }
+
+    /// The same for SELECT or EXAMINE of another folder, which is the selected one from then on if the server says OK.
+    pub fn reselect(&mut self, folder: &str, read_only: bool, context: C) -> Result<Condition> {
+        let name = folder.to_owned();
+        let command = if read_only { Command::Examine(name) } else { Command::Select(name) };
+        let mut uid_validity = 0;
+        self.send(&command, context)?;
+        loop {
+            match self.receive()? {
+                Received::Data(Response::Untagged(Condition {
+                    code: Some(Code::UidValidity(now)), ..
+                })) => {
+                    uid_validity = now;
+                }
+                Received::Done(_, condition) => {
+                    if condition.status == Status::Ok {
+                        self.selected = Selected { name: folder.to_owned(), uid_validity };
+                    }
+                    return Ok(condition);
+                }
+                _ => {}
             }
         }
     }
