@@ -81,7 +81,7 @@ pub(super) fn wait(retry_after: &str, server_date: Option<&str>) -> Option<Durat
 }
 
 /// Seconds since 1970 (RFC 9110 §5.6.7, with the two obsolete forms).
-fn http_date(text: &str) -> Option<i64> {
+pub(super) fn http_date(text: &str) -> Option<i64> {
     let text = text.trim();
     let obsolete = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
     let naive = |form: &&str| NaiveDateTime::parse_from_str(text, form).ok().map(|date| date.and_utc());

@@ -65,6 +65,31 @@ pub fn access_token(
     token.map_err(|failure| written(names, failure))
 }
 
+/// One request that is not repeated, whatever is in the cache, and nothing of it is kept: for the test of a mailbox.
+pub fn ask_once(
+    oauth2: &OAuth2,
+    names: &Names,
+    trust: &Trust,
+    deadline: Deadline,
+    cancel: &Cancel,
+    log: &Log,
+) -> Asked {
+    let request = Request::new(oauth2, names);
+    let issued = request.send(trust, deadline, cancel, log);
+    let lifetime = issued.as_ref().ok().map(|issued| issued.lifetime);
+    let token = issued.map(|issued| AccessToken::new(issued.secret));
+    let token = token.map_err(|failure| written(names, failure));
+    Asked { token, lifetime, clock_ahead: request.clock_ahead() }
+}
+
+/// What came of [`ask_once`].
+pub struct Asked {
+    pub token: Result<AccessToken>,
+    pub lifetime: Option<Duration>,
+    /// Seconds that the endpoint's clock is ahead of ours, by the `Date` of its answer; also where it refused.
+    pub clock_ahead: Option<i64>,
+}
+
 /// The mail server refused `token`: it is not handed out again.
 pub fn forget(oauth2: &OAuth2, token: &AccessToken) {
     cache::slot(request::fingerprint(oauth2)).forget(token);

@@ -1,5 +1,6 @@
 //! One token request (RFC 6749 §4.4.2) over a [`Stream`] of ours.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{Read, Write};
 use std::time::Instant;
@@ -29,11 +30,17 @@ use crate::net::{self, Cancel, Deadline, Stream, Trust};
 pub(super) struct Request<'a> {
     oauth2: &'a OAuth2,
     names: &'a Names,
+    clock_ahead: Cell<Option<i64>>,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(oauth2: &'a OAuth2, names: &'a Names) -> Self {
-        Self { oauth2, names }
+        Self { oauth2, names, clock_ahead: Cell::default() }
+    }
+
+    /// Seconds that the endpoint's clock was ahead of ours when it answered.
+    pub(super) fn clock_ahead(&self) -> Option<i64> {
+        self.clock_ahead.get()
     }
 
     fn proxy(&self) -> Option<&'a Proxy> {
@@ -162,6 +169,8 @@ impl<'a> Request<'a> {
         };
         let (content_type, location) = (header(CONTENT_TYPE), header(LOCATION));
         let retry_after = header(RETRY_AFTER).and_then(|wait| answer::wait(&wait, header(DATE).as_deref()));
+        let date = header(DATE).and_then(|date| answer::http_date(&date));
+        self.clock_ahead.set(date.map(|date| date - now().timestamp()));
         let status = response.status().as_u16();
         // Allocated once, so that no copies of what is in it stay behind.
         let mut body = Zeroizing::new(Vec::with_capacity(BODY_LIMIT + 1));
