@@ -9,10 +9,12 @@
 //! | [`token`] | client credentials → an `AccessToken`, cached for the whole process |
 //! | [`imap`] | a `Stream` → a session with a selected inbox, and its commands |
 //! | [`mailbox`] | the engine: fetch and settle across connections |
+//! | [`check`] | the step-by-step test of a mailbox |
 //! | [`explain`] | what was observed → cause and remedy |
 //!
 //! This API serves the command line and the Java wrapper. It is not stable.
 
+pub mod check;
 pub mod config;
 pub mod explain;
 pub mod failure;

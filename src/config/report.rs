@@ -117,6 +117,11 @@ pub enum Source {
 }
 
 impl Report {
+    /// The one that is spoken.
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
     /// Whether no mailbox is refused.
     pub fn is_usable(&self) -> bool {
         self.mailboxes.iter().all(|mailbox| mailbox.errors.is_empty())

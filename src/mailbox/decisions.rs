@@ -46,7 +46,7 @@ impl Action {
 }
 
 /// The folders to which outcomes lead with this configuration, each with the property that names it.
-pub(super) fn targets(config: &MailboxConfig) -> Vec<(String, &str)> {
+pub(crate) fn targets(config: &MailboxConfig) -> Vec<(String, &str)> {
     let folders = &config.folders;
     let mut targets = vec![(&keys::FOLDER_ERROR, Some(&folders.error))];
     if config.debug {

@@ -35,6 +35,7 @@ use crate::log::Log;
 use crate::net::{Cancel, Trust};
 use crate::token::{self, Expiry};
 
+pub(crate) use decisions::targets;
 pub use health::{Grade, Health, STATUS, Status};
 pub use message::{Body, Message, MessageId, Outcome};
 pub use place::place;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod config;
 mod directory;
 mod fetch;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         None => language_of(&|name| std::env::var(name).ok()),
     };
     match arguments.command {
+        Command::Check(arguments) => check::run(&arguments, language),
         Command::Config(arguments) => config::run(&arguments, language),
         Command::Document { page } => page.print(),
         Command::Fetch(arguments) => fetch::run(&arguments, language),
@@ -54,6 +56,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Config(config::Arguments),
     /// Print a page of docs/ that is made from the program's own tables
     #[command(hide = true)]

@@ -1,0 +1,140 @@
+//! `check`: tests mailboxes step by step, and says what to do where a step fails.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use um_imap_oauth2::check::{self, Options, Outcome, Progress, Report};
+use um_imap_oauth2::config::{self, Authentication, Language, Loaded};
+use um_imap_oauth2::failure::{Failure, Result};
+use um_imap_oauth2::log::Log;
+use um_imap_oauth2::net::{Anchors, Cancel};
+
+use super::{Exit, by_proxy_of_environment, in_words, say};
+
+/// Test each mailbox step by step, from the properties to the folders, and say what to do where a step fails
+///
+/// It tests the configuration, files and secrets, proxy, DNS, TCP and TLS of both hosts, the access token and what it says,
+/// the server's greeting, the login and the mailbox behind it, inbox, Junk Email and target folders, whether handled mail will
+/// be deleted, the clock, and the end of the credential. Without --write nothing changes anywhere.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
+    #[arg(long, value_name = "DIR")]
+    um_home: PathBuf,
+    /// This listener alone (cmsbs.bounce.listeners), not every mailbox
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// Print JSON, in the format of docs/check.schema.json
+    #[arg(long)]
+    json: bool,
+    /// Also write a message of our own into a folder of our own, move it, delete it, and remove the folder
+    #[arg(long)]
+    write: bool,
+}
+
+/// Fails as the worst mailbox does. `language` is spoken whatever `cmsbs.lang` says.
+pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+    let cancel = Cancel::default();
+    let interrupted = cancel.clone();
+    if let Err(error) = ctrlc::set_handler(move || interrupted.cancel()) {
+        say(&in_words(&Failure::internal(error), language.unwrap_or_default()));
+        return Exit::Failed;
+    }
+    let mut reports = Vec::new();
+    for (listener, spoken) in mailboxes(arguments, language) {
+        if !cancel.is_cancelled() {
+            reports.push(one(arguments, listener.as_deref(), language, spoken, &cancel));
+        }
+    }
+    if arguments.json {
+        match check::json(&reports) {
+            Ok(json) => print(&json),
+            Err(error) => {
+                say(&in_words(&Failure::internal(error), language.unwrap_or_default()));
+                return Exit::Failed;
+            }
+        }
+    }
+    if cancel.is_cancelled() {
+        return Exit::Interrupted;
+    }
+    match reports.iter().map(Report::outcome).max() {
+        None | Some(Outcome::Well) => Exit::Well,
+        Some(Outcome::Warnings) => Exit::Warnings,
+        Some(Outcome::TryLater) => Exit::TryLater,
+        Some(Outcome::Failed) => Exit::Failed,
+    }
+}
+
+/// The mailboxes to test, and the language to speak: also where the configuration is of no use otherwise.
+fn mailboxes(arguments: &Arguments, language: Option<Language>) -> Vec<(Option<String>, Language)> {
+    let listener = arguments.listener.as_deref();
+    match config::report(&arguments.um_home, listener, &environment, language) {
+        Ok(report) => {
+            let spoken = report.language();
+            report.mailboxes.into_iter().map(|mailbox| (mailbox.listener, spoken)).collect()
+        }
+        Err(_) => vec![(arguments.listener.clone(), language.unwrap_or_default())],
+    }
+}
+
+fn one(
+    arguments: &Arguments,
+    listener: Option<&str>,
+    language: Option<Language>,
+    spoken: Language,
+    cancel: &Cancel,
+) -> Report {
+    let loaded = load(arguments, listener, language);
+    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let mut watch = |progress: Progress| {
+        if !arguments.json {
+            match progress {
+                Progress::Heading(heading) => print(&format!("{heading}\n\n")),
+                Progress::Step(step) => print(&step.text(spoken, colour)),
+            }
+        }
+    };
+    let options = Options {
+        anchors: Anchors::Platform,
+        write: arguments.write,
+        language: spoken,
+        cancel,
+        log: &Log::default(),
+        watch: &mut watch,
+    };
+    let report = check::check(&loaded, listener, options);
+    if !arguments.json && !cancel.is_cancelled() {
+        print(&format!("\n{}\n\n", report.summary(colour)));
+    }
+    report
+}
+
+fn load(arguments: &Arguments, listener: Option<&str>, language: Option<Language>) -> Result<Loaded> {
+    let mut loaded = config::from_um_home_in(language, &arguments.um_home, listener, &environment)?;
+    if let Authentication::OAuth2(oauth2) = &loaded.config.authentication {
+        let oauth2 = by_proxy_of_environment(&loaded.config, oauth2, &environment)?;
+        loaded.config.authentication = Authentication::OAuth2(oauth2);
+    }
+    Ok(loaded)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    // Who closes the pipe has read enough; the exit code still counts.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  um-imap-oauth2 check --um-home /opt/um
+      every mailbox, and nothing changes anywhere
+  um-imap-oauth2 check --um-home /opt/um --listener inbox_2 --write
+      another mailbox, with a message of our own that is written, moved and deleted
+  um-imap-oauth2 check --um-home /opt/um --json | jq -r '.mailboxes[].steps[] | select(.failure) | .failure.remedy'
+      only what is to be done, for a monitoring system";

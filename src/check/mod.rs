@@ -1,0 +1,267 @@
+//! The step-by-step test of a mailbox: everything between the properties and the folders, in the order in which it is needed.
+//!
+//! A step that fails does not end the test where later ones can still tell something: without a token the mail server's
+//! name, its certificate and its greeting are looked at all the same. Without [`Options::write`] nothing changes anywhere:
+//! folders are opened with EXAMINE, no file is written and no lock is taken.
+
+mod access;
+mod local;
+mod network;
+mod report;
+mod server;
+mod write;
+
+use std::time::Instant;
+
+use crate::config::{Authentication, Language, Loaded, keys};
+use crate::explain::{Circumstances, explain, mailbox_values};
+use crate::failure::{Failure, Kind, Result};
+use crate::log::Log;
+use crate::net::{Anchors, Cancel};
+
+pub use report::{Connection, Name, Outcome, Report, Status, Step, json};
+
+/// `text!(language, "English", "Deutsch")`, with what `format!` captures.
+macro_rules! text {
+    ($language:expr, $en:literal, $de:literal) => {
+        match $language {
+            $crate::config::Language::English => format!($en),
+            $crate::config::Language::German => format!($de),
+        }
+    };
+}
+use text;
+
+/// How to test.
+pub struct Options<'a> {
+    pub anchors: Anchors,
+    /// Also write, move and delete a message of our own, in folders of our own.
+    pub write: bool,
+    pub language: Language,
+    /// Ends the test; what [`Options::write`] makes is cleaned up all the same.
+    pub cancel: &'a Cancel,
+    /// Gets what the steps say beside their results.
+    pub log: &'a Log,
+    /// Sees the heading before the first step, then each step as it ends.
+    pub watch: &'a mut dyn FnMut(Progress),
+}
+
+/// How far the test has got.
+pub enum Progress<'a> {
+    Heading(&'a str),
+    Step(&'a Step),
+}
+
+/// Tests one mailbox. `loaded` is its configuration, or why there is none.
+pub fn check(loaded: &Result<Loaded>, listener: Option<&str>, options: Options) -> Report {
+    let config = loaded.as_ref().ok().map(|loaded| &loaded.config);
+    let mailbox = config.map(|config| format!("{}, {}:{}", config.user, config.server, config.port));
+    let values = config.map(mailbox_values);
+    let values = |hole: &str| values.as_ref().and_then(|values| values(hole));
+    let Options { anchors, write, language, cancel, log, watch } = options;
+    let mut run = Run { language, listener, values: &values, cancel, log, watch, steps: Vec::new() };
+    let mailbox = mailbox.unwrap_or_default();
+    (run.watch)(Progress::Heading(&report::heading(listener, &mailbox, language)));
+    run.mailbox(loaded, anchors, write);
+    Report { listener: listener.map(str::to_owned), mailbox, steps: run.steps, language }
+}
+
+/// A test under way.
+struct Run<'a> {
+    language: Language,
+    listener: Option<&'a str>,
+    values: &'a dyn Fn(&str) -> Option<String>,
+    cancel: &'a Cancel,
+    log: &'a Log,
+    watch: &'a mut dyn FnMut(Progress),
+    steps: Vec<Step>,
+}
+
+/// What a step saw beside its result.
+#[derive(Default)]
+struct Notes {
+    seen: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    fn see(&mut self, text: impl Into<String>) {
+        self.seen.push(text.into());
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.warnings.push(text.into());
+    }
+}
+
+impl Run<'_> {
+    fn mailbox(&mut self, loaded: &Result<Loaded>, anchors: Anchors, write: bool) {
+        let Some(loaded) = self.step(Name::Configuration, |_, notes| local::configuration(loaded, notes))
+        else {
+            return self.not_reached(&AFTER_CONFIGURATION[..AFTER_CONFIGURATION.len() - usize::from(!write)]);
+        };
+        let config = &loaded.config;
+        let trust = self.step(Name::Files, |run, notes| local::files(run, config, anchors, notes));
+        let network = network::test(self, config, trust.as_ref());
+
+        let mut token = None;
+        let mut clock_ahead = None;
+        if let Authentication::OAuth2(oauth2) = &config.authentication {
+            if let Some(trust) = trust.as_ref().filter(|_| network.token) {
+                let answered = &mut clock_ahead;
+                token =
+                    self.step(Name::Token, |run, notes| access::token(run, oauth2, trust, answered, notes));
+            } else {
+                self.not_reached(&[Name::Token]);
+            }
+            match &token {
+                Some(token) => {
+                    self.step(Name::Claims, |run, notes| access::claims(run, oauth2, token, notes));
+                }
+                None => self.not_reached(&[Name::Claims]),
+            }
+        }
+
+        server::test(self, config, trust.as_ref().filter(|_| network.imap), token.as_ref());
+
+        self.step(Name::Deletion, |run, notes| local::deletion(run, config, notes));
+        if let Authentication::OAuth2(oauth2) = &config.authentication {
+            match clock_ahead {
+                Some(ahead) => {
+                    self.step(Name::Clock, |run, notes| access::clock(run, ahead, notes));
+                }
+                None => self.not_reached(&[Name::Clock]),
+            }
+            self.step(Name::Expiry, |run, notes| access::expiry(run, oauth2, notes));
+        }
+        if write {
+            match trust.as_ref().filter(|_| self.is_done(Name::Inbox)) {
+                Some(trust) => {
+                    let token = token.as_ref();
+                    self.step(Name::Write, |run, notes| write::test(run, config, trust, token, notes));
+                }
+                None => self.not_reached(&[Name::Write]),
+            }
+        }
+    }
+
+    /// Takes a step and notes how it ended. `None` where it failed.
+    fn step<T>(&mut self, name: Name, work: impl FnOnce(&Self, &mut Notes) -> Result<T>) -> Option<T> {
+        self.step_at(name, None, None, work)
+    }
+
+    /// The same for one of the connections, to `host`.
+    fn step_at<T>(
+        &mut self,
+        name: Name,
+        connection: Option<Connection>,
+        host: Option<&str>,
+        work: impl FnOnce(&Self, &mut Notes) -> Result<T>,
+    ) -> Option<T> {
+        let begun = Instant::now();
+        let mut notes = Notes::default();
+        let result = match self.cancel.is_cancelled() {
+            true => None,
+            false => Some(work(self, &mut notes)),
+        };
+        let took = begun.elapsed();
+        // What was cut off by the caller is not the mailbox's fault.
+        let result = result.filter(|result| !matches!(result, Err(failure) if failure.kind == Kind::Closed));
+        let status = match &result {
+            None => Status::NotReached,
+            Some(Err(_)) => Status::Failed,
+            Some(Ok(_)) if !notes.warnings.is_empty() => Status::Warning,
+            Some(Ok(_)) => Status::Done,
+        };
+        let (value, failure) = match result {
+            None => (None, None),
+            Some(Ok(value)) => (Some(value), None),
+            Some(Err(failure)) => (None, Some(self.explained(failure))),
+        };
+        let Notes { seen, warnings } = notes;
+        let took = if status == Status::NotReached { Default::default() } else { took };
+        self.note(Step {
+            title: self.title(name, host),
+            name,
+            connection,
+            status,
+            took,
+            seen,
+            warnings,
+            failure,
+        });
+        value
+    }
+
+    fn not_reached(&mut self, names: &[Name]) {
+        for &name in names {
+            self.not_reached_at(name, None, None);
+        }
+    }
+
+    fn not_reached_at(&mut self, name: Name, connection: Option<Connection>, host: Option<&str>) {
+        let (title, status) = (self.title(name, host), Status::NotReached);
+        let (seen, warnings) = (Vec::new(), Vec::new());
+        self.note(Step {
+            name,
+            connection,
+            title,
+            status,
+            took: Default::default(),
+            seen,
+            warnings,
+            failure: None,
+        });
+    }
+
+    fn title(&self, name: Name, host: Option<&str>) -> String {
+        let title = name.title(self.language);
+        host.map_or(title.clone(), |host| format!("{title}: {host}"))
+    }
+
+    fn note(&mut self, step: Step) {
+        (self.watch)(Progress::Step(&step));
+        self.steps.push(step);
+    }
+
+    fn is_done(&self, name: Name) -> bool {
+        let good = |step: &Step| matches!(step.status, Status::Done | Status::Warning);
+        self.steps.iter().any(|step| step.name == name && good(step))
+    }
+
+    /// With cause and remedy, and the key as the mailbox writes it.
+    fn explained(&self, mut failure: Failure) -> Failure {
+        let written = keys::ALL.iter().find(|key| failure.key.as_deref() == Some(key.name));
+        if let Some(name) = written.and_then(|key| key.names(self.listener).into_iter().next()) {
+            failure.key = Some(name);
+        }
+        let (language, listener, values) = (self.language, self.listener, self.values);
+        explain(failure, &Circumstances { language, listener, worked_before: false, values })
+    }
+
+    /// A key's name as the mailbox writes it.
+    fn written(&self, key: &keys::Key) -> String {
+        key.names(self.listener).into_iter().next().unwrap_or_else(|| key.name.to_owned())
+    }
+}
+
+/// What is left when there is no configuration. [`Name::Write`] is the last one.
+const AFTER_CONFIGURATION: [Name; 17] = [
+    Name::Files,
+    Name::Proxy,
+    Name::Dns,
+    Name::Tcp,
+    Name::Tls,
+    Name::Token,
+    Name::Claims,
+    Name::Greeting,
+    Name::Login,
+    Name::Namespace,
+    Name::Inbox,
+    Name::Junk,
+    Name::Folders,
+    Name::Deletion,
+    Name::Clock,
+    Name::Expiry,
+    Name::Write,
+];

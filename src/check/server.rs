@@ -1,0 +1,255 @@
+//! The mail server: what it says, whether it lets us in, and what lies in the folders. Everything here only reads.
+
+use secrecy::ExposeSecret;
+
+use super::{Connection, Name, Notes, Run, text};
+use crate::config::{Authentication, MailboxConfig, Security, keys};
+use crate::failure::{Failure, Kind, Result, Step};
+use crate::imap::Transport;
+use crate::imap::commands::Command;
+use crate::imap::folders::{Folders, decode_utf7};
+use crate::imap::limits::Times;
+use crate::imap::login::{self, Greeted, Inbox, LoggedIn, Login, Secret, StartTls};
+use crate::imap::responses::{Condition, Counts, Status};
+use crate::imap::session::Session;
+use crate::mailbox::targets;
+use crate::net::{self, Cancel, Deadline, Trust};
+use crate::token::AccessToken;
+
+/// Without `trust` the server could not be reached; without a token, where one is needed, there is no login.
+pub(super) fn test(
+    run: &mut Run,
+    config: &MailboxConfig,
+    trust: Option<&Trust>,
+    token: Option<&AccessToken>,
+) {
+    let greeted = match trust {
+        Some(trust) => run.step_at(Name::Greeting, Some(Connection::Imap), None, |run, notes| {
+            let greeted = greet(config, trust, run.cancel)?;
+            notes.see(&greeted.greeting);
+            notes.see(greeted.capabilities.join(" "));
+            Ok(greeted)
+        }),
+        None => {
+            run.not_reached_at(Name::Greeting, Some(Connection::Imap), None);
+            None
+        }
+    };
+    let mut rest = [Name::Login, Name::Namespace, Name::Inbox, Name::Junk, Name::Folders].as_slice();
+    let mut taken = || rest = rest.get(1..).unwrap_or_default();
+    let session = greeted.zip(secret(config, token)).and_then(|(greeted, secret)| {
+        taken();
+        let logged_in = run.step(Name::Login, |run, notes| {
+            let language = run.language;
+            let how = match secret {
+                Secret::AccessToken(_) => text!(language, "by access token", "mit Zugriffstoken"),
+                Secret::Password(_) => text!(language, "by password", "mit Kennwort"),
+            };
+            notes.see(format!("{}, {how}", config.user));
+            greeted.log_in(&Login { user: &config.user, secret })
+        })?;
+        taken();
+        let logged_in = run.step(Name::Namespace, |run, notes| probed(run, logged_in, notes))?;
+        taken();
+        let mut session = run.step(Name::Inbox, |run, notes| inbox(run, config, logged_in, notes))?;
+        taken();
+        run.step(Name::Junk, |run, notes| junk_or_why_not(run, config, &mut session, notes))?;
+        taken();
+        run.step(Name::Folders, |run, notes| folders(run, config, &mut session, notes))?;
+        Some(session)
+    });
+    run.not_reached(rest);
+    if let Some(session) = session {
+        session.log_out();
+    }
+}
+
+/// A connection to the server, up to its capabilities.
+pub(super) fn greet(config: &MailboxConfig, trust: &Trust, cancel: &Cancel) -> Result<Greeted> {
+    let deadline = Deadline::after(Times::default().opening);
+    let with = (config.security == Security::Tls).then_some(trust);
+    let stream = net::connect(&config.server, config.port, config.proxy.as_ref(), with, deadline, cancel);
+    let stream = stream.map_err(|failure| match failure.step {
+        Step::Proxy => failure.key(keys::PROXY.name),
+        _ => failure,
+    })?;
+    let stream: Box<dyn Transport> = Box::new(stream);
+    let start_tls =
+        (config.security == Security::StartTls).then_some(StartTls { host: &config.server, trust });
+    login::greet(stream, start_tls, deadline, None)
+}
+
+/// What to log in with.
+pub(super) fn secret<'a>(config: &'a MailboxConfig, token: Option<&'a AccessToken>) -> Option<Secret<'a>> {
+    match &config.authentication {
+        Authentication::Password(password) => Some(Secret::Password(password.expose_secret())),
+        Authentication::OAuth2(_) => token.map(|token| Secret::AccessToken(token.secret())),
+    }
+}
+
+/// A folder as people read it.
+pub(super) fn readable(name: &str) -> String {
+    decode_utf7(name).unwrap_or_else(|| name.to_owned())
+}
+
+/// The failure for what the server did not answer with OK.
+pub(super) fn done(step: Step, condition: &Condition) -> Result<()> {
+    match condition.status {
+        Status::Ok => Ok(()),
+        Status::No | Status::Bad => Err(Session::<()>::refused(step, condition)),
+    }
+}
+
+fn probed(run: &Run, mut logged_in: LoggedIn, notes: &mut Notes) -> Result<LoggedIn> {
+    if !logged_in.probe()? {
+        notes.see(text!(
+            run.language,
+            "the server has no NAMESPACE to ask for; the folders will tell",
+            "der Server hat kein NAMESPACE, nach dem man fragen könnte; die Ordner zeigen es"
+        ));
+    }
+    Ok(logged_in)
+}
+
+fn inbox(run: &Run, config: &MailboxConfig, logged_in: LoggedIn, notes: &mut Notes) -> Result<Session<()>> {
+    let language = run.language;
+    let inbox = Inbox { name: &config.folders.inbox, read_only: true };
+    let mut session = logged_in.select::<()>(&inbox)?;
+    let mut count = |unseen| {
+        let (condition, found) = session.search(&Command::Search { unseen }, ())?;
+        done(Step::Search, &condition).map(|()| found.count)
+    };
+    let (all, unread) = (count(false)?, count(true)?);
+    let name = readable(&session.selected.name);
+    notes.see(text!(
+        language,
+        "{name}: {all} mails, {unread} unread",
+        "{name}: {all} Mails, {unread} ungelesen"
+    ));
+    let key = run.written(&keys::PROCESS_ALL);
+    if config.process_all {
+        notes.see(text!(
+            language,
+            "{key} = true: a fetch reads all of them",
+            "{key} = true: Ein Abruf liest alle"
+        ));
+    } else if all > unread {
+        let read = all - unread;
+        notes.see(text!(
+            language,
+            "{key} is not true: the {read} that are marked as read stay where they are",
+            "{key} ist nicht true: Die {read} als gelesen markierten bleiben liegen"
+        ));
+    }
+    if !session.capabilities.uidplus {
+        notes.warn(text!(
+            language,
+            "The server has no UIDPLUS: mail that is to be deleted is marked as deleted, and stays until somebody expunges it.",
+            "Der Server hat kein UIDPLUS: Zu löschende Mails werden als gelöscht markiert und bleiben, bis jemand sie entfernt."
+        ));
+    }
+    Ok(session)
+}
+
+/// A server that does not let us look there can be read all the same.
+fn junk_or_why_not(
+    run: &Run,
+    config: &MailboxConfig,
+    session: &mut Session<()>,
+    notes: &mut Notes,
+) -> Result<()> {
+    match junk(run, config, session, notes) {
+        Err(failure) if failure.kind == Kind::Refused => {
+            let observed = failure.observed;
+            notes.warn(text!(
+                run.language,
+                "It could not be seen whether bounces lie in it: {observed}. Look there with Outlook.",
+                "Ob Bounces darin liegen, war nicht zu sehen: {observed}. Sehen Sie mit Outlook nach."
+            ));
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Bounces that a spam filter took for junk are never read.
+fn junk(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: &mut Notes) -> Result<()> {
+    let language = run.language;
+    let Some(junk) = junk_folder(&session.folders) else {
+        notes.see(text!(language, "there is no such folder", "es gibt keinen solchen Ordner"));
+        return Ok(());
+    };
+    let name = readable(&junk);
+    let ours = |configured: &str| session.folders.resolve(configured).name == junk;
+    if ours(&config.folders.inbox) || targets(config).iter().any(|(_, configured)| ours(configured)) {
+        notes.see(text!(
+            language,
+            "{name} is one of the folders that the properties name",
+            "{name} ist einer der Ordner, die in der Konfiguration stehen"
+        ));
+        return Ok(());
+    }
+    done(Step::Select, &session.reselect(&junk, true, ())?)?;
+    let (condition, found) = session.search(&Command::SearchBounces, ())?;
+    done(Step::Search, &condition)?;
+    let (count, user) = (found.count, &config.user);
+    if count == 0 {
+        notes.see(text!(language, "{name}: no bounces in it", "{name}: keine Bounces darin"));
+    } else {
+        notes.warn(text!(
+            language,
+            "{name} holds mails that look like bounces, where nobody reads them: {count}. Move them to the inbox, and switch the filter off for this mailbox. In PowerShell: `Set-MailboxJunkEmailConfiguration -Identity \"{user}\" -Enabled $false`; where the organisation's own filter moves them, exempt this mailbox in it.",
+            "In {name} liegen Mails, die wie Bounces aussehen und dort von niemandem gelesen werden: {count}. Verschieben Sie sie in den Posteingang, und schalten Sie den Filter für dieses Postfach ab. In PowerShell: `Set-MailboxJunkEmailConfiguration -Identity \"{user}\" -Enabled $false`; verschiebt sie der Filter der Organisation, nehmen Sie das Postfach darin aus."
+        ));
+    }
+    Ok(())
+}
+
+/// The folder with the special use, else Exchange's by its name, which depends on the mailbox's language.
+fn junk_folder(folders: &Folders) -> Option<String> {
+    let by_name = || {
+        let found = JUNK.iter().map(|name| folders.resolve(name)).find(|folder| folder.exists);
+        found.map(|folder| folder.name)
+    };
+    folders.junk.clone().or_else(by_name)
+}
+
+fn folders(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: &mut Notes) -> Result<()> {
+    let language = run.language;
+    // STATUS is not for the selected folder (RFC 9051 §6.3.11), and no target is the inbox.
+    let inbox = session.folders.resolve(&config.folders.inbox).name;
+    done(Step::Select, &session.reselect(&inbox, true, ())?)?;
+    for (key, configured) in targets(config) {
+        let folder = session.folders.resolve(configured);
+        let name = readable(&folder.name);
+        if folder.name.eq_ignore_ascii_case(&inbox) {
+            let observed = format!("{key} = {configured:?} is the inbox itself");
+            return Err(Failure::new(Step::Folders, Kind::Configuration, observed).key(key));
+        }
+        if !folder.exists {
+            notes.see(text!(
+                language,
+                "{name} is missing and will be made ({key})",
+                "{name} fehlt und wird angelegt ({key})"
+            ));
+            continue;
+        }
+        let (condition, Counts { messages, .. }) = session.counts(&folder.name, ())?;
+        done(Step::Folders, &condition).map_err(|failure| failure.key(&key))?;
+        let count = messages.unwrap_or_default();
+        notes.see(text!(language, "{name}: {count} mails", "{name}: {count} Mails"));
+        if count > NEARLY_FULL {
+            notes.warn(text!(
+                language,
+                "{name} holds {count} mails, and a folder of Exchange Online holds 1,000,000 at most. Move or delete old ones, or name another folder in {key}.",
+                "{name} enthält {count} Mails, und ein Ordner von Exchange Online fasst höchstens 1.000.000. Verschieben oder löschen Sie alte, oder nennen Sie in {key} einen anderen Ordner."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Exchange's names in English and German, and what other servers use.
+const JUNK: [&str; 5] = ["Junk Email", "Junk E-Mail", "Junk-E-Mail", "Junk", "Spam"];
+/// "Exchange Online limits", mailbox folder limits.
+const NEARLY_FULL: u64 = 900_000;
