@@ -1,9 +1,9 @@
 //! What can be seen without the network.
 
-use std::path::Path;
-
 use super::{Notes, Run, text};
-use crate::config::{Authentication, Credential, Loaded, MailboxConfig, Security, Severity, keys};
+use crate::config::{
+    Authentication, Credential, Loaded, MailboxConfig, Security, Severity, keys, others_can_read,
+};
 use crate::failure::Result;
 use crate::net::{Anchors, Trust};
 use crate::token;
@@ -59,7 +59,8 @@ pub(super) fn files(run: &Run, config: &MailboxConfig, anchors: Anchors, notes: 
         if let Some((file, key)) = file {
             let (shown, key) = (file.display(), run.written(key));
             notes.see(format!("{key} = {shown}"));
-            if others_may_read(file) {
+            // Docker mounts secrets there for everybody; everybody is the container.
+            if others_can_read(file) && !file.starts_with("/run/secrets") {
                 notes.warn(text!(
                     language,
                     "Every user of this machine can read {shown}, in which the credential stands: `chmod o-r {shown}`.",
@@ -104,16 +105,4 @@ pub(super) fn deletion(run: &Run, config: &MailboxConfig, notes: &mut Notes) -> 
         "Was UM nicht erkennt, wird nach {error} verschoben"
     ));
     Ok(())
-}
-
-#[cfg(unix)]
-fn others_may_read(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
-}
-
-/// Who may read a file there is not said by a few bits.
-#[cfg(not(unix))]
-fn others_may_read(_: &Path) -> bool {
-    false
 }

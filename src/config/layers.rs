@@ -442,7 +442,7 @@ fn identity(path: &Path) -> PathBuf {
 
 /// Whether every account of the machine can read a file: its mode says so, and so do the directories above it.
 #[cfg(unix)]
-pub(super) fn others_can_read(path: &Path) -> bool {
+pub(crate) fn others_can_read(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
 
     let allows = |path: &Path, bit| fs::metadata(path).is_ok_and(|data| data.permissions().mode() & bit != 0);
@@ -452,7 +452,7 @@ pub(super) fn others_can_read(path: &Path) -> bool {
 
 /// Who can read a file stands in access control lists there, which are not looked at.
 #[cfg(not(unix))]
-pub(super) fn others_can_read(_path: &Path) -> bool {
+pub(crate) fn others_can_read(_path: &Path) -> bool {
     false
 }
 

@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 
+mod check;
 mod command_line;
 mod connections;
 mod cut_everywhere;

@@ -1,0 +1,490 @@
+//! `um-imap-oauth2 check` against the stand-in for Entra ID and Exchange Online: each of their own failures is named at its
+//! step, and what a test may change is changed back.
+
+#![cfg(unix)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use um_standin::scenario::{CLIENT_ID, CLIENT_SECRET, USER};
+use um_standin::{Scenario, Standin};
+
+#[test]
+fn a_mailbox_that_works_passes_each_step_and_nothing_but_reading_is_asked_for() {
+    let case = Case::new(json!({"mailboxes": [{"user": USER, "folders": [
+        {"name": "INBOX", "mails": [{"text": "Subject: a\n\n"}, {"text": "Subject: b\n\n", "flags": ["\\Seen"]}]},
+        {"name": "error", "mails": [{"text": "Subject: c\n\n"}]},
+    ]}]}));
+    let before = case.contents();
+    let checked = case.check(&[]);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert!(checked.steps().iter().all(|step| step["status"] == "done"), "{checked:?}");
+    assert!(checked.seen("inbox").contains("2 mails, 1 unread"), "{checked:?}");
+    assert!(checked.seen("folders").contains("error: 1 mails"), "{checked:?}");
+    assert!(checked.seen("deletion").contains("DELETED"), "{checked:?}");
+    assert!(checked.seen("claims").contains("IMAP.AccessAsApp"), "{checked:?}");
+
+    assert_eq!(case.contents(), before);
+    let commands: BTreeSet<_> = case.standin.counters().commands.into_keys().collect();
+    let reading =
+        ["AUTHENTICATE", "CAPABILITY", "EXAMINE", "LIST", "LOGOUT", "NAMESPACE", "STATUS", "UID SEARCH"];
+    assert_eq!(commands, reading.map(str::to_owned).into());
+}
+
+#[test]
+fn a_forgotten_permission_shows_right_after_the_login() {
+    for mailbox in [json!({"user": USER, "permitted": []}), json!({"user": USER, "imap_enabled": false})] {
+        let checked = Case::new(json!({"mailboxes": [mailbox]})).check(&[]);
+        assert_eq!(checked.code, 2);
+        assert_eq!(checked.step("login")["status"], "done");
+        let failure = checked.failure("namespace");
+        assert!(failure["observed"].as_str().unwrap().contains("User is authenticated but not connected"));
+        let remedy = failure["remedy"].as_str().unwrap();
+        assert!(remedy.contains(&format!("Add-MailboxPermission -Identity \"{USER}\"")), "{remedy}");
+        assert!(remedy.contains("Set-CASMailbox"), "{remedy}");
+        for step in ["inbox", "junk", "folders"] {
+            assert_eq!(checked.step(step)["status"], "not_reached", "{step}");
+        }
+        assert_eq!(checked.step("clock")["status"], "done");
+    }
+}
+
+#[test]
+fn without_a_token_the_mail_server_is_looked_at_all_the_same() {
+    let secrets = |good: &[&str], expired: &[&str]| json!({"clients": [{"id": CLIENT_ID, "secrets": good, "expired_secrets": expired}]});
+    for (scenario, observed) in [
+        (secrets(&["another"], &[]), "AADSTS7000215"),
+        (secrets(&[], &[CLIENT_SECRET]), "AADSTS7000222"),
+        (json!({"clients": []}), "AADSTS700016"),
+    ] {
+        let checked = Case::new(scenario).check(&[]);
+        assert_eq!(checked.code, 2, "{checked:?}");
+        let failure = checked.failure("token");
+        assert!(failure["observed"].as_str().unwrap().contains(observed), "{failure}");
+        assert!(!failure["cause"].as_str().unwrap().contains("not known"), "{failure}");
+        assert_eq!(checked.step("greeting")["status"], "done");
+        assert_eq!(checked.step("clock")["status"], "done", "the refusal has a date, too");
+        for step in ["claims", "login", "namespace", "inbox"] {
+            assert_eq!(checked.step(step)["status"], "not_reached", "{step}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_consent_is_read_from_the_token_before_the_login_is_refused() {
+    let checked = Case::new(json!({"clients": [{"id": CLIENT_ID, "secrets": [CLIENT_SECRET], "roles": []}]}))
+        .check(&[]);
+    assert_eq!(checked.code, 2);
+    assert_eq!(checked.step("token")["status"], "done");
+    let failure = checked.failure("claims");
+    assert!(failure["observed"].as_str().unwrap().contains("no role IMAP.AccessAsApp"), "{failure}");
+    assert!(failure["remedy"].as_str().unwrap().contains("admin consent"), "{failure}");
+    assert_eq!(checked.step("login")["status"], "failed");
+}
+
+#[test]
+fn an_unknown_service_principal_is_a_refused_login() {
+    let clients = json!([{"id": CLIENT_ID, "secrets": [CLIENT_SECRET], "service_principal": false}]);
+    let failure = Case::new(json!({"clients": clients})).check(&[]).failure("login");
+    assert!(failure["remedy"].as_str().unwrap().contains("New-ServicePrincipal"), "{failure}");
+}
+
+#[test]
+fn what_passes_by_itself_has_an_exit_code_of_its_own() {
+    let outage = json!({"respond": {"status": 503, "body": ""}});
+    let checked = Case::new(json!({"faults": [{"on": "token", "times": 0, "do": [outage]}]})).check(&[]);
+    assert_eq!((checked.code, &checked.json["outcome"]), (3, &"try_later".into()), "{checked:?}");
+    let throttled =
+        json!({"send": "{tag} BAD Request is throttled. Suggested Backoff Time: 89117 milliseconds\r\n"});
+    let checked =
+        Case::new(json!({"faults": [{"on": "UID SEARCH", "times": 0, "do": [throttled]}]})).check(&[]);
+    assert_eq!(checked.code, 3, "{checked:?}");
+    assert_eq!(checked.failure("inbox")["retry"], true);
+}
+
+#[test]
+fn a_failure_on_one_way_leaves_the_other_one_to_be_tested() {
+    let case = Case::new(json!({})).with("cmsbs.mail.imap.server", "nowhere.invalid");
+    let checked = case.check(&[]);
+    assert_eq!(checked.failure_at("dns", "imap")["key"], "cmsbs.mail.imap.server");
+    for step in ["tcp", "tls"] {
+        assert_eq!(checked.step_at(step, "imap")["status"], "not_reached");
+        assert_eq!(checked.step_at(step, "token")["status"], "done");
+    }
+    assert_eq!(checked.step("claims")["status"], "done");
+    assert_eq!(checked.step("greeting")["status"], "not_reached");
+
+    // Nothing listens there.
+    let case = Case::new(json!({})).with("cmsbs.mail.imap.oauth2.proxy", "http://127.0.0.1:1/");
+    let checked = case.check(&[]);
+    assert_eq!(checked.failure_at("proxy", "token")["key"], "cmsbs.mail.imap.oauth2.proxy");
+    assert_eq!(checked.step("token")["status"], "not_reached");
+    assert_eq!(checked.step("greeting")["status"], "done");
+
+    let checked = Case::new(json!({"tls": {"imap": "other_host"}})).check(&[]);
+    assert_eq!(checked.failure_at("tls", "imap")["kind"], "TLS");
+    assert_eq!(checked.step("token")["status"], "done");
+}
+
+#[test]
+fn bounces_in_junk_email_are_found_under_either_name_and_by_special_use() {
+    let bounce = json!({"text": "From: <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@example.com>\n\n"});
+    let report = json!({"text": "From: a@b\nContent-Type: multipart/report; boundary=x\n\n"});
+    let other = json!({"text": "From: somebody@example.com\nSubject: cheap\n\n"});
+    for (language, folder) in [("en", "Junk Email"), ("de", "Junk-E-Mail")] {
+        let mailbox = |mails: Value| {
+            json!({"dialect": {"language": language},
+                "mailboxes": [{"user": USER, "folders": [{"name": folder, "mails": mails}]}]})
+        };
+        let checked = Case::new(mailbox(json!([bounce, report, other]))).check(&[]);
+        assert_eq!(checked.code, 1, "{checked:?}");
+        let warning = checked.step("junk")["warnings"][0].as_str().unwrap().to_owned();
+        assert!(warning.starts_with(folder) && warning.contains("reads them: 2."), "{warning}");
+        assert_eq!(Case::new(mailbox(json!([other]))).check(&[]).code, 0);
+    }
+    // A server that does not search there is no reason not to read the inbox.
+    let refused =
+        json!({"on": "UID SEARCH", "containing": "FROM", "do": [{"send": "{tag} NO Search failed.\r\n"}]});
+    let checked = Case::new(json!({"faults": [refused]})).check(&[]);
+    assert_eq!((checked.code, &checked.step("folders")["status"]), (1, &"done".into()), "{checked:?}");
+}
+
+#[test]
+fn a_clock_that_is_far_off_and_a_secret_that_ends_soon_are_warnings() {
+    let case = Case::new(json!({"token": {"clock_offset_seconds": 600}}));
+    let today = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive();
+    let soon = today + chrono::TimeDelta::days(9);
+    let checked = case.with("cmsbs.mail.imap.oauth2.clientSecretExpires", &soon.to_string()).check(&[]);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let warning = checked.step("clock")["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains("behind"), "{warning}");
+    let warning = checked.step("expiry")["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains(&soon.to_string()), "{warning}");
+}
+
+#[test]
+fn a_message_of_our_own_is_written_moved_and_deleted_and_nothing_is_left() {
+    for dialect in [
+        json!({}),
+        json!({"move": false}),
+        json!({"uidplus": false}),
+        json!({"move": false, "uidplus": false, "namespace": false, "literal_plus": false}),
+    ] {
+        let case = Case::new(json!({"dialect": dialect, "mailboxes": [{"user": USER, "folders": [
+            {"name": "INBOX", "mails": [{"text": "Subject: a\n\n", "flags": ["\\Deleted"]}]},
+        ]}]}));
+        let before = case.contents();
+        let checked = case.check(&["--write"]);
+        assert_eq!(checked.step("write")["status"], "done", "{checked:?}");
+        assert_eq!(case.contents(), before, "{dialect}");
+        for written in case.standin.transcript().iter().map(|line| &line.text) {
+            let bare = written.split(' ').nth(1).is_some_and(|command| command == "EXPUNGE");
+            assert!(!bare && !written.contains("CLOSE"), "{written}");
+        }
+    }
+}
+
+#[test]
+fn what_was_made_is_removed_when_a_step_in_between_fails() {
+    for command in ["APPEND", "UID MOVE", "UID STORE", "UID EXPUNGE"] {
+        let refused = json!({"on": command, "do": [{"send": "{tag} NO Not today.\r\n"}]});
+        let case = Case::new(json!({"faults": [refused]}));
+        let before = case.contents();
+        let checked = case.check(&["--write"]);
+        assert_eq!(checked.code, 2, "{checked:?}");
+        assert!(checked.failure("write")["observed"].as_str().unwrap().contains("Not today"), "{checked:?}");
+        assert_eq!(case.contents(), before, "{command}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_removed_is_named() {
+    let case = Case::new(json!({"faults": [{"on": "UID MOVE", "do": ["cut"]}]}));
+    let checked = case.check(&["--write"]);
+    assert_eq!(checked.code, 3, "{checked:?}");
+    let warnings = checked.step("write")["warnings"].to_string();
+    let left: Vec<_> = case.folders().into_iter().filter(|name| name.contains("um-imap-oauth2")).collect();
+    assert!(!left.is_empty() && left.iter().any(|name| warnings.contains(name)), "{warnings} {left:?}");
+}
+
+#[test]
+fn what_somebody_else_puts_into_our_folder_stays() {
+    // Time enough for somebody else.
+    let case = Case::new(json!({"faults": [{"on": "APPEND", "do": [{"wait_ms": 2000}, "answer"]}]}));
+    let ours = || case.folders().into_iter().find(|name| name.ends_with("-moved"));
+    let checked = thread::scope(|scope| {
+        scope.spawn(|| {
+            let folder = loop {
+                match ours() {
+                    Some(folder) => break folder,
+                    None => thread::sleep(Duration::from_millis(1)),
+                }
+            };
+            let change = json!({"deliver": {"folder": folder, "mail": {"text": "Subject: another's\n\n"}}});
+            case.standin.change(&serde_json::from_value(change).expect("a change"));
+        });
+        case.check(&["--write"])
+    });
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let folder = ours().expect("the folder is left");
+    assert!(checked.step("write")["warnings"][0].as_str().unwrap().contains(&folder), "{checked:?}");
+    let left = case.standin.mails(USER, &folder);
+    assert_eq!(left.len(), 1);
+    assert!(left[0].bytes.starts_with(b"Subject: another's") && left[0].flags.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_refused_folder_fails_with_its_reason_and_leaves_nothing() {
+    let case = Case::new(json!({"dialect": {"inbox_only": true}}));
+    let before = case.folders();
+    let checked = case.check(&["--write"]);
+    assert_eq!(checked.failure("write")["step"], "folders");
+    assert_eq!(case.folders(), before);
+}
+
+#[test]
+fn a_configuration_of_no_use_names_each_step_that_is_not_reached() {
+    let case = Case::new(json!({})).without("cmsbs.mail.imap.oauth2.clientId");
+    let checked = case.check(&["--write"]);
+    assert_eq!(checked.code, 2);
+    assert_eq!(checked.failure("configuration")["key"], "cmsbs.mail.imap.oauth2.clientId");
+    let names: BTreeSet<_> = checked.steps().iter().map(|step| step["step"].to_string()).collect();
+    let schema = &schema()["$defs"]["step"]["properties"]["step"]["enum"];
+    assert_eq!(names, schema.as_array().unwrap().iter().map(Value::to_string).collect());
+    assert_eq!(case.standin.counters().connections, 0);
+}
+
+#[test]
+fn every_mailbox_is_tested_unless_one_is_named() {
+    let case = Case::new(json!({"mailboxes": [{"user": USER}, {"user": "second@example.com"}]}))
+        .with("cmsbs.bounce.listeners", "second")
+        .with("cmsbs.bouncelistener.second.mail.imap.server", "localhost")
+        .with("cmsbs.bouncelistener.second.mail.imap.user", "second@example.com");
+    let checked = case.check(&[]);
+    let listeners: Vec<_> = checked.mailboxes().iter().map(|mailbox| &mailbox["listener"]).collect();
+    assert_eq!(listeners, [&Value::Null, &"second".into()]);
+    let checked = case.check(&["--listener", "second"]);
+    assert_eq!(checked.mailboxes().len(), 1);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert_eq!(case.check(&["--listener", "third"]).code, 2);
+}
+
+#[test]
+fn text_for_people_is_plain_in_a_pipe_and_in_either_language() {
+    let case = Case::new(json!({"mailboxes": [{"user": USER, "permitted": []}]}));
+    let (code, english, _) = case.run(&["--lang", "en"]);
+    assert_eq!(code, 2);
+    assert!(!english.contains('\x1b'), "{english}");
+    assert!(english.contains("\n  FAILED          Mailbox behind the login "), "{english}");
+    assert!(english.contains("Remedy: "), "{english}");
+    let (_, german, _) = case.run(&["--lang", "de"]);
+    assert!(german.contains("FEHLER") && german.contains("Abhilfe: "), "{german}");
+    assert!(german.contains("nicht erreicht  Posteingang"), "{german}");
+}
+
+/// A stand-in, and a UM_HOME whose properties lead to it.
+struct Case {
+    standin: Standin,
+    um_home: TempDir,
+    properties: Vec<(String, String)>,
+}
+
+impl Case {
+    fn new(scenario: Value) -> Self {
+        let scenario: Scenario = serde_json::from_value(scenario).expect("a scenario");
+        let standin = Standin::start(scenario).expect("a stand-in");
+        let properties = [
+            ("server", standin.host().to_owned()),
+            ("port", standin.imap_port().to_string()),
+            ("ssl", "true".to_owned()),
+            ("user", USER.to_owned()),
+            ("password", String::new()),
+            ("authenticationMethod", "oauth2".to_owned()),
+            ("oauth2.accessTokenUri", standin.token_uri()),
+            ("oauth2.clientId", CLIENT_ID.to_owned()),
+            ("oauth2.clientSecret", CLIENT_SECRET.to_owned()),
+            ("oauth2.scope", "https://outlook.office365.com/.default".to_owned()),
+            ("ssl.caFile", standin.ca_pem_path().display().to_string()),
+        ];
+        let properties = properties.map(|(key, value)| (format!("cmsbs.mail.imap.{key}"), value)).into();
+        let um_home = tempfile::tempdir().expect("a temporary directory");
+        Self { standin, um_home, properties }.with("cmsbs.lang", "en")
+    }
+
+    fn with(mut self, key: &str, value: &str) -> Self {
+        self = self.without(key);
+        self.properties.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn without(mut self, key: &str) -> Self {
+        self.properties.retain(|(existing, _)| existing != key);
+        self
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let lines = self.properties.iter().map(|(key, value)| format!("{key} = \"{value}\"\n"));
+        let directory = self.um_home.path().join("cmsbs-conf");
+        fs::create_dir_all(&directory).expect("cmsbs-conf");
+        let file = directory.join("cmsbs.properties");
+        fs::write(&file, lines.collect::<String>()).expect("cmsbs.properties");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_um-imap-oauth2"));
+        command.args(["check", "--um-home"]).arg(self.um_home.path()).args(arguments).stdin(Stdio::null());
+        for variable in ["LC_ALL", "LC_MESSAGES", "LANG", "HTTPS_PROXY", "https_proxy"] {
+            command.env_remove(variable);
+        }
+        let output = command.output().expect("it can be started");
+        let text = |octets| String::from_utf8(octets).expect("UTF-8");
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        for secret in [CLIENT_SECRET, "eyJ"] {
+            assert!(!out.contains(secret) && !err.contains(secret), "{out}{err}");
+        }
+        (output.status.code().expect("it ended by itself"), out, err)
+    }
+
+    /// What it found, in the format that is documented.
+    fn check(&self, arguments: &[&str]) -> Checked {
+        let (code, out, err) = self.run(&[arguments, &["--json"]].concat());
+        let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        let schema = schema();
+        conforms(&json, &schema, &schema).unwrap_or_else(|problem| panic!("{problem}: {json:#}"));
+        let expected = ["well", "warnings", "failed", "try_later"];
+        assert_eq!(expected.get(usize::try_from(code).unwrap()), json["outcome"].as_str().as_ref(), "{err}");
+        Checked { code, json }
+    }
+
+    fn folders(&self) -> Vec<String> {
+        self.standin.folders(USER)
+    }
+
+    /// Every mail in every folder, with its flags.
+    fn contents(&self) -> Vec<(String, Vec<um_standin::StoredMail>)> {
+        let mails = |name: String| (name.clone(), self.standin.mails(USER, &name));
+        self.folders().into_iter().map(mails).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Checked {
+    code: i32,
+    json: Value,
+}
+
+impl Checked {
+    fn mailboxes(&self) -> &[Value] {
+        self.json["mailboxes"].as_array().expect("mailboxes")
+    }
+
+    fn steps(&self) -> &[Value] {
+        self.mailboxes()[0]["steps"].as_array().expect("steps")
+    }
+
+    #[track_caller]
+    fn step(&self, name: &str) -> &Value {
+        self.steps().iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("no {name}: {self:?}"))
+    }
+
+    #[track_caller]
+    fn step_at(&self, name: &str, connection: &str) -> &Value {
+        let found = self.steps().iter().find(|step| step["step"] == name && step["connection"] == connection);
+        found.unwrap_or_else(|| panic!("no {name} of {connection}: {self:?}"))
+    }
+
+    #[track_caller]
+    fn seen(&self, name: &str) -> String {
+        self.step(name)["seen"].to_string()
+    }
+
+    /// With cause and remedy.
+    #[track_caller]
+    fn failure(&self, name: &str) -> Value {
+        explained(self.step(name))
+    }
+
+    #[track_caller]
+    fn failure_at(&self, name: &str, connection: &str) -> Value {
+        explained(self.step_at(name, connection))
+    }
+}
+
+#[track_caller]
+fn explained(step: &Value) -> Value {
+    assert_eq!(step["status"], "failed", "{step:#}");
+    let failure = &step["failure"];
+    assert!(failure["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()), "{failure:#}");
+    failure.clone()
+}
+
+fn schema() -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check.schema.json");
+    serde_json::from_slice(&fs::read(file).expect("the schema")).expect("the schema is JSON")
+}
+
+/// Whether `value` is as `schema` says, by those keywords of JSON Schema that ours uses; another one is a failure.
+fn conforms(value: &Value, schema: &Value, root: &Value) -> Result<(), String> {
+    for (keyword, wanted) in schema.as_object().expect("a schema is an object") {
+        let fits = match keyword.as_str() {
+            "$schema" | "$defs" | "title" | "description" => true,
+            "$ref" => {
+                let pointer = wanted.as_str().and_then(|reference| reference.strip_prefix('#'));
+                conforms(value, root.pointer(pointer.expect("a reference")).expect("a definition"), root)?;
+                true
+            }
+            "anyOf" => {
+                wanted.as_array().expect("schemas").iter().any(|one| conforms(value, one, root).is_ok())
+            }
+            "enum" => wanted.as_array().expect("values").contains(value),
+            "type" => match wanted {
+                Value::Array(types) => types.iter().any(|one| is_a(value, one)),
+                one => is_a(value, one),
+            },
+            "minimum" => value.is_null() || value.as_i64() >= wanted.as_i64(),
+            "items" => {
+                value.as_array().into_iter().flatten().try_for_each(|item| conforms(item, wanted, root))?;
+                true
+            }
+            "required" => wanted
+                .as_array()
+                .expect("names")
+                .iter()
+                .all(|name| value.get(name.as_str().expect("a name")).is_some()),
+            "properties" => {
+                for (name, member) in value.as_object().into_iter().flatten() {
+                    conforms(
+                        member,
+                        wanted.get(name).ok_or_else(|| format!("{name} is not documented"))?,
+                        root,
+                    )?;
+                }
+                true
+            }
+            // Stands beside "properties", which are all there may be.
+            "additionalProperties" => wanted == false,
+            other => return Err(format!("the schema has {other}, which this test does not know")),
+        };
+        if !fits {
+            return Err(format!("{value} is not as {keyword} {wanted} says"));
+        }
+    }
+    Ok(())
+}
+
+fn is_a(value: &Value, name: &Value) -> bool {
+    match name.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("boolean") => value.is_boolean(),
+        Some("null") => value.is_null(),
+        _ => false,
+    }
+}
