@@ -23,11 +23,11 @@ pub(super) fn token(
     let log = Log::default();
     let deadline = Deadline::after(LIMIT);
     let Asked { token, lifetime, clock_ahead: ahead } =
-        token::ask_once(oauth2, run.listener, trust, deadline, run.cancel, &log);
+        token::ask_once(oauth2, run.names, trust, deadline, run.cancel, &log);
     *clock_ahead = ahead;
     let claims = token.as_ref().ok().and_then(AccessToken::claims);
     // What the token lacks and when the credential ends have steps of their own.
-    let of_claims = claims.and_then(|claims| claims.problem(oauth2, run.listener));
+    let of_claims = claims.and_then(|claims| claims.problem(oauth2, run.names));
     let of_claims = of_claims.map(|problem| problem.to_string());
     let expiry = token::expiry(oauth2).ok().flatten();
     let expiry = expiry.map(|expiry| format!("({})", run.written(expiry.key())));
@@ -69,7 +69,7 @@ pub(super) fn claims(run: &Run, oauth2: &OAuth2, token: &AccessToken, notes: &mu
             notes.see(format!("{label} {value}"));
         }
     }
-    claims.problem(oauth2, run.listener).map_or(Ok(()), Err)
+    claims.problem(oauth2, run.names).map_or(Ok(()), Err)
 }
 
 /// Compares our clock with the token endpoint's.

@@ -59,7 +59,9 @@ pub fn check(loaded: &Result<Loaded>, listener: Option<&str>, options: Options) 
     let values = config.map(mailbox_values);
     let values = |hole: &str| values.as_ref().and_then(|values| values(hole));
     let Options { anchors, write, language, cancel, log, watch } = options;
-    let mut run = Run { language, listener, values: &values, cancel, log, watch, steps: Vec::new() };
+    let nobodys = keys::Names::of(listener);
+    let names = loaded.as_ref().map_or(&nobodys, |loaded| &loaded.config.names);
+    let mut run = Run { language, names, values: &values, cancel, log, watch, steps: Vec::new() };
     let mailbox = mailbox.unwrap_or_default();
     (run.watch)(Progress::Heading(&report::heading(listener, &mailbox, language)));
     run.mailbox(loaded, anchors, write);
@@ -69,7 +71,7 @@ pub fn check(loaded: &Result<Loaded>, listener: Option<&str>, options: Options) 
 /// A test under way.
 struct Run<'a> {
     language: Language,
-    listener: Option<&'a str>,
+    names: &'a keys::Names,
     values: &'a dyn Fn(&str) -> Option<String>,
     cancel: &'a Cancel,
     log: &'a Log,
@@ -231,17 +233,14 @@ impl Run<'_> {
 
     /// With cause and remedy, and the key as the mailbox writes it.
     fn explained(&self, mut failure: Failure) -> Failure {
-        let written = keys::ALL.iter().find(|key| failure.key.as_deref() == Some(key.name));
-        if let Some(name) = written.and_then(|key| key.names(self.listener).into_iter().next()) {
-            failure.key = Some(name);
-        }
-        let (language, listener, values) = (self.language, self.listener, self.values);
-        explain(failure, &Circumstances { language, listener, worked_before: false, values })
+        failure.key = failure.key.map(|key| self.names.written(&key));
+        let (language, names, values) = (self.language, self.names, self.values);
+        explain(failure, &Circumstances { language, names, worked_before: false, values })
     }
 
     /// A key's name as the mailbox writes it.
     fn written(&self, key: &keys::Key) -> String {
-        key.names(self.listener).into_iter().next().unwrap_or_else(|| key.name.to_owned())
+        self.names.written(key.name)
     }
 }
 

@@ -371,6 +371,18 @@ impl Connection {
     }
 }
 
+impl Outcome {
+    /// The name of the constant in Java's `CheckReport.Outcome`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Well => "WELL",
+            Outcome::Warnings => "WARNINGS",
+            Outcome::TryLater => "TRY_LATER",
+            Outcome::Failed => "FAILED",
+        }
+    }
+}
+
 impl Status {
     /// The name of the constant in Java's `CheckReport.Status`.
     pub fn name(self) -> &'static str {

@@ -20,6 +20,7 @@ use jni::{Env, NativeMethod, native_method};
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::check::{self, Connection};
 use crate::config::{self, Loaded};
 use crate::failure::{Failure, Kind, Step, keep_the_place_of_panics};
 use crate::log::Level;
@@ -64,6 +65,7 @@ entry! { fn move_to(mailbox: jlong, uid_validity: jlong, uid: jlong, folder: JSt
 entry! { fn delete(mailbox: jlong, uid_validity: jlong, uid: jlong) -> jboolean, }
 entry! { fn flush(mailbox: jlong), }
 entry! { fn health(mailbox: jlong, numbers: jlong[]) -> JThrowable[], }
+entry! { fn check(mailbox: jlong, texts: JString[][]) -> JThrowable[], }
 entry! { fn close(mailbox: jlong), }
 entry! { fn log(mailbox: jlong) -> JString[], }
 
@@ -285,6 +287,31 @@ fn health<'local>(
     numbers.set_region(env, 0, &values)?;
     let failures: Vec<_> =
         [health.failure].into_iter().chain(health.warnings.into_iter().map(Some)).collect();
+    exception::exceptions(env, &failures)
+}
+
+fn check<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    mailbox: jlong,
+    texts: JObjectArray<'local, JObjectArray<'local, JString<'local>>>,
+) -> Result<JObjectArray<'local, JThrowable<'local>>, Error> {
+    let report = registry::check(mailbox)?;
+    // In step with the constructor of CheckReport.
+    let json = check::json(std::slice::from_ref(&report)).map_err(Failure::internal)?;
+    let mut told = vec![report.outcome().name().to_owned(), report.text(false), json];
+    for step in &report.steps {
+        let connection = step.connection.map(Connection::name).unwrap_or_default();
+        told.extend([step.name.name(), connection, &step.title, step.status.name()].map(str::to_owned));
+        told.push(step.took.as_millis().to_string());
+        for lines in [&step.seen, &step.warnings] {
+            told.push(lines.len().to_string());
+            told.extend(lines.iter().cloned());
+        }
+    }
+    let told = convert::java_strings(env, &told)?;
+    texts.set_element(env, 0, &told)?;
+    let failures: Vec<_> = report.steps.into_iter().map(|step| step.failure).collect();
     exception::exceptions(env, &failures)
 }
 

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::Lazy;
 use rustls::pki_types::CertificateDer;
 
+use crate::check::{self, Options, Report};
 use crate::config::{Authentication, Loaded, Severity};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
-use crate::net::{Anchors, JvmProxy, Trust};
+use crate::net::{Anchors, Cancel, JvmProxy, Trust};
 
 /// From now on mailboxes are opened with these issuers (those that the JVM trusts) instead of the platform's.
 pub(super) fn trust(issuers: Vec<CertificateDer<'static>>) {
@@ -25,22 +26,22 @@ pub(super) fn proxy(jvm: JvmProxy) {
 }
 
 /// Opens a mailbox and returns its number. `work_directory` replaces the configured one.
-pub(super) fn open(loaded: Loaded, work_directory: Option<PathBuf>) -> Result<i64> {
-    let Loaded { mut config, findings } = loaded;
+pub(super) fn open(mut loaded: Loaded, work_directory: Option<PathBuf>) -> Result<i64> {
     if work_directory.is_some() {
-        config.work_directory = work_directory;
+        loaded.config.work_directory = work_directory;
     }
-    if let Authentication::OAuth2(oauth2) = config.authentication {
+    if let Authentication::OAuth2(oauth2) = loaded.config.authentication {
         let jvm = registry().proxy.clone();
-        config.authentication = Authentication::OAuth2(oauth2.or_through(|host| Ok(jvm.to(host)))?);
+        loaded.config.authentication = Authentication::OAuth2(oauth2.or_through(|host| Ok(jvm.to(host)))?);
     }
     let log = Log::default();
-    for finding in findings {
+    for finding in &loaded.findings {
         match finding.severity {
-            Severity::Warning => log.warning(finding.text),
-            Severity::Info => log.info(finding.text),
+            Severity::Warning => log.warning(&finding.text),
+            Severity::Info => log.info(&finding.text),
         }
     }
+    let config = loaded.config.clone();
     let anchors = registry().issuers.clone().map_or(Anchors::Platform, Anchors::Given);
     let trust = Trust::new(anchors, config.ca_file.as_deref())?;
     let name = format!("{}/{}", config.user, config.folders.inbox);
@@ -48,7 +49,8 @@ pub(super) fn open(loaded: Loaded, work_directory: Option<PathBuf>) -> Result<i6
     let mut registry = registry();
     registry.last += 1;
     let number = registry.last;
-    registry.mailboxes.insert(number, Open { mailbox: Some(mailbox), name, log });
+    let (loaded, checks) = (Arc::new(loaded), Cancel::default());
+    registry.mailboxes.insert(number, Open { mailbox: Some(mailbox), name, log, loaded, checks });
     Ok(number)
 }
 
@@ -74,9 +76,32 @@ pub(super) fn call<T>(number: i64, function: impl FnOnce(&Mailbox) -> Result<T>)
     })
 }
 
+/// Tests the mailbox step by step, on connections of its own; nothing changes.
+pub(super) fn check(number: i64) -> Result<Report> {
+    let (loaded, cancel, log, issuers) = {
+        let registry = registry();
+        let open =
+            registry.mailboxes.get(&number).filter(|open| open.mailbox.is_some()).ok_or_else(closed)?;
+        (open.loaded.clone(), open.checks.clone(), open.log.clone(), registry.issuers.clone())
+    };
+    let options = Options {
+        anchors: issuers.map_or(Anchors::Platform, Anchors::Given),
+        write: false,
+        language: loaded.config.language,
+        cancel: &cancel,
+        log: &log,
+        watch: &mut |_| {},
+    };
+    let report = check::check(&Ok(Loaded::clone(&loaded)), loaded.config.listener.as_deref(), options);
+    if cancel.is_cancelled() { Err(closed()) } else { Ok(report) }
+}
+
 /// Closes the mailbox. Its last words wait for [`take_log`]. An unknown number is nobody's mailbox: nothing happens.
 pub(super) fn close(number: i64) {
     let Some(mailbox) = find(number) else { return };
+    if let Some(open) = registry().mailboxes.get(&number) {
+        open.checks.cancel();
+    }
     mailbox.close();
     if let Some(open) = registry().mailboxes.get_mut(&number) {
         open.mailbox = None;
@@ -108,6 +133,9 @@ struct Open {
     mailbox: Option<Mailbox>,
     name: String,
     log: Log,
+    loaded: Arc<Loaded>,
+    /// Ends the checks that are under way.
+    checks: Cancel,
 }
 
 fn find(number: i64) -> Option<Mailbox> {

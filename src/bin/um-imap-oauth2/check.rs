@@ -114,7 +114,7 @@ fn one(
 fn load(arguments: &Arguments, listener: Option<&str>, language: Option<Language>) -> Result<Loaded> {
     let mut loaded = config::from_um_home_in(language, &arguments.um_home, listener, &environment)?;
     if let Authentication::OAuth2(oauth2) = &loaded.config.authentication {
-        let oauth2 = by_proxy_of_environment(&loaded.config, oauth2, &environment)?;
+        let oauth2 = by_proxy_of_environment(oauth2, &environment)?;
         loaded.config.authentication = Authentication::OAuth2(oauth2);
     }
     Ok(loaded)

@@ -192,6 +192,29 @@ public final class BounceMailbox implements AutoCloseable {
     }
 
     /**
+     * Tests the mailbox step by step, from its configuration to its folders, as the command line's {@code check} does. Has
+     * connections of its own, asks for a token of its own, and changes nothing, neither on the server nor on the disk. Takes
+     * as long as the servers do; {@link #close} ends it.
+     *
+     * <pre>{@code
+     * CheckReport report = mailbox.check();
+     * if (report.outcome() != CheckReport.Outcome.WELL) {
+     *     log.warn(report.toString());
+     * }
+     * }</pre>
+     *
+     * @return what was found; a step that failed is part of it and throws nothing
+     * @throws MailboxException if the mailbox is closed (CLOSED)
+     */
+    public CheckReport check() {
+        return call(() -> {
+            String[][] texts = new String[1][];
+            Throwable[] failures = Native.check(handle.number, texts);
+            return new CheckReport(texts[0], failures);
+        });
+    }
+
+    /**
      * Tells the server what was decided, ends any call that is under way, and frees everything. Can be called from any
      * thread, and more than once; never throws. A mailbox that is closed stays closed.
      *

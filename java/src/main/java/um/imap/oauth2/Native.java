@@ -99,6 +99,14 @@ final class Native {
      */
     static native Throwable[] health(long mailbox, long[] numbers);
 
+    /**
+     * Tests the mailbox step by step; changes nothing.
+     *
+     * @param texts its only element is given what the constructor of {@link CheckReport} takes
+     * @return for each step the {@link MailboxException} with which it failed, or null
+     */
+    static native Throwable[] check(long mailbox, String[][] texts);
+
     /** Ends every call that is under way. A number of no mailbox is none to complain of. */
     static native void close(long mailbox);
 

@@ -27,6 +27,7 @@ class NativeTest {
             assertFails(MailboxException.Kind.CLOSED, () -> Native.delete(mailbox, 1, 1));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.flush(mailbox));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.health(mailbox, new long[8]));
+            assertFails(MailboxException.Kind.CLOSED, () -> Native.check(mailbox, new String[1][]));
             assertDoesNotThrow(() -> Native.close(mailbox));
             assertNull(Native.log(mailbox));
         }

@@ -12,6 +12,8 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -32,6 +34,9 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import javax.mail.MessagingException;
@@ -330,6 +335,68 @@ class RealServersTest {
         }
         assertEquals(List.of(Health.State.FAILING, Health.State.FAILING, Health.State.WARNING),
                 told.stream().map(Health::state).collect(Collectors.toList()));
+    }
+
+    @Test
+    void aCheckTellsOfEachStepAndChangesNothing() throws Exception {
+        List<byte[]> mails = corpus().subList(0, 3);
+        fill(mails);
+        Map<String, String> settings = manual();
+        settings.put("cmsbs.lang", "en");
+        try (BounceMailbox mailbox = BounceMailbox.builder().settings(settings).open()) {
+            CheckReport report = mailbox.check();
+            assertEquals(CheckReport.Outcome.WELL, report.outcome(), report.toString());
+            List<String> names = report.steps().stream().map(CheckReport.Step::name).distinct().collect(Collectors.toList());
+            assertEquals(List.of("configuration", "files", "proxy", "dns", "tcp", "tls", "token", "claims", "greeting",
+                    "login", "namespace", "inbox", "junk", "folders", "deletion", "clock", "expiry"), names);
+            CheckReport.Step inbox = step(report, "inbox");
+            assertEquals(CheckReport.Status.DONE, inbox.status());
+            assertEquals(List.of("INBOX: 3 mails, 3 unread"), inbox.seen());
+            assertEquals(Optional.empty(), inbox.failure());
+            assertEquals(Optional.of("imap"), step(report, "greeting").connection());
+            assertTrue(report.toJson().contains("\"outcome\": \"well\""), report.toJson());
+            assertTrue(report.toString().contains("All is well."), report.toString());
+            assertFalse(report.toString().contains("\u001b"), "no colours");
+        }
+        assertEquals(counted(mails), onDisk(""));
+        assertEquals(0, seenOnDisk());
+    }
+
+    @Test
+    void aCheckExplainsWhatFailsAndThrowsNothing() {
+        Map<String, String> settings = manual();
+        settings.put("cmsbs.mail.imap.oauth2.clientSecret", "not-the-secret");
+        settings.put("cmsbs.lang", "de");
+        try (BounceMailbox mailbox = BounceMailbox.builder().settings(settings).open()) {
+            CheckReport report = mailbox.check();
+            assertEquals(CheckReport.Outcome.FAILED, report.outcome());
+            MailboxException failure = step(report, "token").failure().orElseThrow();
+            assertEquals(MailboxException.Kind.TOKEN, failure.kind());
+            assertFalse(failure.causeText().isEmpty());
+            assertFalse(failure.remedy().isEmpty());
+            assertEquals(CheckReport.Status.DONE, step(report, "greeting").status());
+            assertEquals(CheckReport.Status.NOT_REACHED, step(report, "login").status());
+            assertEquals("Zugriffstoken: FAILED", step(report, "token").toString());
+            assertFalse((report + report.toJson() + failure).contains("not-the-secret"), report.toString());
+        }
+    }
+
+    @Test
+    void closeEndsACheckThatWaitsForTheServer() throws Exception {
+        try (ServerSocket silent = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            Map<String, String> settings = manual();
+            settings.put("cmsbs.mail.imap.port", Integer.toString(silent.getLocalPort()));
+            BounceMailbox mailbox = BounceMailbox.builder().settings(settings).open();
+            CompletableFuture<CheckReport> check = CompletableFuture.supplyAsync(mailbox::check);
+            silent.accept();
+            mailbox.close();
+            ExecutionException e = assertThrows(ExecutionException.class, () -> check.get(5, TimeUnit.SECONDS));
+            assertEquals(MailboxException.Kind.CLOSED, ((MailboxException) e.getCause()).kind());
+        }
+    }
+
+    private static CheckReport.Step step(CheckReport report, String name) {
+        return report.steps().stream().filter(step -> step.name().equals(name)).findFirst().orElseThrow();
     }
 
     private static MailboxException failure(Map<String, String> settings) {
