@@ -254,7 +254,7 @@ fn host_and_port(url: &str) -> Option<(&str, &str)> {
 }
 
 /// The tenant in `https://host/tenant/oauth2/v2.0/token`.
-fn tenant(url: &str) -> Option<&str> {
+pub fn tenant(url: &str) -> Option<&str> {
     let (_, path) = url.split_once("://")?.1.split_once('/')?;
     let (tenant, _) = path.split_once("/oauth2/")?;
     (!tenant.is_empty() && !tenant.contains('/')).then_some(tenant)

@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod directory;
 mod fetch;
+mod setup;
 mod status;
 mod token;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments, language),
         Command::Document { page } => page.print(),
         Command::Fetch(arguments) => fetch::run(&arguments, language),
+        Command::Setup(arguments) => setup::run(&arguments, language),
         Command::Status(arguments) => status::run(&arguments, language),
         Command::Token(arguments) => token::run(&arguments, language),
     }
@@ -64,6 +66,7 @@ enum Command {
         page: Page,
     },
     Fetch(fetch::Arguments),
+    Setup(setup::Arguments),
     Status(status::Arguments),
     Token(token::Arguments),
 }

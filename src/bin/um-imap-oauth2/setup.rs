@@ -1,0 +1,339 @@
+//! `setup`: the whole set-up of Microsoft's side for a mailbox, with its own values filled in.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, keys};
+use um_imap_oauth2::explain::tenant;
+
+use super::{Exit, in_words, say};
+
+/// Print how to set up Microsoft's side for a mailbox, from the portal to PowerShell, with the values of your properties
+///
+/// It asks no server and changes nothing. What is missing in the properties stands in <angle brackets>; the command can be run before
+/// there are any.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
+    #[arg(long, value_name = "DIR")]
+    um_home: PathBuf,
+    /// A further mailbox (cmsbs.bounce.listeners) instead of the primary one
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+}
+
+/// Warns where the properties cannot be read at all. `language` is spoken whatever `cmsbs.lang` says.
+pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+    let environment = |name: &str| std::env::var(name).ok();
+    let listener = arguments.listener.as_deref();
+    let report = config::report(&arguments.um_home, listener, &environment, language);
+    let (settings, language, exit) = match report {
+        Ok(report) => {
+            let language = report.language();
+            let mailbox = report.mailboxes.into_iter().next();
+            (mailbox.map(|MailboxReport { settings, .. }| settings).unwrap_or_default(), language, Exit::Well)
+        }
+        Err(failure) => {
+            let language = language.unwrap_or_default();
+            say(&in_words(&failure, language));
+            (Vec::new(), language, Exit::Warnings)
+        }
+    };
+    let text = Setup { settings, language, listener, um_home: &arguments.um_home }.text();
+    // Who closes the pipe has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    exit
+}
+
+struct Setup<'a> {
+    settings: Vec<Setting>,
+    language: Language,
+    listener: Option<&'a str>,
+    um_home: &'a Path,
+}
+
+impl Setup<'_> {
+    fn text(&self) -> String {
+        let template = match self.language {
+            Language::English => include_str!("setup/en.txt"),
+            Language::German => include_str!("setup/de.txt"),
+        };
+        let mut text = String::with_capacity(2 * template.len());
+        let mut rest = template;
+        while let Some((before, (hole, after))) =
+            rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+        {
+            text.push_str(before);
+            text.push_str(&self.hole(hole).unwrap_or_else(|| format!("{{{hole}}}")));
+            rest = after;
+        }
+        text + rest
+    }
+
+    fn hole(&self, name: &str) -> Option<String> {
+        let or_missing = |value: Option<String>, name: &str| value.unwrap_or_else(|| format!("<{name}>"));
+        Some(match name {
+            "mailbox_name" | "user" => or_missing(self.value(&keys::USER), "mailbox_name"),
+            "client_id" => or_missing(self.value(&keys::CLIENT_ID), "client_id"),
+            "tenant" => or_missing(self.tenant(), "tenant_id"),
+            "client_id_key" => self.written(&keys::CLIENT_ID),
+            "token_uri_key" => self.written(&keys::ACCESS_TOKEN_URI),
+            "secret_key" => self.written(&keys::CLIENT_SECRET),
+            "secret_expires_key" => self.written(&keys::CLIENT_SECRET_EXPIRES),
+            "certificate_key" => self.written(&keys::CLIENT_CERTIFICATE),
+            "portal" => self.cloud().portal(self.language).to_owned(),
+            "environment" => self.cloud().environment.to_owned(),
+            "values" => self.values(),
+            "credential" => self.credential(),
+            "properties" => self.properties(),
+            "check" => {
+                let listener = self.listener.map(|listener| format!(" --listener {}", quoted(listener)));
+                let home = quoted(&self.um_home.display().to_string());
+                format!("um-imap-oauth2 check --um-home {home}{}", listener.unwrap_or_default())
+            }
+            _ => return None,
+        })
+    }
+
+    /// Where the five values of the set-up stand.
+    fn values(&self) -> String {
+        let [missing, later, hidden] = match self.language {
+            Language::English => ["MISSING", "no property holds it", "is set"],
+            Language::German => ["FEHLT", "steht in keiner Eigenschaft", "ist gesetzt"],
+        };
+        let step = match self.language {
+            Language::English => "step",
+            Language::German => "Schritt",
+        };
+        let mut lines = String::new();
+        let mut line = |name: &str, value: Option<String>, key: &keys::Key, number: u32| {
+            let place = self.setting(key).map(|setting| setting.place.clone()).unwrap_or_default();
+            let told = match value {
+                Some(value) => format!("{value}   ({place})"),
+                None => format!("{missing}: {step} {number}, {}", self.written(key)),
+            };
+            let _ = writeln!(lines, "    {name:<22} {told}");
+        };
+        line("tenant_id", self.tenant(), &keys::ACCESS_TOKEN_URI, 1);
+        line("client_id", self.value(&keys::CLIENT_ID), &keys::CLIENT_ID, 1);
+        let is_set = |key| self.value(key).map(|_| hidden.to_owned());
+        match self.credential_key() {
+            None => line("client_secret", None, &keys::CLIENT_SECRET, 3),
+            Some(key) if key.secret => line("client_secret", is_set(key), key, 3),
+            Some(key) => line("client_certificate", self.value(key), key, 3),
+        }
+        line("mailbox_name", self.value(&keys::USER), &keys::USER, 6);
+        let _ = write!(lines, "    {:<22} {later}: {step} 4", "enterprise_object_id");
+        lines
+    }
+
+    fn credential(&self) -> String {
+        let (language, key) = (self.language, self.credential_key().map(|key| self.written(key)));
+        match (language, key) {
+            (Language::English, Some(key)) => {
+                format!("One is configured already ({key}). One of the two is needed, not both.")
+            }
+            (Language::German, Some(key)) => {
+                format!("Konfiguriert ist schon eines ({key}). Gebraucht wird eines von beiden, nicht beide.")
+            }
+            (Language::English, None) => "One of the two is needed, not both.".to_owned(),
+            (Language::German, None) => "Gebraucht wird eines von beiden, nicht beide.".to_owned(),
+        }
+    }
+
+    /// The credential that is configured, of those that a property holds or names.
+    fn credential_key(&self) -> Option<&'static keys::Key> {
+        [&keys::CLIENT_CERTIFICATE, &keys::CLIENT_ASSERTION_FILE, &keys::CLIENT_SECRET]
+            .into_iter()
+            .find(|key| self.value(key).is_some())
+    }
+
+    /// The OAuth2 block of the vendor's manual.
+    fn properties(&self) -> String {
+        let cloud = self.cloud();
+        let or = |value: Option<String>, missing: &str| value.unwrap_or_else(|| missing.to_owned());
+        let tenant = or(self.tenant(), "<tenant_id>");
+        // A secret is not shown: its line stays where it is.
+        let credential = match self.credential_key() {
+            Some(key) if !key.secret => Some((key, or(self.value(key), ""))),
+            Some(_) => None,
+            None => Some((&keys::CLIENT_SECRET, "<client_secret>".to_owned())),
+        };
+        let lines = vec![
+            (&keys::SERVER, or(self.value(&keys::SERVER), cloud.server)),
+            (&keys::PORT, "993".to_owned()),
+            (&keys::SSL, "true".to_owned()),
+            (&keys::USER, or(self.value(&keys::USER), "<mailbox_name>")),
+            (&keys::PASSWORD, String::new()),
+            (&keys::AUTHENTICATION_METHOD, "oauth2".to_owned()),
+            (&keys::ACCESS_TOKEN_URI, format!("https://{}/{tenant}/oauth2/v2.0/token", cloud.login)),
+            (&keys::CLIENT_ID, or(self.value(&keys::CLIENT_ID), "<client_id>")),
+            (&keys::SCOPE, format!("https://{}/.default", cloud.server)),
+            (&keys::GRANT_TYPE, "client_credentials".to_owned()),
+        ];
+        let line = |(key, value): (&keys::Key, String)| {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("    {} = \"{value}\"", self.written(key))
+        };
+        lines.into_iter().chain(credential).map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn tenant(&self) -> Option<String> {
+        self.value(&keys::ACCESS_TOKEN_URI).and_then(|uri| tenant(&uri).map(str::to_owned))
+    }
+
+    fn cloud(&self) -> &'static Cloud {
+        let uri = self.value(&keys::ACCESS_TOKEN_URI).unwrap_or_default().to_ascii_lowercase();
+        CLOUDS.iter().find(|cloud| uri.contains(&format!("//{}/", cloud.login))).unwrap_or(&CLOUDS[0])
+    }
+
+    /// What is set; a secret is masked. What still has the manual's angle brackets is not.
+    fn value(&self, key: &keys::Key) -> Option<String> {
+        let value = self.setting(key)?.value.clone()?;
+        (!value.trim().is_empty() && !value.contains(['<', '>'])).then_some(value)
+    }
+
+    fn setting(&self, key: &keys::Key) -> Option<&Setting> {
+        let name = self.written(key);
+        self.settings.iter().find(|setting| setting.key == name)
+    }
+
+    fn written(&self, key: &keys::Key) -> String {
+        key.names(self.listener).into_iter().next().unwrap_or_else(|| key.name.to_owned())
+    }
+}
+
+/// Hosts and places of one of Microsoft's clouds ("National clouds", "Connect to Exchange Online PowerShell").
+struct Cloud {
+    login: &'static str,
+    server: &'static str,
+    portal: &'static str,
+    /// A parameter of Connect-ExchangeOnline.
+    environment: &'static str,
+}
+
+impl Cloud {
+    fn portal(&self, language: Language) -> String {
+        let name = match language {
+            Language::English => "Microsoft Entra admin center",
+            Language::German => "Microsoft Entra Admin Center",
+        };
+        format!("{name} ({})", self.portal)
+    }
+}
+
+/// In quotes where a shell needs them.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/\\:._-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("\"{text}\"") }
+}
+
+/// The first one is that of most tenants.
+static CLOUDS: [Cloud; 3] = [
+    Cloud {
+        login: "login.microsoftonline.com",
+        server: "outlook.office365.com",
+        portal: "https://entra.microsoft.com",
+        environment: "",
+    },
+    Cloud {
+        login: "login.microsoftonline.us",
+        server: "outlook.office365.us",
+        portal: "https://entra.microsoft.us",
+        environment: " -ExchangeEnvironmentName O365USGovGCCHigh",
+    },
+    Cloud {
+        login: "login.partner.microsoftonline.cn",
+        server: "partner.outlook.cn",
+        portal: "https://portal.azure.cn",
+        environment: " -ExchangeEnvironmentName O365China",
+    },
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  um-imap-oauth2 setup --um-home /opt/um
+      the primary mailbox
+  um-imap-oauth2 setup --um-home /opt/um --listener inbox_2 --lang en > set-up.txt
+      another one, in English, to be sent to whoever administers the tenant";
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn text(properties: &str, listener: Option<&str>, language: Language) -> String {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("cmsbs-conf")).unwrap();
+        fs::write(home.path().join("cmsbs-conf/cmsbs.properties"), properties).unwrap();
+        let report = config::report(home.path(), listener, &|_| None, Some(language)).unwrap();
+        let settings = report.mailboxes.into_iter().next().unwrap().settings;
+        Setup { settings, language, listener, um_home: Path::new("/opt/um") }.text()
+    }
+
+    #[test]
+    fn nothing_but_the_properties_is_needed_to_fill_it_in() {
+        let properties = "cmsbs.mail.imap.user = bounces@example.com\n\
+            cmsbs.mail.imap.authenticationMethod = oauth2\n\
+            cmsbs.mail.imap.oauth2.clientId = c11e47\n\
+            cmsbs.mail.imap.oauth2.clientSecret = Pl4nted\n\
+            cmsbs.mail.imap.oauth2.accessTokenUri = https://login.microsoftonline.com/t3nant/oauth2/v2.0/token\n";
+        for language in [Language::English, Language::German] {
+            let text = text(properties, None, language);
+            for command in [
+                "Connect-ExchangeOnline -Organization t3nant\n",
+                "New-ServicePrincipal -AppId c11e47 -ObjectId <enterprise_object_id> ",
+                "Add-MailboxPermission -Identity \"bounces@example.com\" -User <enterprise_object_id> -AccessRights FullAccess\n",
+                "Set-CASMailbox \"bounces@example.com\" -ImapEnabled $true\n",
+                "-ServiceId",
+                "openssl req -x509",
+                "    cmsbs.mail.imap.oauth2.clientId = \"c11e47\"\n",
+                "    cmsbs.mail.imap.oauth2.grantType = \"client_credentials\"\n\n",
+            ] {
+                assert!(text.contains(command), "{command} is not in {text}");
+            }
+            assert!(text.ends_with("    um-imap-oauth2 check --um-home /opt/um\n"), "{text}");
+            assert!(!text.contains("Pl4nted") && !text.contains(['{', '}']), "{text}");
+            for known in ["<tenant_id>", "<client_id>", "<mailbox_name>", "MISSING", "FEHLT"] {
+                assert!(!text.contains(known), "{known} in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_marked_even_where_everything_is() {
+        for (language, mark) in [(Language::English, "MISSING"), (Language::German, "FEHLT")] {
+            let text = text("cmsbs.mail.imap.oauth2.clientId = <client_id>\n", None, language);
+            assert_eq!(text.matches(mark).count(), 4, "{text}");
+            for missing in ["-Organization <tenant_id>", "-AppId <client_id>", "\"<mailbox_name>\""] {
+                assert!(text.contains(missing), "{missing} is not in {text}");
+            }
+            let nothing =
+                Setup { settings: Vec::new(), language, listener: None, um_home: Path::new("/o m") }.text();
+            assert_eq!(nothing.matches(mark).count(), 4, "{nothing}");
+            assert!(nothing.ends_with("check --um-home \"/o m\"\n"), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_listener_has_its_own_mailbox_and_keys() {
+        let properties = "cmsbs.bounce.listeners = x\n\
+            cmsbs.mail.imap.user = bounces@example.com\n\
+            cmsbs.mail.imap.oauth2.clientCertificate = /etc/um/bounces.pem\n\
+            cmsbs.bouncelistener.x.mail.imap.user = x@example.com\n\
+            cmsbs.mail.imap.oauth2.accessTokenUri = https://login.microsoftonline.us/t/oauth2/v2.0/token\n";
+        let text = text(properties, Some("x"), Language::English);
+        assert!(text.contains("Set-CASMailbox \"x@example.com\""), "{text}");
+        assert!(!text.contains("bounces@example.com"), "{text}");
+        assert!(
+            text.contains("cmsbs.bouncelistener.x.oauth2.clientCertificate = \"/etc/um/bounces.pem\""),
+            "{text}"
+        );
+        assert!(text.contains("-Organization t -ExchangeEnvironmentName O365USGovGCCHigh"), "{text}");
+        assert!(text.contains("\"https://outlook.office365.us/.default\""), "{text}");
+        assert!(text.ends_with("--listener x\n"), "{text}");
+    }
+}
