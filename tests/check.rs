@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -289,6 +289,42 @@ fn text_for_people_is_plain_in_a_pipe_and_in_either_language() {
     assert!(german.contains("nicht erreicht  Posteingang"), "{german}");
 }
 
+#[test]
+fn ctrl_c_ends_it_while_a_server_is_silent() {
+    let case = Case::new(json!({"faults": [{"on": "greeting", "times": 0, "do": ["stall"]}]}));
+    let child = case.start(&["--json"]);
+    // The first connection was for TLS alone.
+    let (code, json) = interrupted(child, || case.standin.counters().connections == 2);
+    assert_eq!(code, 130, "{json:#}");
+    let steps = json["mailboxes"][0]["steps"].as_array().unwrap();
+    let greeting = steps.iter().find(|step| step["step"] == "greeting").unwrap();
+    assert_eq!((&greeting["status"], &greeting["failure"]), (&"not_reached".into(), &Value::Null));
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_of_our_own_behind() {
+    let case = Case::new(json!({"faults": [{"on": "APPEND", "do": [{"wait_ms": 1000}, "answer"]}]}));
+    let before = case.contents();
+    let child = case.start(&["--json", "--write"]);
+    let (code, json) = interrupted(child, || case.standin.counters().commands.contains_key("APPEND"));
+    assert_eq!(code, 130, "{json:#}");
+    assert_eq!(case.contents(), before);
+}
+
+/// Ends a command by SIGINT as soon as `now` is true.
+fn interrupted(child: Child, now: impl Fn() -> bool) -> (i32, Value) {
+    while !now() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    // A shell has kill built in; the command may be missing.
+    let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    assert!(sent.success());
+    let begun = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
 /// A stand-in, and a UM_HOME whose properties lead to it.
 struct Case {
     standin: Standin,
@@ -329,7 +365,12 @@ impl Case {
         self
     }
 
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+    fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it can be started")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let lines = self.properties.iter().map(|(key, value)| format!("{key} = \"{value}\"\n"));
         let directory = self.um_home.path().join("cmsbs-conf");
         fs::create_dir_all(&directory).expect("cmsbs-conf");
@@ -341,7 +382,11 @@ impl Case {
         for variable in ["LC_ALL", "LC_MESSAGES", "LANG", "HTTPS_PROXY", "https_proxy"] {
             command.env_remove(variable);
         }
-        let output = command.output().expect("it can be started");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.command(arguments).output().expect("it can be started");
         let text = |octets| String::from_utf8(octets).expect("UTF-8");
         let (out, err) = (text(output.stdout), text(output.stderr));
         for secret in [CLIENT_SECRET, "eyJ"] {

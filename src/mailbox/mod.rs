@@ -125,6 +125,12 @@ impl Mailbox {
         }
     }
 
+    /// How many mails a fetch has found, of which some may be gone before they are handed out.
+    pub fn found(&self, FetchId(id): FetchId) -> Result<u64> {
+        let state = self.shared().usable()?;
+        if state.fetch.id == id { Ok(state.fetch.found) } else { Err(ended_by_newer()) }
+    }
+
     /// The next mail, in the order of their UIDs or nearly so; waits until it has arrived as a whole. `None`: there is no
     /// more.
     pub fn next(&self, FetchId(id): FetchId) -> Result<Option<Message>> {
@@ -351,6 +357,8 @@ struct Fetch {
     ready: VecDeque<Message>,
     /// Their octets in memory.
     octets: usize,
+    /// How many mails the server has told of.
+    found: u64,
 }
 
 enum Phase {

@@ -567,6 +567,10 @@ impl Worker {
                 run.begun = true;
                 run.progress();
                 if state.fetch.id == fetch {
+                    // A later connection of the same fetch finds what is left.
+                    if matches!(state.fetch.phase, Phase::Requested) {
+                        state.fetch.found = run.waiting.len();
+                    }
                     state.fetch.phase = Phase::Running;
                     shared.for_callers.notify_all();
                 }

@@ -162,3 +162,17 @@ fn reading_only_leaves_everything_as_it_was() {
     assert_eq!(account.folder_names(), folders);
     assert_eq!(tree(account.um_home()), files);
 }
+
+#[test]
+fn a_fetch_tells_how_many_mails_it_has_found() {
+    let account = Account::new().with_mails(&mails(30));
+    let opened = account.open();
+    let first = opened.fetch().unwrap();
+    assert_eq!(opened.found(first).unwrap(), 30);
+    opened.settle(opened.one_of(first).unwrap().id, Outcome::Handled).unwrap();
+    opened.flush().unwrap();
+    assert_eq!(opened.found(first).unwrap(), 30, "what it has found, not what is left");
+    let second = opened.fetch().unwrap();
+    assert_eq!(opened.found(second).unwrap(), 29);
+    assert!(opened.found(first).is_err());
+}

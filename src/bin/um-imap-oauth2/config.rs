@@ -9,6 +9,7 @@ use super::{Exit, in_words, say};
 
 /// Print every effective value of each mailbox, where it comes from, and everything that is wrong or odd
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// UM's directory, which contains cmsbs-conf/cmsbs.properties
     #[arg(long, value_name = "DIR")]
@@ -59,3 +60,10 @@ fn print(text: &str, exit: Exit) -> Exit {
     let _ = std::io::stdout().write_all(text.as_bytes());
     exit
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  um-imap-oauth2 config --um-home /opt/um
+      every mailbox
+  um-imap-oauth2 config --um-home /opt/um --json | jq '.mailboxes[].errors'
+      only what is wrong, for a program";

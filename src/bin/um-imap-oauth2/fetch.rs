@@ -108,6 +108,8 @@ fn fetch(
     };
     let mut read = || {
         let fetch = renewing(&renewed, || mailbox.fetch())?;
+        let found = mailbox.found(fetch)?;
+        terminal.expect(arguments.limit.map_or(found, |limit| limit.min(found)));
         while arguments.limit.is_none_or(|limit| done.mails < limit)
             && let Some(Message { id, flags, internal_date, body }) =
                 renewing(&renewed, || mailbox.next(fetch))?
@@ -226,11 +228,6 @@ struct Terminal {
 impl Terminal {
     fn new() -> Self {
         let progress = ProgressBar::new_spinner();
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {elapsed}  {pos} mails  {msg}  {per_sec:1}")
-        {
-            progress.set_style(style);
-        }
         if !progress.is_hidden() {
             progress.enable_steady_tick(TICK);
         }
@@ -273,6 +270,15 @@ impl Terminal {
     /// Prints something without the progress line in between.
     fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.progress.suspend(print)
+    }
+
+    /// How many mails will come; from now on it is known how long it will take.
+    fn expect(&self, mails: u64) {
+        self.progress.set_length(mails);
+        let bar = "{elapsed} [{wide_bar:.dim}] {pos}/{len}  {msg}  {per_sec:1}  {eta}";
+        if let Ok(style) = ProgressStyle::with_template(bar) {
+            self.progress.set_style(style.progress_chars("=> "));
+        }
     }
 
     fn count(&self, octets: u64) {

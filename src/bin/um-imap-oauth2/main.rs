@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 #[command(
     name = "um-imap-oauth2",
     version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("UM_IMAP_OAUTH2_TARGET"), ")"),
-    after_help = EXIT_CODES
+    after_help = AFTER_HELP
 )]
 struct Arguments {
     /// The language of messages [default: that of LANG if it is one of these, else cmsbs.lang]
@@ -197,8 +197,16 @@ fn language_of(environment: &dyn Fn(&str) -> Option<String>) -> Option<Language>
 /// Columns before the text of a labelled line.
 const LABEL: usize = 13;
 
-const EXIT_CODES: &str = "\
-Exit codes:
+const AFTER_HELP: &str = "\
+Examples:
+  um-imap-oauth2 setup --um-home /opt/um
+      what to do on Microsoft's side
+  um-imap-oauth2 check --um-home /opt/um
+      whether it works, and if not, why
+  um-imap-oauth2 fetch --um-home /opt/um --to /tmp/bounces
+      the unread mail, in files; nothing changes on the server
+
+Exit codes (status has its own):
   0    all is well
   1    it is done, with warnings
   2    it failed, and fails again until somebody changes something; or a wrong argument
@@ -217,6 +225,17 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        let shown = Arguments::command();
+        let shown = shown.get_subcommands().filter(|command| !command.is_hide_set());
+        for mut command in shown.cloned() {
+            let help = command.render_long_help().to_string();
+            let example = format!("um-imap-oauth2 {} --um-home", command.get_name());
+            assert!(help.contains("Examples:") && help.contains(&example), "{help}");
+        }
     }
 
     #[test]

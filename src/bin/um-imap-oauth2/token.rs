@@ -21,6 +21,7 @@ use super::{Exit, by_proxy_of_environment, in_words, say};
 ///
 /// The proxy is that of the properties, else that of HTTPS_PROXY and NO_PROXY.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// UM's directory, which contains cmsbs-conf/cmsbs.properties
     #[arg(long, value_name = "DIR")]
@@ -213,3 +214,10 @@ fn moment(time: &DateTime<Utc>) -> String {
 const LIMIT: Duration = Duration::from_secs(90);
 /// Columns before the text of a labelled line.
 const LABEL: usize = 14;
+
+const EXAMPLES: &str = "\
+Examples:
+  um-imap-oauth2 token --um-home /opt/um
+      what the token of the primary mailbox is good for
+  um-imap-oauth2 token --um-home /opt/um --listener inbox_2 --json
+      that of another mailbox, in JSON";
