@@ -134,6 +134,25 @@ fn a_failure_on_one_way_leaves_the_other_one_to_be_tested() {
 }
 
 #[test]
+fn a_file_of_no_use_stops_only_what_needs_it() {
+    let case = Case::new(json!({}))
+        .without("cmsbs.mail.imap.oauth2.clientSecret")
+        .with("cmsbs.mail.imap.oauth2.clientCertificate", "/nowhere/certificate.pem");
+    let checked = case.check(&[]);
+    assert_eq!(checked.failure("files")["key"], "cmsbs.mail.imap.oauth2.clientCertificate");
+    for step in ["token", "expiry", "login"] {
+        assert_eq!(checked.step(step)["status"], "not_reached", "{step}");
+    }
+    assert_eq!(checked.step("greeting")["status"], "done");
+
+    let case = Case::new(json!({})).with("cmsbs.mail.imap.ssl.caFile", "/nowhere/ca.pem");
+    let checked = case.check(&[]);
+    assert_eq!(checked.failure("files")["key"], "cmsbs.mail.imap.ssl.caFile");
+    assert_eq!(checked.step_at("tcp", "imap")["status"], "done");
+    assert_eq!(checked.step_at("tls", "imap")["status"], "not_reached");
+}
+
+#[test]
 fn bounces_in_junk_email_are_found_under_either_name_and_by_special_use() {
     let bounce = json!({"text": "From: <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@example.com>\n\n"});
     let report = json!({"text": "From: a@b\nContent-Type: multipart/report; boundary=x\n\n"});

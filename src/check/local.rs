@@ -42,10 +42,17 @@ pub(super) fn configuration<'a>(loaded: &'a Result<Loaded>, notes: &mut Notes) -
     Ok(loaded)
 }
 
-/// The files that the properties name, each as it will be needed. Returns whom to trust.
-pub(super) fn files(run: &Run, config: &MailboxConfig, anchors: Anchors, notes: &mut Notes) -> Result<Trust> {
+/// The files that the properties name, each as it will be needed. `trust` gets whom to trust, also where another file is of
+/// no use.
+pub(super) fn files(
+    run: &Run,
+    config: &MailboxConfig,
+    anchors: Anchors,
+    trust: &mut Option<Trust>,
+    notes: &mut Notes,
+) -> Result<()> {
     let language = run.language;
-    let trust = Trust::new(anchors, config.ca_file.as_deref())?;
+    *trust = Some(Trust::new(anchors, config.ca_file.as_deref())?);
     if let Some(file) = &config.ca_file {
         notes.see(format!("{} = {}", run.written(&keys::CA_FILE), file.display()));
     }
@@ -77,7 +84,7 @@ pub(super) fn files(run: &Run, config: &MailboxConfig, anchors: Anchors, notes: 
             "{key} = {shown} ist kein Verzeichnis: Eine Mail, die größer ist als der Puffer, kann nicht gelesen werden. Legen Sie es an, oder entfernen Sie die Zeile."
         ));
     }
-    Ok(trust)
+    Ok(())
 }
 
 /// Whether mail that UM has handled stays somewhere.

@@ -103,13 +103,15 @@ impl Run<'_> {
             return self.not_reached(&AFTER_CONFIGURATION[..AFTER_CONFIGURATION.len() - usize::from(!write)]);
         };
         let config = &loaded.config;
-        let trust = self.step(Name::Files, |run, notes| local::files(run, config, anchors, notes));
+        let mut trust = None;
+        let files =
+            self.step(Name::Files, |run, notes| local::files(run, config, anchors, &mut trust, notes));
         let network = network::test(self, config, trust.as_ref());
 
         let mut token = None;
         let mut clock_ahead = None;
         if let Authentication::OAuth2(oauth2) = &config.authentication {
-            if let Some(trust) = trust.as_ref().filter(|_| network.token) {
+            if let Some(trust) = trust.as_ref().filter(|_| network.token && files.is_some()) {
                 let answered = &mut clock_ahead;
                 token =
                     self.step(Name::Token, |run, notes| access::token(run, oauth2, trust, answered, notes));
@@ -134,7 +136,12 @@ impl Run<'_> {
                 }
                 None => self.not_reached(&[Name::Clock]),
             }
-            self.step(Name::Expiry, |run, notes| access::expiry(run, oauth2, notes));
+            match files {
+                Some(()) => {
+                    self.step(Name::Expiry, |run, notes| access::expiry(run, oauth2, notes));
+                }
+                None => self.not_reached(&[Name::Expiry]),
+            }
         }
         if write {
             match trust.as_ref().filter(|_| self.is_done(Name::Inbox)) {

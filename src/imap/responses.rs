@@ -726,6 +726,31 @@ mod tests {
     }
 
     #[test]
+    fn the_counts_of_a_folder_are_read_whatever_it_is_called() {
+        let counts = |messages, unseen| Response::Counts(Counts { messages, unseen });
+        for (input, expected) in [
+            (&b"* STATUS \"a (b)\" (MESSAGES 231 UNSEEN 5)\r\n"[..], counts(Some(231), Some(5))),
+            (b"* status {5}\r\na (b) (unseen 0 UIDNEXT 44292 messages 1)\r\n", counts(Some(1), Some(0))),
+            (b"* STATUS INBOX ()\r\n", counts(None, None)),
+            (b"* STATUS INBOX\r\n", counts(None, None)),
+            (b"* STATUS INBOX (MESSAGES many UNSEEN 5)\r\n", counts(None, None)),
+        ] {
+            assert_eq!(response(input), expected, "{}", String::from_utf8_lossy(input));
+        }
+    }
+
+    #[test]
+    fn the_uidvalidity_of_another_folder_is_a_code() {
+        let code = |input: &[u8]| match response(input) {
+            Response::Untagged(condition) => condition.code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code(b"* OK [UIDVALIDITY 4294967295] UIDs valid\r\n"), Some(Code::UidValidity(u32::MAX)));
+        assert_eq!(code(b"* OK [UIDVALIDITY 4294967296] too large\r\n"), Some(Code::Other));
+        assert_eq!(code(b"* OK [UIDVALIDITY] none\r\n"), Some(Code::Other));
+    }
+
+    #[test]
     fn the_items_of_a_fetch_come_in_any_order() {
         let expected = Fetch {
             uid: Some(55),
