@@ -770,6 +770,10 @@ impl Worker {
         if failure.retry == Retry::Never && !worked {
             return false;
         }
+        // An account can be locked after a few wrong passwords.
+        if failure.kind == Kind::Login && matches!(config.authentication, Authentication::Password(_)) {
+            return run.losses <= 2;
+        }
         let recently =
             |since: Option<Instant>| since.is_some_and(|since| since.elapsed() < config.fetch.patience);
         if run.begun {
