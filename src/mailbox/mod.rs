@@ -42,6 +42,7 @@ pub use place::place;
 
 use decisions::{Action, Decided, Decisions};
 use health::Record;
+use run::Run;
 use worker::Worker;
 
 /// An open mailbox. Clones are the same mailbox; when the last one goes, it is closed.
@@ -223,7 +224,8 @@ impl Mailbox {
         state.renewed = Some(renewed);
         state.refused = false;
         *shared.credential.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if matches!(state.fetch.phase, Phase::Ended(Err(_))) {
+        // One that had not begun has told its caller so, who calls it again.
+        if state.fetch.ended.as_ref().is_some_and(|run| run.fetch == state.fetch.id) {
             state.fetch.phase = Phase::Requested;
         }
         shared.for_worker.notify_one();
@@ -359,6 +361,8 @@ struct Fetch {
     octets: usize,
     /// How many mails the server has told of.
     found: u64,
+    /// What a refused login has ended in its middle; with another credential it goes on.
+    ended: Option<Run>,
 }
 
 enum Phase {
