@@ -56,7 +56,15 @@ pub(super) fn open(mut loaded: Loaded, work_directory: Option<PathBuf>) -> Resul
 
 /// Hands the mailbox its configuration, read anew; true: its credential has changed.
 pub(super) fn renew(number: i64, loaded: &Loaded) -> Result<bool> {
-    call(number, |mailbox| Ok(mailbox.renew(&loaded.config.authentication)))
+    let fresh = &loaded.config.authentication;
+    let renewed = call(number, |mailbox| Ok(mailbox.renew(fresh)))?;
+    // What is tested is what will be used.
+    if let Some(open) = registry().mailboxes.get_mut(&number)
+        && let Some(authentication) = open.loaded.config.authentication.renewed_by(fresh)
+    {
+        Arc::make_mut(&mut open.loaded).config.authentication = authentication;
+    }
+    Ok(renewed)
 }
 
 /// What the mailbox is called in the ids of its mails: `user/inbox`.

@@ -192,8 +192,8 @@ public final class BounceMailbox implements AutoCloseable {
     }
 
     /**
-     * Tests the mailbox step by step, from its configuration to its folders, as the command line's {@code check} does. Has
-     * connections of its own, asks for a token of its own, and changes nothing, neither on the server nor on the disk. Takes
+     * Tests the mailbox step by step, from its configuration to its folders, as the command line's {@code check} does. Reads
+     * the credential anew, has connections of its own, asks for a token of its own, and changes nothing, neither on the server nor on the disk. Takes
      * as long as the servers do; {@link #close} ends it.
      *
      * <pre>{@code
@@ -207,6 +207,13 @@ public final class BounceMailbox implements AutoCloseable {
      * @throws MailboxException if the mailbox is closed (CLOSED)
      */
     public CheckReport check() {
+        try {
+            renewal.test(handle.number);
+        } catch (MailboxException e) {
+            if (e.kind() != MailboxException.Kind.CLOSED) {
+                Log.LOGGER.log(Level.WARNING, e.getMessage());
+            }
+        }
         return call(() -> {
             String[][] texts = new String[1][];
             Throwable[] failures = Native.check(handle.number, texts);

@@ -382,6 +382,17 @@ class RealServersTest {
     }
 
     @Test
+    void aCheckTestsTheCredentialThatIsConfiguredNow() {
+        Map<String, String> settings = manual();
+        settings.put("cmsbs.mail.imap.oauth2.clientSecret", "not-the-secret");
+        try (BounceMailbox mailbox = BounceMailbox.builder().settings(settings).open()) {
+            assertEquals(CheckReport.Status.FAILED, step(mailbox.check(), "token").status());
+            settings.put("cmsbs.mail.imap.oauth2.clientSecret", System.getenv(SECRET));
+            assertEquals(CheckReport.Status.DONE, step(mailbox.check(), "token").status());
+        }
+    }
+
+    @Test
     void closeEndsACheckThatWaitsForTheServer() throws Exception {
         try (ServerSocket silent = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             Map<String, String> settings = manual();
