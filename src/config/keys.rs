@@ -122,6 +122,11 @@ impl Names {
         self
     }
 
+    /// Whether it is set at all; `key` is written as for the primary mailbox.
+    pub fn has(&self, key: &str) -> bool {
+        self.set.contains_key(key)
+    }
+
     /// `key` is written as for the primary mailbox. What is no key of ours stays as it is.
     pub fn written(&self, key: &str) -> String {
         let own = || {
@@ -327,8 +332,8 @@ keys! {
         "The directory for temporary files; must exist.",
         "Das Verzeichnis für temporäre Dateien; muss vorhanden sein.";
     LANG = "cmsbs.lang", Shared, Kind::OneOf(&["de", "en"]), Default::Manual("de"), false,
-        "The language of messages.",
-        "Die Sprache der Meldungen.";
+        "Language of messages. Left out: that of the JVM, or on the command line that of LANG.",
+        "Sprache der Meldungen. Ohne Angabe: die der JVM, auf der Kommandozeile die von LANG.";
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::check::{self, Connection};
-use crate::config::{self, Loaded};
+use crate::config::keys::{FILE_SUFFIX, LANG};
+use crate::config::{self, Language, Loaded};
 use crate::failure::{Failure, Kind, Step, keep_the_place_of_panics};
 use crate::log::Level;
 use crate::mailbox::{Body, FetchId, MessageId, Outcome};
@@ -50,6 +51,7 @@ entry! { fn version() -> JString, }
 entry! { fn target() -> JString, }
 entry! { fn trust(issuers: jbyte[][]), }
 entry! { fn proxy(host: JString, port: JString, exceptions: JString), }
+entry! { fn language(name: JString), }
 entry! { fn keys(listener: JString) -> JString[], }
 entry! { fn open_settings(listener: JString, keys_and_values: JString[], work_directory: JString) -> jlong, }
 entry! { fn open_um_home(um_home: JString, listener: JString, work_directory: JString) -> jlong, }
@@ -101,6 +103,18 @@ fn proxy<'local>(
         host: convert::optional_string(env, &host)?,
         port: convert::optional_string(env, &port)?,
         exceptions: convert::optional_string(env, &exceptions)?,
+    });
+    Ok(())
+}
+
+fn language<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    name: JString<'local>,
+) -> Result<(), Error> {
+    registry::speak(match convert::string(env, &name, "language")?.as_str() {
+        "de" => Language::German,
+        _ => Language::English,
     });
     Ok(())
 }
@@ -348,7 +362,12 @@ fn by_settings<'local>(
     while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
         settings.insert(key, SecretString::from(value));
     }
-    let ask = |key: &str| settings.get(key).map(|value| value.expose_secret().to_owned());
+    let in_file = format!("{}{}", LANG.name, FILE_SUFFIX);
+    let language = registry::language().filter(|_| !settings.contains_key(&in_file)).map(code);
+    let ask = |key: &str| {
+        let set = settings.get(key).map(|value| value.expose_secret().to_owned());
+        set.or_else(|| language.filter(|_| key == LANG.name).map(str::to_owned))
+    };
     Ok(config::from_settings(&ask, listener.as_deref())?)
 }
 
@@ -360,7 +379,21 @@ fn by_um_home<'local>(
     let um_home = convert::string(env, um_home, "umHome")?;
     let listener = convert::optional_string(env, listener)?;
     let environment = |name: &str| std::env::var(name).ok();
-    Ok(config::from_um_home(Path::new(&um_home), listener.as_deref(), &environment)?)
+    let load =
+        |language| config::from_um_home_in(language, Path::new(&um_home), listener.as_deref(), &environment);
+    let loaded = load(None)?;
+    match registry::language() {
+        Some(language) if !loaded.config.names.has(LANG.name) => Ok(load(Some(language))?),
+        _ => Ok(loaded),
+    }
+}
+
+/// As it is written in `cmsbs.lang`.
+fn code(language: Language) -> &'static str {
+    match language {
+        Language::German => "de",
+        Language::English => "en",
+    }
 }
 
 fn message_id(uid_validity: jlong, uid: jlong) -> Result<MessageId, Failure> {

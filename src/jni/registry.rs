@@ -9,7 +9,7 @@ use once_cell::sync::Lazy;
 use rustls::pki_types::CertificateDer;
 
 use crate::check::{self, Options, Report};
-use crate::config::{Authentication, Loaded, Severity};
+use crate::config::{Authentication, Language, Loaded, Severity};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
@@ -23,6 +23,15 @@ pub(super) fn trust(issuers: Vec<CertificateDer<'static>>) {
 /// From now on mailboxes are opened with this proxy where no property says how the token endpoint is reached.
 pub(super) fn proxy(jvm: JvmProxy) {
     registry().proxy = jvm;
+}
+
+/// From now on mailboxes are opened with this language where `cmsbs.lang` is not set.
+pub(super) fn speak(language: Language) {
+    registry().language = Some(language);
+}
+
+pub(super) fn language() -> Option<Language> {
+    registry().language
 }
 
 /// Opens a mailbox and returns its number. `work_directory` replaces the configured one.
@@ -134,6 +143,7 @@ struct Registry {
     mailboxes: HashMap<i64, Open>,
     issuers: Option<Vec<CertificateDer<'static>>>,
     proxy: JvmProxy,
+    language: Option<Language>,
 }
 
 struct Open {

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Objects;
@@ -509,6 +510,7 @@ public final class BounceMailbox implements AutoCloseable {
             NativeLibrary.INSTANCE.load(workDirectory != null ? workDirectory : configuredWorkDirectory());
             Native.proxy(System.getProperty("https.proxyHost"), System.getProperty("https.proxyPort"),
                     System.getProperty("http.nonProxyHosts"));
+            Native.language(Locale.getDefault(Locale.Category.DISPLAY).getLanguage());
             String work = workDirectory == null ? null : workDirectory.toAbsolutePath().toString();
             // What the builder is told later is of another mailbox.
             String name = listener;

@@ -26,6 +26,9 @@ final class Native {
      */
     static native void proxy(String host, String port, String exceptions);
 
+    /** From now on mailboxes are opened with this language (ISO 639) where {@code cmsbs.lang} is not set. */
+    static native void language(String name);
+
     /** Each key to ask the settings for. {@code listener} may be null. */
     static native String[] keys(String listener);
 
