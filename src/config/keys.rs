@@ -289,8 +289,8 @@ keys! {
         "Own key: the HTTP proxy (CONNECT) for the IMAP connection.",
         "Eigener Schlüssel: der HTTP-Proxy (CONNECT) für die IMAP-Verbindung.";
     JOURNAL = "cmsbs.mail.imap.journal", Inherited, Kind::OneOf(&["file", "none"]), Default::Own("file"), false,
-        "Own key, without effect yet: file keeps a journal of settled mail in the work directory, none keeps none.",
-        "Eigener Schlüssel, noch ohne Wirkung: file führt im Arbeitsverzeichnis ein Journal der erledigten Mails, none führt keines.";
+        "Own key: file keeps a journal of settled mail in the work directory, so that none is handed out again after a crash; none keeps none.",
+        "Eigener Schlüssel: file führt im Arbeitsverzeichnis ein Journal der erledigten Mails, damit nach einem Absturz keine noch einmal kommt; none führt keines.";
     FETCH_BUFFER = "cmsbs.mail.imap.fetch.buffer", Inherited, Kind::Size, Default::Own("16M"), false,
         "Own key: octets of mail in flight or waiting for the caller.",
         "Eigener Schlüssel: Oktette an Mails, die unterwegs sind oder auf den Aufrufer warten.";

@@ -16,6 +16,8 @@ pub enum Command {
     Search {
         unseen: bool,
     },
+    /// Which of these mails there are.
+    Present(RoaringBitmap),
     /// `RFC822.SIZE`
     Sizes(RoaringBitmap),
     /// What looks like a bounce: by whom it is from, and by its type (RFC 6522).
@@ -61,6 +63,7 @@ impl Command {
             Command::Noop => "NOOP".to_owned(),
             Command::Search { unseen: false } => "UID SEARCH UNDELETED".to_owned(),
             Command::Search { unseen: true } => "UID SEARCH UNSEEN UNDELETED".to_owned(),
+            Command::Present(uids) => format!("UID SEARCH UID {}", set(uids)),
             Command::Sizes(uids) => format!("UID FETCH {} (UID RFC822.SIZE)", set(uids)),
             Command::SearchBounces => format!("UID SEARCH UNDELETED {BOUNCES}"),
             Command::SearchHeader(field, text) => {
@@ -100,7 +103,7 @@ impl Command {
     pub fn limit(&self, times: &Times) -> Duration {
         match self {
             Command::Noop => times.noop,
-            Command::Search { .. } | Command::SearchBounces => times.search,
+            Command::Search { .. } | Command::SearchBounces | Command::Present(_) => times.search,
             _ => times.command,
         }
     }

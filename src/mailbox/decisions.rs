@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{MailboxConfig, keys};
 use crate::failure::Failure;
@@ -11,10 +12,12 @@ use crate::imap::commands::{Command, Flag};
 use crate::imap::limits;
 use crate::imap::session::Capabilities;
 
+use super::journal::Pending;
 use super::message::Outcome;
 
 /// What is to be done with a mail.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Action {
     /// To this folder, as it is configured.
     Move(String),
@@ -83,6 +86,8 @@ pub(super) struct Batch {
     pub created: bool,
     /// How often the server said no to it.
     refusals: u32,
+    /// What it said last, while nobody knows what it has done nevertheless.
+    refusal: Option<Failure>,
 }
 
 /// The commands of a batch, in their order.
@@ -98,11 +103,16 @@ pub(super) enum Step {
 
 impl Batch {
     fn new(action: Action, mails: Vec<Decided>) -> Self {
-        Self { action, mails, step: Step::First, created: false, refusals: 0 }
+        Self { action, mails, step: Step::First, created: false, refusals: 0, refusal: None }
     }
 
     pub(super) fn uids(&self) -> RoaringBitmap {
         self.mails.iter().map(|mail| mail.uid).collect()
+    }
+
+    /// It is in the target already, and only to be deleted.
+    pub(super) fn is_copied(&self) -> bool {
+        matches!(self.action, Action::Move(_)) && self.step != Step::First
     }
 
     /// The command to send now. `folder` is the target's name on the server.
@@ -134,7 +144,8 @@ pub(super) struct Decisions {
     new: BTreeMap<Action, New>,
     /// To be sent again: at once, or after a refusal later.
     waiting: VecDeque<Waiting>,
-    /// From before the connection was lost: to be compared with the server's mails first.
+    /// Of which nobody knows what was done, because the connection was lost, the server said no, or the process was killed:
+    /// to be compared with the server's mails first.
     pub unverified: Vec<Batch>,
     /// The batch that the server works on.
     pub under_way: Option<Batch>,
@@ -161,6 +172,17 @@ impl Decisions {
         self.new.entry(action).or_insert_with(new).mails.push(mail);
     }
 
+    /// What an earlier process left in the journal.
+    pub(super) fn restore(&mut self, found: Vec<Pending>) {
+        let mut groups: BTreeMap<(Action, bool), Vec<Decided>> = BTreeMap::new();
+        for Pending { mail, action, copied } in found {
+            groups.entry((action, copied)).or_default().push(mail);
+        }
+        for ((action, copied), mails) in groups {
+            self.doubt_all(&action, if copied { Step::Mark } else { Step::First }, &mails);
+        }
+    }
+
     /// Nothing is decided that is not done.
     pub(super) fn is_empty(&self) -> bool {
         self.new.is_empty()
@@ -180,19 +202,28 @@ impl Decisions {
                 .all(|waiting| waiting.refusal.is_some() && waiting.not_before > Instant::now())
     }
 
+    /// Every mail in it.
+    pub(super) fn pending(&self) -> impl Iterator<Item = Pending> {
+        self.mails().flat_map(|(action, copied, mails)| {
+            mails.iter().map(move |&mail| Pending { mail, action: action.clone(), copied })
+        })
+    }
+
     /// The mails in it, which must not be handed out again.
     pub(super) fn uids(&self) -> RoaringBitmap {
-        self.mails().flatten().map(|mail| mail.uid).collect()
+        self.mails().flat_map(|(_, _, mails)| mails).map(|mail| mail.uid).collect()
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.mails().map(|mails| mails.len() as u64).sum()
+        self.mails().map(|(_, _, mails)| mails.len() as u64).sum()
     }
 
-    fn mails(&self) -> impl Iterator<Item = &Vec<Decided>> {
+    /// With what is to be done with them, and whether they are copied already.
+    fn mails(&self) -> impl Iterator<Item = (&Action, bool, &Vec<Decided>)> {
         let batches = self.waiting.iter().map(|waiting| &waiting.batch);
         let batches = batches.chain(&self.unverified).chain(&self.under_way);
-        self.new.values().map(|new| &new.mails).chain(batches.map(|batch| &batch.mails))
+        let batches = batches.map(|batch| (&batch.action, batch.is_copied(), &batch.mails));
+        self.new.iter().map(|(action, new)| (action, false, &new.mails)).chain(batches)
     }
 
     /// The server is told everything now, also what it refused before.
@@ -225,7 +256,29 @@ impl Decisions {
         self.waiting.iter().map(|waiting| waiting.not_before).chain(new).min()
     }
 
-    /// The server said no: to be tried again, with growing pauses.
+    /// The server said no, after it may have done a part: what is left of it is tried again, with growing pauses.
+    pub(super) fn doubted(&mut self, batch: Batch, refusal: Failure) {
+        self.unverified.push(Batch { refusal: Some(refusal), ..batch });
+    }
+
+    /// These mails are not there any more.
+    pub(super) fn gone(&mut self, uids: &RoaringBitmap) {
+        for batch in &mut self.unverified {
+            batch.mails.retain(|mail| !uids.contains(mail.uid));
+        }
+        self.unverified.retain(|batch| !batch.mails.is_empty());
+    }
+
+    /// Mails of an unverified batch are still there, and the same ones. `fewer`: others of it are not.
+    pub(super) fn verified(&mut self, mut batch: Batch, fewer: bool) {
+        match batch.refusal.take() {
+            // It may have been refused for those.
+            Some(refusal) if !fewer => self.refused(batch, refusal),
+            _ => self.again(batch),
+        }
+    }
+
+    /// The server said no, and did nothing of it: to be tried again, with growing pauses.
     pub(super) fn refused(&mut self, mut batch: Batch, refusal: Failure) {
         let pause = FIRST_PAUSE.saturating_mul(1 << batch.refusals.min(16)).min(LONGEST_PAUSE);
         batch.refusals += 1;
@@ -245,9 +298,7 @@ impl Decisions {
     /// The connection is lost: nobody knows what of it was done.
     pub(super) fn connection_lost(&mut self) {
         for (action, new) in std::mem::take(&mut self.new) {
-            for mails in new.mails.chunks(limits::CHANGE) {
-                self.unverified.push(Batch::new(action.clone(), mails.to_vec()));
-            }
+            self.doubt_all(&action, Step::First, &new.mails);
         }
         self.unverified.extend(self.waiting.drain(..).map(|waiting| waiting.batch));
         self.unverified.extend(self.under_way.take());
@@ -256,6 +307,12 @@ impl Decisions {
     /// All of it is void.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    fn doubt_all(&mut self, action: &Action, step: Step, mails: &[Decided]) {
+        let batches = mails.chunks(limits::CHANGE);
+        let batches = batches.map(|mails| Batch { step, ..Batch::new(action.clone(), mails.to_vec()) });
+        self.unverified.extend(batches);
     }
 }
 

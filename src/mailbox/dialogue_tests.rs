@@ -122,7 +122,7 @@ pub(super) fn login(capabilities: &str) -> String {
     login_under(14, capabilities)
 }
 
-fn login_under(uid_validity: u32, capabilities: &str) -> String {
+pub(super) fn login_under(uid_validity: u32, capabilities: &str) -> String {
     format!(
         r#"
         S: * OK ready
@@ -173,7 +173,7 @@ pub(super) fn asked_for_sizes(set: &str) -> String {
     format!("C: A UID FETCH {set} (UID RFC822.SIZE)\n")
 }
 
-fn asked_for_dates(set: &str) -> String {
+pub(super) fn asked_for_dates(set: &str) -> String {
     format!("C: A UID FETCH {set} (UID INTERNALDATE)\n")
 }
 
@@ -190,11 +190,18 @@ pub(super) fn size(uid: u32) -> String {
     format!("S: * {uid} FETCH (UID {uid} RFC822.SIZE 8)\n")
 }
 
-fn dated(uid: u32, date: &str) -> String {
+pub(super) fn dated(uid: u32, date: &str) -> String {
     format!("S: * {uid} FETCH (INTERNALDATE \"{date}\" UID {uid})\n")
 }
 
-fn date(uid: u32) -> String {
+/// After a refusal the server is asked what it has done nevertheless: nothing.
+pub(super) fn still_there(uids: &[u32]) -> String {
+    let set = crate::imap::uid_set::format(&uids.iter().copied().collect());
+    let dates: String = uids.iter().map(|&uid| dated(uid, &date(uid))).collect();
+    format!("{} {dates} S: A OK done\n", asked_for_dates(&set))
+}
+
+pub(super) fn date(uid: u32) -> String {
     format!(" 1-Feb-2024 10:00:{:02} +0100", uid % 60)
 }
 
@@ -433,7 +440,8 @@ fn a_copy_that_is_refused_leaves_the_mail_unmarked() {
         C: A UID COPY 1 \"error\"
         S: A NO [OVERQUOTA] full
     ";
-    let played = play("copy-refused", &[[&login("UIDPLUS"), &fetch("1", &[1]), settled].concat()]);
+    let script = [&login("UIDPLUS"), &fetch("1", &[1]), settled, &still_there(&[1])].concat();
+    let played = play("copy-refused", &[script]);
     played.fetch();
     assert!(played.settle(1, Outcome::Unrecognised));
     let failure = played.mailbox.flush().unwrap_err();
@@ -462,6 +470,28 @@ fn a_connection_that_is_cut_after_a_copy_does_not_copy_again() {
     ];
     let played =
         play("cut-copy", &[[&login("UIDPLUS"), &fetch("1:2", &[1, 2]), first].concat(), second.concat()]);
+    played.fetch();
+    assert!(played.settle(1, Outcome::Unrecognised) && played.settle(2, Outcome::Unrecognised));
+    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
+    played.mailbox.flush().unwrap();
+    played.check();
+}
+
+#[test]
+fn a_copy_that_is_cut_is_made_again_and_no_mail_is_deleted_without_one() {
+    let first = [&login("UIDPLUS"), &fetch("1:2", &[1, 2]), "C: A UID COPY 1:2 \"error\"\n"].concat();
+    let second = [
+        &login("UIDPLUS"),
+        &still_there(&[1, 2]),
+        "C: A UID COPY 1:2 \"error\"
+         S: A OK done
+         C: A UID STORE 1:2 +FLAGS.SILENT (\\Deleted)
+         S: A OK done
+         C: A UID EXPUNGE 1:2
+         S: A OK done
+        ",
+    ];
+    let played = play("cut-copying", &[first, second.concat()]);
     played.fetch();
     assert!(played.settle(1, Outcome::Unrecognised) && played.settle(2, Outcome::Unrecognised));
     assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
@@ -533,7 +563,8 @@ fn a_folder_that_was_made_and_is_still_missing_is_made_only_once() {
         C: A UID MOVE 1 "debug"
         S: A NO [TRYCREATE] Mailbox doesn't exist: debug
     "#;
-    let played = play("trycreate-twice", &[[&login(EXCHANGE), &fetch("1", &[1]), settled].concat()]);
+    let script = [&login(EXCHANGE), &fetch("1", &[1]), settled, &still_there(&[1])].concat();
+    let played = play("trycreate-twice", &[script]);
     played.fetch();
     assert!(played.settle(1, Outcome::Handled));
     let failure = played.mailbox.flush().unwrap_err();
@@ -548,8 +579,10 @@ fn what_the_server_refused_is_not_handed_out_again_and_tried_later() {
         &login(EXCHANGE),
         &fetch("1:2", &[1, 2]),
         refusal,
+        &still_there(&[1]),
         // The next fetch tries it first. The server still has all three mails.
         refusal,
+        &still_there(&[1]),
         &search(&[1, 2, 3]),
         &asked("2:3"),
         &mail(2),
@@ -565,6 +598,110 @@ fn what_the_server_refused_is_not_handed_out_again_and_tried_later() {
     assert!(failure.observed.contains("NO Recoverable Items is full"), "{failure:?}");
     assert_eq!(played.fetch(), whole([2, 3]));
     played.mailbox.flush().unwrap();
+    played.check();
+}
+
+#[test]
+fn what_a_server_did_in_spite_of_its_no_is_done() {
+    let refusal = "C: A UID MOVE 1:3 \"debug\"\n S: A NO Some of the requested messages no longer exist\n";
+    let script = [
+        &login(EXCHANGE),
+        &fetch("1:3", &[1, 2, 3]),
+        refusal,
+        &asked_for_dates("1:3"),
+        &dated(2, &date(2)),
+        "S: A OK done
+         C: A UID MOVE 2 \"debug\"
+         S: A OK done
+        ",
+    ];
+    let played = play("in-spite", &[script.concat()]);
+    played.fetch();
+    for uid in [1, 2, 3] {
+        assert!(played.settle(uid, Outcome::Handled));
+    }
+    played.mailbox.flush().unwrap();
+    played.check();
+}
+
+#[test]
+fn a_flush_ends_where_the_server_had_done_everything_before_the_cut() {
+    let first = [&login(EXCHANGE), &fetch("1", &[1]), "C: A UID MOVE 1 \"debug\"\n"].concat();
+    let second = [&login(EXCHANGE), &asked_for_dates("1"), "S: A OK done\n"].concat();
+    let played = play("done-before", &[first, second]);
+    played.fetch();
+    assert!(played.settle(1, Outcome::Handled));
+    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
+    played.mailbox.flush().unwrap();
+    played.check();
+}
+
+#[test]
+fn where_dates_are_refused_because_mails_are_gone_a_search_tells_which() {
+    let gone = "S: A NO Some of the requested messages no longer exist\n";
+    let first = [&login(EXCHANGE), &fetch("1:4", &[1, 2, 3, 4]), "C: A UID MOVE 1:4 \"debug\"\n"].concat();
+    let second = [
+        &login(EXCHANGE),
+        &asked_for_dates("1:4"),
+        &dated(3, &date(3)),
+        gone,
+        "C: A UID SEARCH UID 1:2,4
+         S: * SEARCH
+         S: A OK done
+         C: A UID MOVE 3 \"debug\"
+         S: A OK done
+        ",
+    ];
+    let played = play("refused-dates", &[first, second.concat()]);
+    played.fetch();
+    for uid in 1..=4 {
+        assert!(played.settle(uid, Outcome::Handled));
+    }
+    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
+    played.mailbox.flush().unwrap();
+    played.check();
+}
+
+#[test]
+fn where_dates_are_refused_of_mails_that_are_there_nothing_is_touched() {
+    let no = "S: A NO Cannot do that\n";
+    let first = [&login(EXCHANGE), &fetch("1:2", &[1, 2]), "C: A UID MOVE 1:2 \"debug\"\n"].concat();
+    let second = [
+        &login(EXCHANGE),
+        &asked_for_dates("1:2"),
+        no,
+        "C: A UID SEARCH UID 1:2
+         S: * SEARCH 2
+         S: A OK done
+        ",
+    ]
+    .concat();
+    // The mail that is gone is not asked for again.
+    let third = [&login(EXCHANGE), &still_there(&[2]), "C: A UID MOVE 2 \"debug\"\n S: A OK done\n"].concat();
+    let played = play("refused-dates-2", &[first, second, third]);
+    played.fetch();
+    assert!(played.settle(1, Outcome::Handled) && played.settle(2, Outcome::Handled));
+    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
+    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Refused);
+    played.mailbox.flush().unwrap();
+    played.check();
+}
+
+#[test]
+fn mails_that_vanish_again_and_again_are_warned_of_once() {
+    let script: String = (1..=5).map(|uid| fetch(&uid.to_string(), &[uid])).collect();
+    let played = play("vanishing", &[login(EXCHANGE) + &script]);
+    let warned = |played: &Played| {
+        played.warnings().iter().filter(|text| text.contains("somebody else reads the mailbox")).count()
+    };
+    for uid in 1..=3 {
+        assert_eq!(played.fetch(), whole([uid]));
+    }
+    assert_eq!(warned(&played), 0);
+    for uid in 4..=5 {
+        assert_eq!(played.fetch(), whole([uid]));
+    }
+    assert_eq!(warned(&played), 1);
     played.check();
 }
 

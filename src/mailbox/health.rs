@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Authentication, MailboxConfig};
 use crate::failure::Failure;
+
+use super::place::Place;
 
 /// How a mailbox is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,12 +58,12 @@ pub enum Grade {
 }
 
 impl Health {
-    /// Replaces the file at `path` at once: whoever reads it sees the old or the new one, and no part of either.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+    /// Replaces [`STATUS`] at once: whoever reads it sees the old or the new one, and no part of either.
+    pub(super) fn write(&self, place: &Place) -> io::Result<()> {
         let text = serde_json::to_string_pretty(&Status { written: SystemTime::now().into(), health: self })?;
-        let new = path.with_extension("new");
-        fs::write(&new, text + "\n")?;
-        fs::rename(&new, path)
+        place.remove(NEW)?;
+        place.create_readable(NEW)?.write_all((text + "\n").as_bytes())?;
+        fs::rename(place.path(NEW), place.path(STATUS))
     }
 }
 
@@ -76,6 +77,8 @@ pub struct Status<H> {
 
 /// The name of the file in the mailbox's folder.
 pub const STATUS: &str = "status.json";
+/// That which is to take its place.
+const NEW: &str = "status.new";
 
 /// What the process knows of the mailbox, however often it is opened.
 pub(super) fn record(config: &MailboxConfig) -> Arc<Mutex<Record>> {
@@ -219,6 +222,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 mod tests {
     use super::*;
     use crate::failure::{Kind, Step};
+    use crate::mailbox::place::testing::place_in;
 
     #[test]
     fn what_nobody_could_read_for_an_hour_is_said_once_an_hour() {
@@ -252,7 +256,7 @@ mod tests {
     #[test]
     fn the_status_file_reads_back_as_it_was_written() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(STATUS);
+        let place = place_in(directory.path(), "u");
         let failure = Failure::new(Step::Login, Kind::Login, "NO").retry(crate::failure::Retry::After(HOUR));
         let health = Health {
             mailbox: "u/INBOX".into(),
@@ -267,9 +271,9 @@ mod tests {
             credential_ends: NaiveDate::from_ymd_opt(2027, 5, 31),
             warnings: Vec::new(),
         };
-        health.write(&path).unwrap();
-        let status: Status<Health> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        health.write(&place).unwrap();
+        let status: Status<Health> = serde_json::from_slice(&fs::read(place.path(STATUS)).unwrap()).unwrap();
         assert_eq!(status.health, health);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(place.path("")).unwrap().count(), 1);
     }
 }

@@ -8,6 +8,10 @@ mod decisions;
 #[cfg(test)]
 mod dialogue_tests;
 mod health;
+mod journal;
+#[cfg(test)]
+mod journal_tests;
+mod lock;
 mod message;
 mod place;
 #[cfg(test)]
@@ -18,7 +22,6 @@ mod trouble_tests;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -42,7 +45,9 @@ pub use place::place;
 
 use decisions::{Action, Decided, Decisions};
 use health::Record;
-use run::Run;
+use journal::Journal;
+use lock::Lock;
+use place::{Identity, Place};
 use worker::Worker;
 
 /// An open mailbox. Clones are the same mailbox; when the last one goes, it is closed.
@@ -85,7 +90,7 @@ impl Mailbox {
         }
         let shared = Arc::new(Shared {
             record: health::record(&config),
-            place: place(&config).filter(|_| access == Access::ReadWrite),
+            place: Place::of(&config).filter(|_| access == Access::ReadWrite),
             config,
             times,
             trust,
@@ -103,10 +108,18 @@ impl Mailbox {
     /// Looks for mail: the unread ones, or all of them (`cmsbs.bounce.processAll`). Connects where there is no connection,
     /// and returns when the server has told which mails there are. What was kept or never settled comes again.
     ///
-    /// The fetch before it ends: its [`Mailbox::next`] fails from now on.
+    /// The fetch before it ends: its [`Mailbox::next`] fails from now on. Fails with [`Kind::Busy`] while another reader with
+    /// the same work directory has the mailbox; from its first success on it is held until [`Mailbox::close`].
     pub fn fetch(&self) -> Result<FetchId> {
         let shared = self.shared();
         let mut state = shared.usable()?;
+        shared.claim(&mut state).inspect_err(|failure| {
+            let mut record = shared.record();
+            record.asked();
+            if let Some(said) = record.failed(failure) {
+                shared.log.warning(format!("{}: {said}", shared.config.user));
+            }
+        })?;
         state.fetch.id += 1;
         let id = state.fetch.id;
         state.fetch.phase = Phase::Requested;
@@ -164,8 +177,8 @@ impl Mailbox {
         }
     }
 
-    /// What is to become of a mail. Returns at once; the server is told in batches, at latest after a second. The first
-    /// settlement of a mail counts: false if there was one before.
+    /// What is to become of a mail. Returns when that is in the journal, where there is one; the server is told in batches, at
+    /// latest after a second. The first settlement of a mail counts: false if there was one before.
     pub fn settle(&self, id: MessageId, outcome: Outcome) -> Result<bool> {
         self.decide(id, Action::of(outcome, &self.shared().config))
     }
@@ -187,10 +200,11 @@ impl Mailbox {
 
     /// Returns when the server has done all that was decided before. Fails with what a changed UIDVALIDITY made void, once
     /// ([`Kind::Stale`]), or with what the server refused; that is tried again later, and its mails are not handed out
-    /// meanwhile.
+    /// meanwhile. What an earlier process left in the journal was decided before; so it can be [`Kind::Busy`] as a fetch.
     pub fn flush(&self) -> Result<()> {
         let shared = self.shared();
         let mut state = shared.usable()?;
+        shared.claim(&mut state)?;
         if state.decisions.is_empty() {
             return state.stale.take().map_or(Ok(()), Err);
         }
@@ -224,16 +238,25 @@ impl Mailbox {
         state.renewed = Some(renewed);
         state.refused = false;
         *shared.credential.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        // One that had not begun has told its caller so, who calls it again.
-        if state.fetch.ended.as_ref().is_some_and(|run| run.fetch == state.fetch.id) {
+        if matches!(state.fetch.phase, Phase::Ended(Err(_))) {
             state.fetch.phase = Phase::Requested;
         }
         shared.for_worker.notify_one();
         true
     }
 
+    /// How many settled mails the server has still to be told of, by this process or, with what the journal holds, by an
+    /// earlier one. Touches no network. Can be [`Kind::Busy`] as a fetch.
+    pub fn pending(&self) -> Result<u64> {
+        let shared = self.shared();
+        let mut state = shared.usable()?;
+        shared.claim(&mut state)?;
+        Ok(state.decisions.len())
+    }
+
     /// Ends every call at once, tells the server what was decided as far as that can be done in five seconds, and logs out.
-    /// What could not be told stays in the inbox and comes again. From any thread; a second call does nothing.
+    /// What could not be told is in the journal for the next time; without one it stays in the inbox and comes again. From any
+    /// thread; a second call does nothing.
     pub fn close(&self) {
         self.shared().close();
     }
@@ -267,7 +290,9 @@ impl Mailbox {
         };
         state.decided.insert(id.uid);
         if let Some(action) = action {
-            state.decisions.add(action, Decided { uid: id.uid, received });
+            let mail = Decided { uid: id.uid, received };
+            shared.write_down(&mut state, id.uid_validity, &action, mail);
+            state.decisions.add(action, mail);
             shared.for_worker.notify_one();
         }
         Ok(true)
@@ -301,7 +326,7 @@ struct Shared {
     /// The credential's end, and when that was looked up.
     credential: Mutex<Option<(Instant, Option<Expiry>)>>,
     /// Where it may write.
-    place: Option<PathBuf>,
+    place: Option<Place>,
     state: Mutex<State>,
     /// Something has changed for those who wait in a call.
     for_callers: Condvar,
@@ -323,6 +348,12 @@ struct State {
     decided: RoaringBitmap,
     /// The highest UID that was handed out.
     highest: u32,
+    /// The mailbox is this reader's, as far as that can be ensured.
+    claimed: bool,
+    lock: Option<Lock>,
+    journal: Option<Journal>,
+    /// Why there is no lock or journal, though there should be.
+    journal_trouble: Option<Failure>,
     /// Decisions were void because UIDVALIDITY had changed; the next flush says so.
     stale: Option<Failure>,
     /// Since when it is being closed.
@@ -361,8 +392,6 @@ struct Fetch {
     octets: usize,
     /// How many mails the server has told of.
     found: u64,
-    /// What a refused login has ended in its middle; with another credential it goes on.
-    ended: Option<Run>,
 }
 
 enum Phase {
@@ -429,6 +458,96 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes the mailbox for this reader, with what an earlier one has left undone.
+    fn claim(&self, state: &mut State) -> Result<()> {
+        let config = &self.config;
+        if let Some(place) = self.place.as_ref().filter(|_| !state.claimed) {
+            let made = place.make().map_err(|error| place.failed("", &error));
+            match made.and_then(|()| Lock::take(place)) {
+                Ok(lock) => state.lock = Some(lock),
+                Err(failure) if failure.kind == Kind::Busy => return Err(self.explain(failure)),
+                Err(failure) => self.journal_failed(state, failure),
+            }
+            // Without the lock it could be another reader's.
+            if state.lock.is_some() {
+                match Journal::open(place, &Identity::of(config), config.journal) {
+                    Ok((journal, found)) => {
+                        for warning in found.warnings {
+                            self.log.warning(format!("{}: {warning}", config.user));
+                        }
+                        if !found.pending.is_empty() {
+                            self.log.info(format!(
+                                "{}: {} mails were settled earlier, and the server may not know it; it is told first",
+                                config.user,
+                                found.pending.len()
+                            ));
+                            state.uid_validity = found.uid_validity;
+                        }
+                        state.decisions.restore(found.pending);
+                        state.journal = journal;
+                    }
+                    Err(failure) => self.journal_failed(state, failure),
+                }
+            }
+        }
+        state.claimed = true;
+        Ok(())
+    }
+
+    /// A decision comes into the journal before anybody acts on it.
+    fn write_down(&self, state: &mut State, uid_validity: u32, action: &Action, mail: Decided) {
+        if let Some(journal) = &mut state.journal
+            && let Err(failure) = journal.decided(uid_validity, action, mail)
+        {
+            self.journal_failed(state, failure);
+        }
+    }
+
+    /// These mails are in their target, and only to be deleted.
+    fn copied(&self, state: &mut State, uids: &RoaringBitmap) {
+        if let (Some(journal), Some(uid_validity)) = (&mut state.journal, state.uid_validity)
+            && let Err(failure) = journal.copied(uid_validity, uids)
+        {
+            self.journal_failed(state, failure);
+        }
+    }
+
+    /// These mails are not among the decisions any more, which the journal is to know.
+    fn cross_out(&self, state: &mut State, uids: &RoaringBitmap) {
+        let (Some(journal), Some(uid_validity)) = (&mut state.journal, state.uid_validity) else { return };
+        match journal.done(uid_validity, uids, &state.decisions) {
+            Ok(true) => {
+                state.journal_trouble = None;
+                self.log.info(format!("{}: the journal can be written again", self.config.user));
+            }
+            Ok(false) => {}
+            Err(failure) => self.journal_failed(state, failure),
+        }
+    }
+
+    /// Returns when all that was decided is on the disk, as far as there is a journal.
+    fn sync_journal(&self) {
+        let synced = self.lock().journal.as_ref().map(Journal::synced);
+        if let Some(Err(error)) = synced.map(|synced| synced.sync()) {
+            let state = &mut *self.lock();
+            if let Some(failure) = state.journal.as_ref().map(|journal| journal.failed(&error)) {
+                self.journal_failed(state, failure);
+            }
+        }
+    }
+
+    /// The mailbox works without the journal. That is said once.
+    fn journal_failed(&self, state: &mut State, failure: Failure) {
+        let failure = self.explain(failure);
+        if state.journal_trouble.is_none() {
+            self.log.warning(format!(
+                "{}: settled mail is not written down, so after a crash the last second's decisions come again: {failure}",
+                self.config.user
+            ));
+        }
+        state.journal_trouble = Some(failure);
+    }
+
     fn close(&self) {
         let mut state = self.lock();
         if state.closing.is_some() {
@@ -451,13 +570,18 @@ impl Shared {
             state = waited;
             self.cancel.cancel();
             if !state.decisions.is_empty() {
-                self.log.warning(format!(
-                    "{}: closed before the server could be told of {} settled mails; they stay in the inbox",
-                    self.config.user,
-                    state.decisions.len()
-                ));
+                let (user, mails) = (&self.config.user, state.decisions.len());
+                let text = format!("{user}: closed before the server could be told of {mails} settled mails");
+                if state.journal.is_some() && state.journal_trouble.is_none() {
+                    self.log.info(format!("{text}; they are in the journal for the next time"));
+                } else {
+                    self.log.warning(format!("{text}; they stay in the inbox"));
+                }
             }
         }
+        // The next reader may have it from now on.
+        state.journal = None;
+        state.lock = None;
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
@@ -468,6 +592,7 @@ impl Shared {
         let mut health = self.record().health(&self.config);
         health.pending = state.decisions.len();
         health.warnings.extend(state.decisions.last_refusal().cloned());
+        health.warnings.extend(state.journal_trouble.clone());
         let expiry = self.credential_end(state.authentication(&self.config));
         health.credential_ends = expiry.map(|expiry| expiry.last_day);
         health.warnings.extend(expiry.and_then(|expiry| self.near(&expiry)));

@@ -1,24 +1,27 @@
 //! Where a mailbox keeps what outlives the process: a folder of its own in the work directory.
+//!
+//! Whatever is made there belongs to whom the directory above it belongs to: a command that root runs leaves nothing that
+//! Universal Messenger cannot open. Nothing that is there already is ever given away, for whoever may write there could
+//! have put a link in its place.
 
-use std::fs;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 
 use crate::config::MailboxConfig;
+use crate::failure::{Failure, Kind, Step};
 
 /// The mailbox's folder; `None` without a work directory.
 ///
 /// Its name begins with the mailbox's, for whoever looks into the work directory, and ends with a hash of server, port,
 /// user and inbox, in which two mailboxes differ.
 pub fn place(config: &MailboxConfig) -> Option<PathBuf> {
-    let inbox = &config.folders.inbox;
-    let server = config.server.to_ascii_lowercase();
-    let user = config.user.to_lowercase();
-    let identity = format!("{server}\0{}\0{user}\0{inbox}", config.port);
-    let hash = digest(&SHA256, identity.as_bytes());
-    let hash: String = hash.as_ref().iter().take(HASH).map(|octet| format!("{octet:02x}")).collect();
+    let Identity { host, port, user, folder } = Identity::of(config);
+    let hash = digest(&SHA256, format!("{host}\0{port}\0{user}\0{folder}").as_bytes());
+    let hash = hex(hash.as_ref().split_at(HASH).0);
     let readable: String = user
         .chars()
         .take(READABLE)
@@ -27,18 +30,140 @@ pub fn place(config: &MailboxConfig) -> Option<PathBuf> {
     Some(config.work_directory.as_ref()?.join(format!("{readable}-{hash}")))
 }
 
-/// Makes the folder, and the work directory where that is missing. What the work directory lies in must be there: an
-/// installation without it wants no files.
-pub(super) fn make(place: &Path) -> io::Result<()> {
-    for directory in place.parent().into_iter().chain([place]) {
-        match fs::create_dir(directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+/// Whose folder it is. Two folders of one mailbox on the server are two readers' business.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub folder: String,
+}
+
+impl Identity {
+    pub(super) fn of(config: &MailboxConfig) -> Self {
+        let inbox = &config.folders.inbox;
+        Self {
+            host: config.server.to_ascii_lowercase(),
+            port: config.port,
+            user: config.user.to_lowercase(),
+            // RFC 9051 §5.1
+            folder: if inbox.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { inbox.clone() },
         }
     }
+}
+
+/// The folder, and what is done with the files in it.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    pub(super) fn of(config: &MailboxConfig) -> Option<Self> {
+        Some(Self { folder: place(config)? })
+    }
+
+    /// Makes the folder, and the work directory where that is missing. What the work directory lies in must be there: an
+    /// installation without it wants no files.
+    pub(super) fn make(&self) -> io::Result<()> {
+        for directory in self.folder.parent().into_iter().chain([self.folder.as_path()]) {
+            make_directory(directory)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Opens a file, to read and to write.
+    pub(super) fn open(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.path(name))
+    }
+
+    /// Makes a file that is not there yet, for its owner only.
+    pub(super) fn create(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        self.create_with(options, name)
+    }
+
+    /// The same for all to read.
+    pub(super) fn create_readable(&self, name: &str) -> io::Result<File> {
+        self.create_with(OpenOptions::new(), name)
+    }
+
+    fn create_with(&self, mut options: OpenOptions, name: &str) -> io::Result<File> {
+        let file = options.read(true).write(true).create_new(true).open(self.path(name))?;
+        #[cfg(unix)]
+        if let Some((uid, gid)) = other_owner(&fs::metadata(&self.folder)?, &file.metadata()?) {
+            // Only root may.
+            let _ = std::os::unix::fs::fchown(&file, Some(uid), Some(gid));
+        }
+        Ok(file)
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Replaces what has the new name.
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))?;
+        self.sync_entries()
+    }
+
+    /// That a file is in a directory outlives a power failure only with this (fsync(2), "NOTES"). NTFS keeps its directories
+    /// in order by itself.
+    pub(super) fn sync_entries(&self) -> io::Result<()> {
+        if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) }
+    }
+
+    pub(super) fn failed(&self, name: &str, error: &io::Error) -> Failure {
+        Failure::new(Step::Storage, Kind::Storage, format!("{}: {error}", self.path(name).display()))
+    }
+}
+
+pub(super) fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        created => created?,
+    }
+    #[cfg(unix)]
+    if let Some(above) = path.parent()
+        && let Some((uid, gid)) = other_owner(&fs::metadata(above)?, &fs::symlink_metadata(path)?)
+    {
+        let _ = std::os::unix::fs::lchown(path, Some(uid), Some(gid));
+    }
     Ok(())
+}
+
+#[cfg(unix)]
+fn other_owner(above: &Metadata, made: &Metadata) -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    (above.uid() != made.uid()).then(|| (above.uid(), above.gid()))
 }
 
 /// Octets of the hash, and characters of the mailbox's name.
 const HASH: usize = 6;
 const READABLE: usize = 60;
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// The folder of a mailbox in `work`, made.
+    pub(in crate::mailbox) fn place_in(work: &Path, folder: &str) -> Place {
+        let place = Place { folder: work.join(folder) };
+        place.make().unwrap();
+        place
+    }
+}

@@ -28,17 +28,21 @@ use crate::token;
 use super::decisions::{Action, Batch, Step as BatchStep, targets};
 use super::message::{Incoming, Message, MessageId, received_millis};
 use super::run::{ASSUMED, Run, Stage, large};
-use super::{Access, Life, Phase, STATUS, Shared, State, place};
+use super::{Access, Life, Phase, STATUS, Shared, State};
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
     session: Option<Session<Sent>>,
     /// The fetch under way.
     run: Option<Run>,
+    /// The fetch that a failed login has ended; with another credential it goes on.
+    ended: Option<Run>,
     /// A mail that is arriving: its octets come before the response that says whose they are.
     incoming: Option<Incoming>,
-    /// Internal dates that the server told for decisions to be verified.
-    dates: BTreeMap<u32, Option<i64>>,
+    /// What the server told of mails whose decisions are to be verified.
+    dates: BTreeMap<u32, Seen>,
+    /// Mails whose dates the server refused to tell.
+    refused_dates: Option<RefusedDates>,
     /// Commands in flight at most; one after a server could not cope with two.
     pipeline: usize,
     /// No connection is tried before this time without somebody's asking.
@@ -50,6 +54,26 @@ pub(super) struct Worker {
     /// One warning is enough.
     warned_of_marks: bool,
     warned_of_status: bool,
+    /// Fetches in which mails vanished that nobody had settled, and the last one of them.
+    vanishing: (u32, u64),
+}
+
+/// What the server has of a mail, before a decision about it is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Nothing: it is gone.
+    Nothing,
+    Undated,
+    /// In milliseconds since 1970.
+    Dated(i64),
+}
+
+/// The server said no, and nothing of these mails: `NO Some of the requested messages no longer exist` is Exchange's way.
+struct RefusedDates {
+    asked: RoaringBitmap,
+    /// Those of them that SEARCH finds.
+    present: RoaringBitmap,
+    refusal: Failure,
 }
 
 /// What a command in flight was sent for.
@@ -69,6 +93,7 @@ enum Sent {
         uids: RoaringBitmap,
     },
     Dates,
+    Present,
     /// The step of the batch under way.
     Settle,
     /// The folder that the batch under way needs.
@@ -80,7 +105,7 @@ impl Sent {
         match self {
             Sent::Nothing | Sent::Noop { .. } | Sent::Search { .. } => Step::Search,
             Sent::Sizes { .. } | Sent::Bodies { .. } => Step::Fetch,
-            Sent::Dates | Sent::Settle => Step::Settle,
+            Sent::Dates | Sent::Present | Sent::Settle => Step::Settle,
             Sent::Create(_) => Step::Folders,
         }
     }
@@ -106,10 +131,13 @@ impl Worker {
             shared,
             session: None,
             run: None,
+            ended: None,
             incoming: None,
             dates: BTreeMap::new(),
+            refused_dates: None,
             warned_of_marks: false,
             warned_of_status: false,
+            vanishing: (0, 0),
         }
     }
 
@@ -152,7 +180,12 @@ impl Worker {
                 return Ok(false);
             }
             Turn::Connect => self.connect()?,
-            Turn::Send(command, sent) => self.session()?.send(&command, sent)?,
+            Turn::Send(command, sent) => {
+                if matches!(sent, Sent::Settle) {
+                    shared.sync_journal();
+                }
+                self.session()?.send(&command, sent)?;
+            }
             Turn::Receive | Turn::Wait(_) => self.receive()?,
         }
         Ok(true)
@@ -179,8 +212,8 @@ impl Worker {
             if let Some(run) = self.run.take().filter(|run| run.begun) {
                 self.shared.record().succeeded(run.set_aside);
             }
-            let ended = state.fetch.ended.take().filter(|run| run.fetch == state.fetch.id);
-            if ended.is_some() {
+            let ended = self.ended.take().filter(|run| run.fetch == state.fetch.id);
+            if ended.as_ref().is_some_and(|run| run.begun) {
                 state.fetch.phase = Phase::Running;
             }
             self.run = Some(ended.unwrap_or_else(|| Run::new(state.fetch.id)));
@@ -217,6 +250,10 @@ impl Worker {
         }
         if self.run.as_ref().is_some_and(Run::is_over) {
             self.end_run(state, Ok(()));
+        }
+        // Comparing with the server's mails may have left nothing to do.
+        if (flushing || closing) && state.decisions.is_settled() {
+            return self.plan(state);
         }
         Turn::Wait(state.decisions.next_time())
     }
@@ -256,6 +293,9 @@ impl Worker {
             if session.in_flight() > 0 {
                 return None;
             }
+            if let Some(refused) = &self.refused_dates {
+                return Some((Command::Present(refused.asked.clone()), Sent::Present));
+            }
             let mut uids: RoaringBitmap = state
                 .decisions
                 .unverified
@@ -269,7 +309,7 @@ impl Worker {
                 self.verify(state);
                 return self.settlement(state);
             }
-            self.dates.extend(uids.iter().map(|uid| (uid, None)));
+            self.dates.extend(uids.iter().map(|uid| (uid, Seen::Nothing)));
             return Some((Command::Dates(uids), Sent::Dates));
         }
         let batch = state.decisions.next_due()?;
@@ -338,10 +378,15 @@ impl Worker {
         let before = state.uid_validity.replace(now);
         if let Some(before) = before.filter(|&before| before != now) {
             if !state.decisions.is_empty() {
-                let observed = format!(
+                let mut observed = format!(
                     "UIDVALIDITY changed from {before} to {now}; {} settled mails could not be told to the server",
                     state.decisions.len()
                 );
+                match state.journal.as_mut().map(|journal| journal.void()) {
+                    Some(Ok(aside)) => observed.push_str(&format!(" and are kept in {aside}")),
+                    Some(Err(failure)) => shared.journal_failed(&mut state, failure),
+                    None => {}
+                }
                 shared.log.warning(format!("{}: {observed}", config.user));
                 state.stale = Some(shared.explain(Failure::new(Step::Settle, Kind::Stale, observed)));
             }
@@ -453,6 +498,9 @@ impl Worker {
                 }
             }
             Received::Uid(uid) => {
+                if let Some(refused) = &mut self.refused_dates {
+                    refused.present.insert(uid);
+                }
                 if let Some(run) = self.run.as_mut().filter(|run| run.stage == Stage::Searching)
                     && run.waiting.len() < limits::UIDS
                 {
@@ -470,11 +518,14 @@ impl Worker {
     fn fetched(&mut self, fetch: responses::Fetch) -> Result<()> {
         let incoming = self.incoming.take();
         let Some(uid) = fetch.uid else { return Ok(()) };
-        if let Some(date) = self.dates.get_mut(&uid)
-            && let Some(text) = &fetch.internal_date
+        if let Some(seen) = self.dates.get_mut(&uid)
             && fetch.message.is_none()
         {
-            *date = received_millis(text);
+            *seen = match (fetch.internal_date.as_deref().and_then(received_millis), *seen) {
+                (Some(date), _) => Seen::Dated(date),
+                (None, Seen::Nothing) => Seen::Undated,
+                (None, before) => before,
+            };
         }
         let Some(run) = &mut self.run else { return Ok(()) };
         let message = match fetch.message {
@@ -559,6 +610,7 @@ impl Worker {
                 state.decided = state.decisions.uids();
                 run.waiting -= &state.decided;
                 // A mail that is not there any more cannot be settled.
+                let open = state.open.len();
                 state.open.retain(|&uid, _| run.waiting.contains(uid));
                 run.stage = Stage::Fetching;
                 run.begun = true;
@@ -571,6 +623,9 @@ impl Worker {
                     state.fetch.phase = Phase::Running;
                     shared.for_callers.notify_all();
                 }
+                if state.open.len() < open {
+                    self.vanished(fetch);
+                }
             }
             Sent::Sizes { fetch } => {
                 if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
@@ -578,6 +633,8 @@ impl Worker {
                     if !ok {
                         // Sizes are only hints. Where the answer is OK, what it does not name is gone.
                         run.sized.extend(unanswered.iter().map(|uid| (uid, ASSUMED)));
+                    } else if !unanswered.is_empty() {
+                        self.vanished(fetch);
                     }
                 }
             }
@@ -602,9 +659,28 @@ impl Worker {
                 }
             }
             Sent::Dates => {
+                let silent = self.dates.iter().filter(|(_, seen)| **seen == Seen::Nothing);
+                let mut silent: RoaringBitmap = silent.map(|(&uid, _)| uid).collect();
+                if !ok && !silent.is_empty() {
+                    let asked = uid_set::take_front(&mut silent, usize::MAX);
+                    self.dates.retain(|uid, _| !silent.contains(*uid));
+                    let refusal = Session::<Sent>::refused(Step::Settle, condition);
+                    self.refused_dates = Some(RefusedDates { asked, present: RoaringBitmap::new(), refusal });
+                }
+            }
+            Sent::Present => {
+                let Some(RefusedDates { asked, present, refusal }) = self.refused_dates.take() else {
+                    return Ok(());
+                };
                 if !ok {
-                    let failure = Session::<Sent>::refused(Step::Settle, condition);
-                    return Err(failure);
+                    return Err(refusal);
+                }
+                let gone = &asked - &present;
+                state.decisions.gone(&gone);
+                shared.cross_out(state, &gone);
+                self.dates.retain(|uid, _| !asked.contains(*uid));
+                if !asked.is_disjoint(&present) {
+                    return Err(refusal);
                 }
             }
             Sent::Create(folder) => {
@@ -613,7 +689,10 @@ impl Worker {
                 let Some(batch) = state.decisions.under_way.take() else { return Ok(()) };
                 match made {
                     Ok(()) => state.decisions.again(batch),
-                    Err(failure) => self.refused(state, batch, failure),
+                    Err(failure) => {
+                        let failure = self.refused(failure);
+                        state.decisions.refused(batch, failure);
+                    }
                 }
             }
             Sent::Settle => {
@@ -623,8 +702,12 @@ impl Worker {
                 if ok {
                     if let Some(step) = batch.next_step(session.capabilities) {
                         batch.step = step;
+                        if step == BatchStep::Mark {
+                            shared.copied(state, &batch.uids());
+                        }
                         state.decisions.again(batch);
                     } else {
+                        shared.cross_out(state, &batch.uids());
                         self.settled(&batch);
                     }
                 } else if condition.code == Some(Code::TryCreate) && !batch.created {
@@ -635,12 +718,28 @@ impl Worker {
                     }
                     state.decisions.again(batch);
                 } else {
-                    let failure = Session::<Sent>::refused(Step::Settle, condition);
-                    self.refused(state, batch, failure);
+                    let failure = self.refused(Session::<Sent>::refused(Step::Settle, condition));
+                    state.decisions.doubted(batch, failure);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Mails have gone that this fetch found, or an earlier one handed out, and that nobody settled here.
+    fn vanished(&mut self, fetch: u64) {
+        let (times, last) = &mut self.vanishing;
+        if *last != fetch {
+            *last = fetch;
+            *times += 1;
+            if *times == MANY_VANISHINGS {
+                self.shared.log.warning(format!(
+                    "{}: in {times} fetches mails have vanished from {} that were not settled here: somebody else reads the \
+                     mailbox (a second Universal Messenger, a mail program, a rule), and bounces are lost or counted twice",
+                    self.shared.config.user, self.shared.config.folders.inbox
+                ));
+            }
+        }
     }
 
     /// A batch is done.
@@ -660,31 +759,41 @@ impl Worker {
     }
 
     /// The server said no to a batch.
-    fn refused(&self, state: &mut State, batch: Batch, failure: Failure) {
+    fn refused(&self, failure: Failure) -> Failure {
         let failure = self.shared.explain(failure);
         self.shared.log.warning(format!("{}: {failure}", self.shared.config.user));
-        state.decisions.refused(batch, failure);
+        failure
     }
 
-    /// All dates are there: what is still the same mail is sent again, what is gone is done.
+    /// All dates are there: what is still the same mail is sent again, what is gone is done. What could be another mail is
+    /// left alone, and comes again.
     fn verify(&mut self, state: &mut State) {
+        let mut over = RoaringBitmap::new();
         for mut batch in std::mem::take(&mut state.decisions.unverified) {
+            let before = batch.mails.len();
             batch.mails.retain(|mail| {
-                let Some(now) = self.dates.get(&mail.uid).copied().flatten() else { return false };
-                let same = Some(now) == mail.received;
-                if !same {
-                    self.shared.log.warning(format!(
-                        "{}: UID {} is another mail than the one that was settled; it is left alone",
-                        self.shared.config.user, mail.uid
-                    ));
+                let why = match (self.dates.get(&mail.uid), mail.received) {
+                    (None | Some(Seen::Nothing), _) => None,
+                    (Some(Seen::Dated(now)), Some(received)) if *now == received => return true,
+                    (Some(Seen::Dated(_)), Some(_)) => Some("is another mail than the one that was settled"),
+                    (Some(_), _) => {
+                        Some("has no date, so nobody can tell whether it is the mail that was settled")
+                    }
+                };
+                if let Some(why) = why {
+                    let user = &self.shared.config.user;
+                    self.shared.log.warning(format!("{user}: UID {} {why}; it is left alone", mail.uid));
                 }
-                same
+                over.insert(mail.uid);
+                false
             });
+            let fewer = batch.mails.len() < before;
             if !batch.mails.is_empty() {
-                state.decisions.again(batch);
+                state.decisions.verified(batch, fewer);
             }
         }
         self.dates.clear();
+        self.shared.cross_out(state, &over);
     }
 
     /// What a failure means: a new connection, or the end of the fetch. False at the end of the worker.
@@ -697,6 +806,7 @@ impl Worker {
         }
         self.incoming = None;
         self.dates.clear();
+        self.refused_dates = None;
         let state = &mut *shared.lock();
         state.decisions.connection_lost();
         if shared.cancel.is_cancelled() {
@@ -719,7 +829,7 @@ impl Worker {
         }
         state.refused = failure.may_be_the_credentials();
         if state.refused && !had_session {
-            state.fetch.ended = self.run.clone().filter(|run| run.begun);
+            self.ended = self.run.clone();
         }
         let failure = shared.explain(failure);
         let flushing = state.flush.done < state.flush.wanted;
@@ -811,6 +921,8 @@ impl Worker {
                 run.waiting.extend(missing);
             }
             (Sent::Dates, _) => self.dates.clear(),
+            // To be asked again.
+            (Sent::Present, _) => {}
             (Sent::Create(_), _) => {
                 if let Some(batch) = state.decisions.under_way.take() {
                     state.decisions.again(batch);
@@ -830,14 +942,14 @@ impl Worker {
             return Some(due);
         }
         self.status_due = None;
-        let written = place::make(place).and_then(|()| self.shared.health(state).write(&place.join(STATUS)));
+        let written = place.make().and_then(|()| self.shared.health(state).write(place));
         if let Err(error) = written
             && !std::mem::replace(&mut self.warned_of_status, true)
         {
             self.shared.log.info(format!(
                 "{}: {} cannot be written, so `um-imap-oauth2 status` will not know: {error}",
                 self.shared.config.user,
-                place.join(STATUS).display()
+                place.path(STATUS).display()
             ));
         }
         None
@@ -883,6 +995,9 @@ fn wait<'a>(
         }
     }
 }
+
+/// Once somebody may have deleted a mail by hand.
+const MANY_VANISHINGS: u32 = 3;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

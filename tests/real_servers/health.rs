@@ -12,7 +12,6 @@ use crate::support::{Account, mails, tree};
 #[test]
 fn status_tells_monitoring_systems_how_the_mailbox_is_doing() {
     let account = Account::new().with_mails(&mails(3));
-    fs::create_dir(account.um_home().join("cmsbs-work")).unwrap();
     let (code, text) = status(&account, &[]);
     assert_eq!(code, 3, "{text}");
     assert!(text.starts_with("UNKNOWN - the primary mailbox: nothing is known"), "{text}");
@@ -50,7 +49,6 @@ fn status_tells_monitoring_systems_how_the_mailbox_is_doing() {
 #[test]
 fn a_mailbox_that_nobody_asks_for_is_a_failing_one() {
     let account = Account::new().with_mails(&mails(1));
-    fs::create_dir(account.um_home().join("cmsbs-work")).unwrap();
     account.open().read();
     let file = tree(&account.um_home().join("cmsbs-work"))
         .into_iter()
@@ -87,7 +85,6 @@ fn settled_mail_that_the_server_was_not_told_of_is_pending() {
 #[test]
 fn whoever_only_reads_writes_nothing_into_the_work_directory() {
     let account = Account::new().with_mails(&mails(1));
-    fs::create_dir(account.um_home().join("cmsbs-work")).unwrap();
     account.try_open(Access::ReadOnly).unwrap().read();
     status(&account, &[]);
     assert_eq!(tree(&account.um_home().join("cmsbs-work")), Vec::<std::path::PathBuf>::new());

@@ -109,6 +109,25 @@ fn that_handled_mail_will_be_deleted_is_said_once() {
 }
 
 #[test]
+fn what_others_marked_as_deleted_is_never_expunged() {
+    for dialect in [None, Some("NO_MOVE"), Some("NO_UIDPLUS")] {
+        let account = dialect.map_or_else(Account::new, Account::speaking);
+        account.fill("", Some("T"), &["Subject: theirs\r\n\r\n"]);
+        account.fill("", None, &mails(4));
+        let mailbox = account.open();
+        mailbox.settle_all(
+            |mail| {
+                if mail.id.uid % 2 == 0 { Outcome::Handled } else { Outcome::Unrecognised }
+            },
+        );
+        mailbox.close();
+        let left = account.on_disk("");
+        assert!(left.iter().any(|mail| mail.octets.starts_with(b"Subject: theirs")), "{dialect:?}");
+        assert_eq!(account.on_disk(".error").len(), 2, "{dialect:?}");
+    }
+}
+
+#[test]
 fn the_server_is_told_within_a_second_or_so_without_being_flushed() {
     let account = Account::new().with_mails(&mails(2));
     let mailbox = account.open();

@@ -131,6 +131,7 @@ impl Account {
         let latin1: Vec<u8> = text.chars().map(|c| u8::try_from(c).expect("ISO-8859-1")).collect();
         let directory = self.um_home.path().join("cmsbs-conf");
         fs::create_dir_all(&directory).expect("cmsbs-conf can be made");
+        fs::create_dir_all(self.um_home.path().join("cmsbs-work")).expect("cmsbs-work can be made");
         let file = directory.join("cmsbs.properties");
         fs::write(&file, latin1).expect("cmsbs.properties can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("a mode");
@@ -147,7 +148,12 @@ impl Account {
 
     /// With other limits on time than the product has.
     pub fn open_within(&self, times: Times, access: Access) -> Result<Opened> {
-        let config = config::from_um_home(self.um_home(), None, &|_| None)?.config;
+        Self::open_home(self.um_home(), times, access)
+    }
+
+    /// The mailbox that the properties in `um_home` describe.
+    pub fn open_home(um_home: &Path, times: Times, access: Access) -> Result<Opened> {
+        let config = config::from_um_home(um_home, None, &|_| None)?.config;
         let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref())?;
         let log = Log::default();
         Ok(Opened { mailbox: Mailbox::open_within(times, config, trust, access, log.clone())?, log })

@@ -1,0 +1,289 @@
+//! The journal at work: processes that are killed, and the ones after them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::dialogue_tests::{
+    EXCHANGE, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail, play_with,
+    search, still_there, whole,
+};
+use super::{Grade, Outcome};
+use crate::failure::Kind;
+
+/// A mailbox with a work directory.
+fn play_in(work: &Path, server: &str, scripts: &[String]) -> Played {
+    let work = work.to_owned();
+    play_with(server, scripts, |config| {
+        config.server = server.into();
+        config.journal = true;
+        config.work_directory = Some(work);
+    })
+}
+
+/// What a process leaves that is killed now.
+fn killed(work: &Path) -> TempDir {
+    let left = tempfile::tempdir().unwrap();
+    for folder in fs::read_dir(work).unwrap().map(|entry| entry.unwrap()) {
+        let copy = left.path().join(folder.file_name());
+        fs::create_dir(&copy).unwrap();
+        for file in fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()) {
+            fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+    }
+    left
+}
+
+/// The files of the only mailbox.
+fn file(work: &Path, name: &str) -> PathBuf {
+    let folder = fs::read_dir(work).unwrap().next().unwrap().unwrap();
+    folder.path().join(name)
+}
+
+/// The records in the journal, without its header.
+fn records(work: &Path) -> usize {
+    fs::read_to_string(file(work, "journal")).unwrap().lines().count() - 1
+}
+
+/// Fetches 1, 2 and 3 and settles two of them; then the process is killed.
+fn left_behind(server: &str) -> TempDir {
+    let work = tempfile::tempdir().unwrap();
+    let played = play_in(work.path(), server, &[login(EXCHANGE) + &fetch("1:3", &[1, 2, 3])]);
+    assert_eq!(played.fetch(), whole(1..=3));
+    assert!(played.settle(1, Outcome::Handled) && played.settle(2, Outcome::Unrecognised));
+    killed(work.path())
+}
+
+#[test]
+fn what_was_settled_before_a_kill_is_carried_out_first_and_not_handed_out_again() {
+    let work = left_behind("killed");
+    assert_eq!(records(work.path()), 2);
+    let script = [
+        &login(EXCHANGE),
+        &still_there(&[1, 2]),
+        "C: A UID MOVE 1 \"debug\"
+         S: A OK done
+         C: A UID MOVE 2 \"error\"
+         S: A OK done
+        ",
+        &fetch("3", &[3]),
+    ];
+    let played = play_in(work.path(), "killed", &[script.concat()]);
+    assert_eq!(played.fetch(), whole([3]));
+    assert_eq!(records(work.path()), 0);
+    played.mailbox.flush().unwrap();
+    played.check();
+    assert_eq!(played.warnings(), [""; 0]);
+}
+
+#[test]
+fn a_flush_alone_carries_out_what_an_earlier_process_left() {
+    let work = left_behind("flushed");
+    // The first was moved, and the process killed before it heard of it.
+    let script = [
+        &login(EXCHANGE),
+        &asked_for_dates("1:2"),
+        &dated(2, &date(2)),
+        "S: A OK done
+         C: A UID MOVE 2 \"error\"
+         S: A OK done
+        ",
+    ];
+    let played = play_in(work.path(), "flushed", &[script.concat()]);
+    assert_eq!(played.mailbox.pending().unwrap(), 2);
+    played.mailbox.flush().unwrap();
+    assert_eq!(played.mailbox.pending().unwrap(), 0);
+    assert_eq!(records(work.path()), 0);
+    played.check();
+}
+
+#[test]
+fn what_was_copied_before_a_kill_is_not_copied_again() {
+    let work = tempfile::tempdir().unwrap();
+    let first = [
+        &login("UIDPLUS"),
+        &fetch("1:2", &[1, 2]),
+        "C: A UID COPY 1:2 \"error\"
+         S: A OK done
+         C: A UID STORE 1:2 +FLAGS.SILENT (\\Deleted)
+        ",
+    ];
+    let played = play_in(work.path(), "copied", &[first.concat()]);
+    played.fetch();
+    assert!(played.settle(1, Outcome::Unrecognised) && played.settle(2, Outcome::Unrecognised));
+    assert!(played.mailbox.flush().is_err());
+    let work = killed(work.path());
+    let second = [
+        &login("UIDPLUS"),
+        &still_there(&[1, 2]),
+        "C: A UID STORE 1:2 +FLAGS.SILENT (\\Deleted)
+         S: A OK done
+         C: A UID EXPUNGE 1:2
+         S: A OK done
+        ",
+    ];
+    let played = play_in(work.path(), "copied", &[second.concat()]);
+    played.mailbox.flush().unwrap();
+    played.check();
+}
+
+#[test]
+fn a_uid_that_means_another_mail_now_is_left_alone_and_handed_out() {
+    let work = left_behind("another");
+    let script = [
+        &login(EXCHANGE),
+        &asked_for_dates("1:2"),
+        &dated(1, " 9-Mar-2025 00:00:00 +0000"),
+        "S: * 2 FETCH (UID 2 INTERNALDATE NIL)\n",
+        "S: A OK done\n",
+        &fetch("1:3", &[1, 2, 3]),
+    ];
+    let played = play_in(work.path(), "another", &[script.concat()]);
+    assert_eq!(played.fetch(), whole(1..=3));
+    assert_eq!(records(work.path()), 0);
+    played.check();
+    let warnings = played.warnings();
+    assert!(warnings.iter().any(|text| text.contains("UID 1 is another mail")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.contains("UID 2 has no date")), "{warnings:?}");
+}
+
+#[test]
+fn under_another_uidvalidity_the_journal_is_void_and_kept_aside() {
+    let work = left_behind("void");
+    let script = [&login_under(15, EXCHANGE), &fetch("1:3", &[1, 2, 3])[..]].concat();
+    let played = play_in(work.path(), "void", &[script]);
+    assert_eq!(played.fetch(), whole(1..=3));
+    played.check();
+    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Stale);
+    let warnings = played.warnings();
+    let aside = file(work.path(), "journal.void1");
+    assert!(warnings.iter().any(|text| text.contains(&*aside.to_string_lossy())), "{warnings:?}");
+    assert!(fs::read_to_string(aside).unwrap().contains("\"uid_validity\":14"));
+    assert_eq!(records(work.path()), 0);
+}
+
+#[test]
+fn what_is_still_refused_after_a_kill_is_not_handed_out() {
+    let work = left_behind("refused-again");
+    let refusal = |uid: u32, folder: &str| format!("C: A UID MOVE {uid} \"{folder}\"\n S: A NO no room\n");
+    let script = [
+        &login(EXCHANGE),
+        &still_there(&[1, 2]),
+        &refusal(1, "debug"),
+        &still_there(&[1]),
+        &refusal(2, "error"),
+        &still_there(&[2]),
+        // The server still has all of them.
+        &search(&[1, 2, 3]),
+        &asked("3"),
+        &mail(3),
+        "S: A OK done\n",
+    ];
+    let played = play_in(work.path(), "refused-again", &[script.concat()]);
+    assert_eq!(played.fetch(), whole([3]));
+    let health = played.mailbox.health();
+    assert_eq!((health.state, health.pending), (Grade::Warning, 2));
+    assert!(health.warnings[0].observed.contains("no room"), "{health:?}");
+    assert_eq!(records(work.path()), 2, "the next process shall know of them too");
+    played.check();
+}
+
+#[test]
+fn a_connection_that_is_lost_while_the_journal_is_carried_out_takes_nothing_with_it() {
+    let work = left_behind("lost-again");
+    let first = [&login(EXCHANGE), &still_there(&[1, 2]), "C: A UID MOVE 1 \"debug\"\n"].concat();
+    let played = play_in(work.path(), "lost-again", &[first]);
+    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
+    let work = killed(work.path());
+    let second = [
+        &login(EXCHANGE),
+        &asked_for_dates("1:2"),
+        &dated(2, &date(2)),
+        "S: A OK done
+         C: A UID MOVE 2 \"error\"
+         S: A OK done
+        ",
+    ];
+    let played = play_in(work.path(), "lost-again", &[second.concat()]);
+    played.mailbox.flush().unwrap();
+    played.check();
+}
+
+#[test]
+fn two_readers_of_one_mailbox_are_kept_apart_and_two_folders_are_not_one_mailbox() {
+    let work = tempfile::tempdir().unwrap();
+    let one = play_in(work.path(), "busy", &[login(EXCHANGE) + &fetch("1", &[1])]);
+    assert_eq!(one.fetch(), whole([1]));
+    let two = play_in(work.path(), "busy", &[login(EXCHANGE) + &fetch("1", &[1])]);
+    for failure in [two.try_fetch().unwrap_err(), two.mailbox.flush().unwrap_err()] {
+        assert_eq!(failure.kind, Kind::Busy);
+        assert!(failure.observed.contains(&format!("process {}", std::process::id())), "{failure}");
+        assert!(!failure.remedy.is_empty());
+    }
+    one.mailbox.close();
+    assert_eq!(two.fetch(), whole([1]));
+    two.check();
+
+    let other_folder = login(EXCHANGE).replace("SELECT \"INBOX\"", "SELECT \"Junk\"") + &fetch("1", &[1]);
+    let other_folder = other_folder.replace("/\" INBOX", "/\" Junk");
+    let third = play_with("busy", &[other_folder], |config| {
+        config.folders.inbox = "Junk".into();
+        config.work_directory = Some(work.path().to_owned());
+    });
+    assert_eq!(third.fetch(), whole([1]));
+}
+
+#[test]
+fn without_a_place_for_the_journal_settling_works_and_says_so_once() {
+    let settled = "C: A UID MOVE 1 \"debug\"\n S: A OK done\n C: A UID MOVE 2 \"debug\"\n S: A OK done\n";
+    let script = [&login(EXCHANGE), &fetch("1:2", &[1, 2]), settled].concat();
+    let work = tempfile::tempdir().unwrap();
+    // There is a file where the directory should be.
+    let blocked = work.path().join("file");
+    fs::write(&blocked, "").unwrap();
+    let missing = work.path().join("not/there");
+    for (server, work) in [("no-place", blocked.join("work")), ("no-place-2", missing)] {
+        let played = play_in(&work, server, std::slice::from_ref(&script));
+        played.fetch();
+        for uid in [1, 2] {
+            assert!(played.settle(uid, Outcome::Handled));
+            played.mailbox.flush().unwrap();
+        }
+        played.check();
+        let warnings = played.warnings();
+        assert_eq!(
+            warnings.iter().filter(|text| text.contains("not written down")).count(),
+            1,
+            "{warnings:?}"
+        );
+        let health = played.mailbox.health();
+        assert_eq!(health.state, Grade::Warning);
+        assert!(health.warnings[0].observed.contains(&*work.to_string_lossy()), "{health:?}");
+    }
+}
+
+#[test]
+fn a_mailbox_that_is_only_opened_writes_nothing() {
+    let work = tempfile::tempdir().unwrap();
+    let played = play_in(work.path(), "only-opened", &[]);
+    played.mailbox.close();
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn closing_leaves_what_the_server_could_not_be_told_in_the_journal() {
+    let work = tempfile::tempdir().unwrap();
+    let script =
+        [&login(EXCHANGE), &fetch("1", &[1]), "C: A UID MOVE 1 \"debug\"\n S: A NO no\n", &still_there(&[1])];
+    let played = play_in(work.path(), "closing", &[script.concat()]);
+    played.fetch();
+    assert!(played.settle(1, Outcome::Handled));
+    assert!(played.mailbox.flush().is_err());
+    played.warnings();
+    played.mailbox.close();
+    assert!(!played.warnings().iter().any(|text| text.contains("closed before")));
+    assert_eq!(records(work.path()), 1);
+    assert!(!file(work.path(), "owner").exists());
+    assert!(played.mailbox.settle(id(1), Outcome::Handled).is_err());
+}
