@@ -10,6 +10,7 @@ mod cut_everywhere;
 mod failures;
 mod folders;
 mod health;
+mod journal;
 mod reading;
 mod rotation;
 mod secrets;

@@ -1,7 +1,7 @@
 //! `fetch`: writes the mails of a mailbox to files, and settles them if it is told to.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -90,7 +90,7 @@ fn fetch(
     terminal: &Terminal,
     done: &mut Done,
 ) -> Result<()> {
-    let config = configuration(arguments, language, log)?;
+    let config = configuration(&arguments.um_home, arguments.listener.as_deref(), language, log)?;
     done.language = config.language;
     let ours = |failure| explained(failure, &config);
 
@@ -103,7 +103,8 @@ fn fetch(
 
     let renewed = || {
         // What is odd about the properties was said when the mailbox was opened.
-        let fresh = configuration(arguments, language, &Log::default());
+        let listener = arguments.listener.as_deref();
+        let fresh = configuration(&arguments.um_home, listener, language, &Log::default());
         fresh.is_ok_and(|fresh| mailbox.renew(&fresh.authentication))
     };
     let mut read = || {
@@ -152,10 +153,14 @@ fn renewing<T>(renewed: &dyn Fn() -> bool, call: impl Fn() -> Result<T>) -> Resu
 }
 
 /// Reads the properties; what is odd about them goes to the log.
-fn configuration(arguments: &Arguments, language: Option<Language>, log: &Log) -> Result<MailboxConfig> {
-    let listener = arguments.listener.as_deref();
+pub(super) fn configuration(
+    um_home: &Path,
+    listener: Option<&str>,
+    language: Option<Language>,
+    log: &Log,
+) -> Result<MailboxConfig> {
     let environment = |name: &str| std::env::var(name).ok();
-    let loaded = config::from_um_home_in(language, &arguments.um_home, listener, &environment);
+    let loaded = config::from_um_home_in(language, um_home, listener, &environment);
     let loaded = loaded.map_err(|failure| {
         let language = language.unwrap_or_default();
         let names = &Names::of(listener);
@@ -177,7 +182,7 @@ fn configuration(arguments: &Arguments, language: Option<Language>, log: &Log) -
 }
 
 /// A failure that does not come out of the mailbox, which explains its own.
-fn explained(failure: Failure, config: &MailboxConfig) -> Failure {
+pub(super) fn explained(failure: Failure, config: &MailboxConfig) -> Failure {
     let circumstances = Circumstances {
         language: config.language,
         names: &config.names,
@@ -219,14 +224,14 @@ impl Interruption {
 }
 
 /// Progress and log records, on stderr. Progress only where somebody watches.
-struct Terminal {
+pub(super) struct Terminal {
     progress: ProgressBar,
     octets: AtomicU64,
-    warnings: AtomicU64,
+    pub(super) warnings: AtomicU64,
 }
 
 impl Terminal {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let progress = ProgressBar::new_spinner();
         if !progress.is_hidden() {
             progress.enable_steady_tick(TICK);
@@ -235,7 +240,7 @@ impl Terminal {
     }
 
     /// Prints what `log` gets while `work` is under way, and all of it before this returns.
-    fn print_meanwhile<T>(&self, log: &Log, work: impl FnOnce() -> T) -> T {
+    pub(super) fn print_meanwhile<T>(&self, log: &Log, work: impl FnOnce() -> T) -> T {
         let result = thread::scope(|scope| {
             let (working, over) = mpsc::channel::<()>();
             scope.spawn(move || {
@@ -268,7 +273,7 @@ impl Terminal {
     }
 
     /// Prints something without the progress line in between.
-    fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub(super) fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.progress.suspend(print)
     }
 
@@ -375,7 +380,7 @@ fn print_json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string(value).map_err(Failure::internal)?)
 }
 
-fn print(line: &str) -> Result<()> {
+pub(super) fn print(line: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| {
         Failure::new(Step::Storage, Kind::Storage, format!("standard output: {error}"))

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod directory;
+mod drain;
 mod fetch;
 mod setup;
 mod status;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, language),
         Command::Config(arguments) => config::run(&arguments, language),
         Command::Document { page } => page.print(),
+        Command::Drain(arguments) => drain::run(&arguments, language),
         Command::Fetch(arguments) => fetch::run(&arguments, language),
         Command::Setup(arguments) => setup::run(&arguments, language),
         Command::Status(arguments) => status::run(&arguments, language),
@@ -65,6 +67,7 @@ enum Command {
     Document {
         page: Page,
     },
+    Drain(drain::Arguments),
     Fetch(fetch::Arguments),
     Setup(setup::Arguments),
     Status(status::Arguments),
