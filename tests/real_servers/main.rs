@@ -11,6 +11,7 @@ mod failures;
 mod folders;
 mod health;
 mod journal;
+mod kills;
 mod reading;
 mod rotation;
 mod secrets;
