@@ -1,0 +1,333 @@
+//! What must be true whatever a server sends: for the fuzz targets and for `tests/dialogues.rs`.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use chrono::DateTime;
+use imap_codec::ResponseCodec;
+use imap_codec::decode::Decoder as _;
+use imap_codec::imap_types::core::NString;
+use imap_codec::imap_types::fetch::MessageDataItem;
+use imap_codec::imap_types::flag::FlagFetch;
+use imap_codec::imap_types::response::{Data, Response as TheirResponse, Status as TheirStatus, StatusKind};
+use um_imap_oauth2::failure::Result;
+use um_imap_oauth2::imap::Transport;
+use um_imap_oauth2::imap::commands::{Command, Flag};
+use um_imap_oauth2::imap::limits;
+use um_imap_oauth2::imap::login::{Inbox, Login, Secret, open};
+use um_imap_oauth2::imap::responses::{Decoder, Event, Malformed, Message, Response, Status};
+use um_imap_oauth2::imap::session::{Received, Session};
+use um_imap_oauth2::net::{Deadline, Trust};
+
+/// The decoder takes any octets, makes the same of them in whatever pieces they come, holds no more than its limits, and
+/// agrees with `imap-codec` about each response that both can read.
+pub fn responses(octets: &[u8]) {
+    let (whole, end) = decode(octets, usize::MAX);
+    for size in [1, 7] {
+        let (pieces, end_in_pieces) = decode(octets, size);
+        assert_eq!(pieces, whole, "in pieces of {size}");
+        assert_eq!(end_in_pieces.is_err(), end.is_err(), "in pieces of {size}: {end:?}, {end_in_pieces:?}");
+    }
+    for read in &whole {
+        compare(&octets[read.place.0..read.place.1], Ok(read));
+    }
+    if let Err((at, malformed)) = &end {
+        compare(&octets[*at..], Err(malformed));
+    }
+}
+
+/// A login, the commands that the engine sends, and their answers: `octets` are all that the server says, from its greeting
+/// on. It ends with an answer to every command or with an error, and waits for nothing that cannot come.
+pub fn session(octets: &[u8]) {
+    let peer = Peer { octets: octets.to_vec(), at: 0, ends: 0 };
+    let said = log_in(peer).and_then(|mut session| converse(&mut session, octets.len() as u64)).err();
+    if let Some(failure) = said {
+        assert!(failure.observed.len() < 10_000, "{} octets of {failure}", failure.observed.len());
+        assert!(!format!("{failure:?}").contains("secret"), "{failure:?}");
+    }
+}
+
+/// Whether such a session comes to its end without a failure.
+pub fn is_whole(octets: &[u8]) -> bool {
+    let peer = Peer { octets: octets.to_vec(), at: 0, ends: 0 };
+    log_in(peer).and_then(|mut session| converse(&mut session, octets.len() as u64)).is_ok()
+}
+
+fn log_in(peer: Peer) -> Result<Session<()>> {
+    let login = Login { user: "a@b.de", secret: Secret::Password("secret") };
+    let inbox = Inbox { name: "INBOX", read_only: false };
+    open(Box::new(peer), None, &login, &inbox, Deadline::after(Duration::from_secs(60)), None)
+}
+
+/// Sends the commands, two in flight, and takes everything in.
+fn converse(session: &mut Session<()>, octets: u64) -> Result<()> {
+    let (mut told, mut events) = (0, 0);
+    let mut commands = commands().into_iter().peekable();
+    while commands.peek().is_some() || session.in_flight() > 0 {
+        if session.in_flight() < 2
+            && let Some(command) = commands.next()
+        {
+            session.send(&command, ())?;
+            continue;
+        }
+        match session.receive()? {
+            Received::MessageStart(announced) => assert!(announced <= limits::MESSAGE, "{announced}"),
+            Received::Message(piece) => {
+                assert!(!piece.is_empty());
+                told += piece.len() as u64;
+            }
+            Received::Data(Response::Fetch(fetch)) => {
+                let flags: usize = fetch.flags.iter().flatten().map(String::len).sum();
+                let date = fetch.internal_date.as_ref().map_or(0, String::len);
+                // An octet that is no UTF-8 becomes three.
+                assert!(flags <= 3 * limits::LINE && date <= 3 * limits::LITERAL);
+                told += 1;
+            }
+            Received::Uid(_) | Received::Data(_) | Received::Done(..) => told += 1,
+        }
+        events += 1;
+        assert!(told <= octets && events <= octets, "more is told than was said");
+    }
+    Ok(())
+}
+
+/// As in record.py.
+fn commands() -> Vec<Command> {
+    let set = |uids: std::ops::RangeInclusive<u32>| uids.collect();
+    vec![
+        Command::Noop,
+        Command::Search { unseen: true },
+        Command::Fetch(set(1..=4)),
+        Command::Sizes(set(5..=6)),
+        Command::Fetch(set(5..=6)),
+        Command::Move(set(1..=1), "debug".into()),
+        Command::Create("debug".into()),
+        Command::Move(set(1..=2), "debug".into()),
+        Command::Store(set(3..=3), Flag::Deleted),
+        Command::Expunge(set(3..=3)),
+        Command::Dates(set(4..=5)),
+        Command::Fetch(set(4..=6)),
+    ]
+}
+
+/// One response, and where it was.
+#[derive(Debug, PartialEq)]
+struct Reading {
+    place: (usize, usize),
+    uids: Vec<u32>,
+    /// The octets of its message, where it had one.
+    message: Vec<u8>,
+    response: Response,
+}
+
+/// Responses, and where the one begins that ended it.
+fn decode(octets: &[u8], size: usize) -> (Vec<Reading>, std::result::Result<(), (usize, Malformed)>) {
+    let mut decoder = Decoder::default();
+    let mut all = Vec::new();
+    let (mut start, mut at, mut announced) = (0, 0, 0);
+    let (mut uids, mut message) = (Vec::new(), Vec::new());
+    while at < octets.len() {
+        let piece = &octets[at..octets.len().min(at.saturating_add(size))];
+        let (used, event) = match decoder.decode(piece) {
+            Ok(decoded) => decoded,
+            Err(malformed) => return (all, Err((start, malformed))),
+        };
+        assert!(used > 0 || event.is_some(), "nothing is used and nothing told");
+        assert!(used <= piece.len());
+        match event {
+            Some(Event::MessageStart(octets)) => announced = octets,
+            Some(Event::Message) => message.extend_from_slice(&piece[..used]),
+            Some(Event::Uid(uid)) => uids.push(uid),
+            Some(Event::Response(response)) => {
+                if matches!(&response, Response::Fetch(fetch) if fetch.message == Some(Message::Streamed)) {
+                    assert_eq!(message.len() as u64, announced);
+                }
+                let (uids, message) = (std::mem::take(&mut uids), std::mem::take(&mut message));
+                all.push(Reading { place: (start, at + used), uids, message, response });
+                start = at + used;
+            }
+            None => {}
+        }
+        at += used;
+    }
+    (all, Ok(()))
+}
+
+/// What `imap-codec` makes of the same octets, if it can read them.
+fn compare(octets: &[u8], ours: std::result::Result<&Reading, &Malformed>) {
+    let Ok((rest, theirs)) = ResponseCodec::default().decode(octets) else { return };
+    let read = match ours {
+        Ok(read) => read,
+        Err(malformed) => {
+            // What it reads, we refuse only for its size, or as a tag that we never send.
+            let tag = match &theirs {
+                TheirResponse::Status(TheirStatus::Tagged(tagged)) => tagged.tag.inner(),
+                _ => "",
+            };
+            if !tag.bytes().all(|octet| octet.is_ascii_alphanumeric()) {
+                return;
+            }
+            let text = malformed.to_string();
+            assert!(
+                ["more than", "at most", "two messages", "32-bit"].iter().any(|reason| text.contains(reason)),
+                "{text}: {theirs:?}"
+            );
+            return;
+        }
+    };
+    if !rest.is_empty() {
+        return;
+    }
+    let told = format!("{theirs:?}\n{read:?}");
+    match theirs {
+        TheirResponse::Data(Data::Search(uids, ..)) => {
+            assert_eq!(read.response, Response::SearchEnd, "{told}");
+            assert_eq!(read.uids, uids.iter().map(|uid| uid.get()).collect::<Vec<_>>(), "{told}");
+        }
+        TheirResponse::Data(Data::Exists(count)) => assert_eq!(read.response, Response::Exists(count)),
+        TheirResponse::Data(Data::Expunge(number)) => {
+            assert_eq!(read.response, Response::Expunge(number.get()));
+        }
+        TheirResponse::Data(Data::Fetch { items, .. }) => {
+            let Response::Fetch(fetch) = &read.response else { panic!("{told}") };
+            // Of an item that is there twice the last one counts.
+            let last =
+                |wanted: fn(&MessageDataItem) -> bool| items.as_ref().iter().rev().find(|item| wanted(item));
+            let uid = last(|item| matches!(item, MessageDataItem::Uid(_)));
+            assert_eq!(
+                fetch.uid,
+                uid.and_then(|item| if let MessageDataItem::Uid(uid) = item {
+                    Some(uid.get())
+                } else {
+                    None
+                }),
+                "{told}"
+            );
+            let size = last(|item| matches!(item, MessageDataItem::Rfc822Size(_)));
+            assert_eq!(
+                fetch.size,
+                size.and_then(|item| if let MessageDataItem::Rfc822Size(size) = item {
+                    Some(u64::from(*size))
+                } else {
+                    None
+                }),
+                "{told}"
+            );
+            if let Some(MessageDataItem::Flags(flags)) =
+                last(|item| matches!(item, MessageDataItem::Flags(_)))
+            {
+                let theirs: Vec<String> = flags.iter().map(flag_name).collect();
+                let ours: Vec<String> =
+                    fetch.flags.iter().flatten().map(|flag| flag.to_lowercase()).collect();
+                assert_eq!(ours, theirs, "{told}");
+            }
+            if let Some(MessageDataItem::InternalDate(date)) =
+                last(|item| matches!(item, MessageDataItem::InternalDate(_)))
+            {
+                let text = fetch.internal_date.as_deref().unwrap_or_default();
+                let ours = DateTime::parse_from_str(text.trim(), "%e-%b-%Y %H:%M:%S %z");
+                assert_eq!(ours.ok().as_ref(), Some(date.as_ref()), "{told}");
+            }
+            let message =
+                last(|item| matches!(item, MessageDataItem::BodyExt { section: None, origin: None, .. }));
+            match (message, &fetch.message) {
+                (None, None) => {}
+                (Some(MessageDataItem::BodyExt { data: NString(None), .. }), Some(Message::Absent)) => {}
+                (
+                    Some(MessageDataItem::BodyExt { data: NString(Some(text)), .. }),
+                    Some(Message::Quoted(octets)),
+                ) => {
+                    assert_eq!(octets, text.as_ref(), "{told}");
+                }
+                (
+                    Some(MessageDataItem::BodyExt { data: NString(Some(text)), .. }),
+                    Some(Message::Streamed),
+                ) => {
+                    assert_eq!(read.message, text.as_ref(), "{told}");
+                }
+                _ => panic!("{told}"),
+            }
+        }
+        TheirResponse::Data(_) => {
+            assert!(matches!(read.response, Response::Other | Response::Fetch(_)), "{told}");
+        }
+        TheirResponse::CommandContinuationRequest(_) => {
+            assert_eq!(read.response, Response::Continuation, "{told}")
+        }
+        TheirResponse::Status(TheirStatus::Bye(_)) => {
+            assert!(matches!(read.response, Response::Bye(_)), "{told}")
+        }
+        TheirResponse::Status(TheirStatus::Untagged(body)) => {
+            let Response::Untagged(condition) = &read.response else { panic!("{told}") };
+            assert_eq!(condition.status, status(body.kind), "{told}");
+        }
+        TheirResponse::Status(TheirStatus::Tagged(tagged)) => match &read.response {
+            Response::Tagged { tag, condition } => {
+                assert_eq!(tag, tagged.tag.inner(), "{told}");
+                assert_eq!(condition.status, status(tagged.body.kind), "{told}");
+            }
+            // `NO OK x` is a refusal that stands alone rather than an answer to a command with the tag NO.
+            Response::Untagged(condition) => assert_ne!(condition.status, Status::Ok, "{told}"),
+            _ => panic!("{told}"),
+        },
+    }
+}
+
+fn flag_name(flag: &FlagFetch) -> String {
+    match flag {
+        FlagFetch::Flag(flag) => flag.to_string().to_lowercase(),
+        FlagFetch::Recent => "\\recent".to_owned(),
+    }
+}
+
+fn status(kind: StatusKind) -> Status {
+    match kind {
+        StatusKind::Ok => Status::Ok,
+        StatusKind::No => Status::No,
+        StatusKind::Bad => Status::Bad,
+    }
+}
+
+/// A server that says all it has to say without waiting for anybody.
+struct Peer {
+    octets: Vec<u8>,
+    at: usize,
+    /// How often it was asked for more than there is.
+    ends: u32,
+}
+
+impl Read for Peer {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = (&self.octets[self.at..]).read(buffer)?;
+        self.at += read;
+        self.ends += u32::from(read == 0);
+        assert!(self.ends < 10, "the end is read for ever");
+        Ok(read)
+    }
+}
+
+impl Write for Peer {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Peer {
+    fn set_deadline(&mut self, _: Deadline) {}
+
+    fn peer(&self) -> &str {
+        "the server"
+    }
+
+    fn is_encrypted(&self) -> bool {
+        true
+    }
+
+    fn start_tls(self: Box<Self>, _: &str, _: &Trust, _: Deadline) -> Result<Box<dyn Transport>> {
+        Ok(self)
+    }
+}
