@@ -221,7 +221,7 @@ fn dial(
 ) -> Result<Socket> {
     let peer = peer_name(host, port);
     let socket = open(addresses, &peer, deadline, cancel)?;
-    let socket = Socket { stream: Arc::new(socket), peer, deadline, cancel: cancel.clone() };
+    let socket = Socket { stream: Arc::new(socket), peer, deadline, cancel: cancel.clone(), timeout: None };
     cancel
         .watch(&socket.stream)
         .and_then(|()| socket.stream.set_nodelay(true))
@@ -364,41 +364,52 @@ struct Socket {
     peer: String,
     deadline: Deadline,
     cancel: Cancel,
+    /// Its timeout for reads, as it was set last.
+    timeout: Option<Duration>,
 }
 
 impl Socket {
-    /// One system call within what is left of the deadline.
-    fn within_deadline(
-        &self,
-        set_timeout: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
-        mut call: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        loop {
-            set_timeout(&self.stream, Some(self.deadline.left()?))?;
-            match call(&self.stream) {
-                // A call with a timeout is not restarted after a signal, whatever SA_RESTART says (signal(7)), and a JVM
-                // sends itself signals.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                // What a shut down socket answers looks like the peer's doing.
-                result @ (Ok(0) | Err(_)) => return self.cancel.check().and(result),
-                result => return result,
+    /// What a system call has brought; `None`: it is to be made again.
+    fn outcome(&self, result: io::Result<usize>) -> Option<io::Result<usize>> {
+        match result {
+            // A call with a timeout is not restarted after a signal, whatever SA_RESTART says (signal(7)), and a JVM sends
+            // itself signals. A timeout may have been shorter than what is left of the deadline.
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {
+                None
             }
+            // What a shut down socket answers looks like the peer's doing.
+            result @ (Ok(0) | Err(_)) => Some(self.cancel.check().and(result)),
+            result => Some(result),
         }
     }
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.within_deadline(TcpStream::set_read_timeout, |mut stream| stream.read(buffer))
+        loop {
+            let left = self.deadline.left()?;
+            // Setting it costs as much as reading. One that is somewhat shorter does as well: the wait goes on after it.
+            if self.timeout.is_none_or(|timeout| timeout > left || timeout < left / 2) {
+                self.stream.set_read_timeout(Some(left))?;
+                self.timeout = Some(left);
+            }
+            let result = (&*self.stream).read(buffer);
+            if let Some(outcome) = self.outcome(result) {
+                return outcome;
+            }
+        }
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.within_deadline(TcpStream::set_write_timeout, |mut stream| stream.write(bytes))
+        loop {
+            self.stream.set_write_timeout(Some(self.deadline.left()?))?;
+            let result = (&*self.stream).write(bytes);
+            if let Some(outcome) = self.outcome(result) {
+                return outcome;
+            }
+        }
     }
 
     /// Nothing is held back here.
