@@ -152,6 +152,11 @@ impl<C> Session<C> {
         self.in_flight.into_iter().map(|in_flight| in_flight.context)
     }
 
+    /// Whether something was read that was not received yet.
+    pub fn has_input(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
     /// Waits for what comes next. After an `Err` the session is of no use any more.
     pub fn receive(&mut self) -> Result<Received<'_, C>> {
         let (message, event) = self.event()?;

@@ -17,12 +17,13 @@ mod place;
 #[cfg(test)]
 mod renewal_tests;
 mod run;
+mod signal;
 #[cfg(test)]
 mod trouble_tests;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -48,6 +49,7 @@ use health::Record;
 use journal::Journal;
 use lock::Lock;
 use place::{Identity, Place};
+use signal::Signal;
 use worker::Worker;
 
 /// An open mailbox. Clones are the same mailbox; when the last one goes, it is closed.
@@ -99,8 +101,8 @@ impl Mailbox {
             cancel: Cancel::default(),
             credential: Mutex::default(),
             state: Mutex::default(),
-            for_callers: Condvar::new(),
-            for_worker: Condvar::new(),
+            for_callers: Signal::default(),
+            for_worker: Signal::default(),
         });
         Ok(Mailbox { owner: Arc::new(Owner { shared }) })
     }
@@ -156,7 +158,9 @@ impl Mailbox {
             }
             if let Some(message) = state.fetch.ready.pop_front() {
                 state.fetch.octets -= message.body.memory();
-                shared.for_worker.notify_one();
+                if run::has_room(state.fetch.octets, shared.config.fetch.buffer) {
+                    shared.for_worker.notify();
+                }
                 if state.decided.contains(message.id.uid) {
                     continue;
                 }
@@ -170,10 +174,19 @@ impl Mailbox {
             if let Phase::Ended(result) = &state.fetch.phase {
                 let result = result.clone().map(|()| None);
                 state.decisions.make_due();
-                shared.for_worker.notify_one();
+                shared.for_worker.notify();
                 return result;
             }
-            state = shared.wait(state)?;
+            // See `Fetch::told`: what nobody was told of by then is looked for.
+            let quiet = state.fetch.told.map(|told| (told + QUIET).saturating_duration_since(Instant::now()));
+            state = match quiet.filter(|quiet| !quiet.is_zero()) {
+                Some(quiet) => {
+                    let state = shared.for_callers.wait_timeout(state, quiet);
+                    shared.check(&state)?;
+                    state
+                }
+                None => shared.wait(state)?,
+            };
         }
     }
 
@@ -241,7 +254,7 @@ impl Mailbox {
         if matches!(state.fetch.phase, Phase::Ended(Err(_))) {
             state.fetch.phase = Phase::Requested;
         }
-        shared.for_worker.notify_one();
+        shared.for_worker.notify();
         true
     }
 
@@ -293,7 +306,7 @@ impl Mailbox {
             let mail = Decided { uid: id.uid, received };
             shared.write_down(&mut state, id.uid_validity, &action, mail);
             state.decisions.add(action, mail);
-            shared.for_worker.notify_one();
+            shared.for_worker.notify();
         }
         Ok(true)
     }
@@ -329,9 +342,9 @@ struct Shared {
     place: Option<Place>,
     state: Mutex<State>,
     /// Something has changed for those who wait in a call.
-    for_callers: Condvar,
+    for_callers: Signal,
     /// Something has changed for the worker.
-    for_worker: Condvar,
+    for_worker: Signal,
 }
 
 /// What callers and worker share.
@@ -392,6 +405,9 @@ struct Fetch {
     octets: usize,
     /// How many mails the server has told of.
     found: u64,
+    /// When callers were last told of one. For [`QUIET`] after that they are not, so that they are not woken for each, but
+    /// look by themselves at its end.
+    told: Option<Instant>,
 }
 
 enum Phase {
@@ -441,7 +457,7 @@ impl Shared {
 
     /// Waits until the state has changed. Fails when the mailbox is closed meanwhile.
     fn wait<'a>(&'a self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
-        let state = self.for_callers.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let state = self.for_callers.wait(state);
         self.check(&state)?;
         Ok(state)
     }
@@ -454,7 +470,7 @@ impl Shared {
             started.map_err(|error| Failure::internal(format!("no thread could be started: {error}")))?;
             state.worker = Life::Alive;
         }
-        self.for_worker.notify_one();
+        self.for_worker.notify();
         Ok(())
     }
 
@@ -557,17 +573,16 @@ impl Shared {
         state.decisions.make_due();
         state.fetch.ready.clear();
         state.open.clear();
-        self.for_callers.notify_all();
-        self.for_worker.notify_all();
+        self.for_callers.notify();
+        self.for_worker.notify();
         if state.decisions.is_empty() {
             self.cancel.cancel();
         } else {
-            let over = |state: &mut State| state.worker != Life::Alive;
-            let (waited, _) = self
-                .for_callers
-                .wait_timeout_while(state, CLOSE, |state| !over(state))
-                .unwrap_or_else(PoisonError::into_inner);
-            state = waited;
+            let until = Instant::now() + CLOSE;
+            while state.worker == Life::Alive && Instant::now() < until {
+                let left = until.saturating_duration_since(Instant::now());
+                state = self.for_callers.wait_timeout(state, left);
+            }
             self.cancel.cancel();
             if !state.decisions.is_empty() {
                 let (user, mails) = (&self.config.user, state.decisions.len());
@@ -654,6 +669,9 @@ fn ended_by_newer() -> Failure {
     Failure::new(Step::Call, Kind::Usage, "a newer fetch of the mailbox has ended this one")
         .remedy("Go on with the newer one; what was not settled comes again in it.")
 }
+
+/// Mails that come within this time are handed out together.
+const QUIET: Duration = Duration::from_millis(5);
 
 /// How long closing may take to tell the server what was decided.
 const CLOSE: Duration = Duration::from_secs(5);

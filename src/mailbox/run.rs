@@ -92,7 +92,7 @@ impl Run {
         }
         let room = buffer.saturating_sub(held + self.kept);
         let idle = self.asked.is_empty() && held == 0;
-        if room < buffer / 4 && !idle {
+        if !has_room(held + self.kept, buffer) && !idle {
             return None;
         }
         let helping = room.min(buffer / 2);
@@ -180,6 +180,11 @@ impl Run {
         self.kept = 0;
         self.waiting.extend(std::mem::take(&mut self.sized).into_iter().map(|(uid, _)| uid));
     }
+}
+
+/// Whether there is room for another helping beside `held` octets.
+pub(super) fn has_room(held: usize, buffer: usize) -> bool {
+    buffer.saturating_sub(held) >= buffer / 4
 }
 
 /// A mail of more octets than this goes to a file: two of the largest others fill the buffer.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use roaring::RoaringBitmap;
@@ -28,7 +28,7 @@ use crate::token;
 use super::decisions::{Action, Batch, Step as BatchStep, targets};
 use super::message::{Incoming, Message, MessageId, received_millis};
 use super::run::{ASSUMED, Run, Stage, large};
-use super::{Access, Life, Phase, STATUS, Shared, State};
+use super::{Access, Life, Phase, QUIET, STATUS, Shared, State};
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -154,7 +154,7 @@ impl Worker {
             state.broken = Some(panicked(panic));
         }
         state.worker = Life::Over;
-        self.shared.for_callers.notify_all();
+        self.shared.for_callers.notify();
     }
 
     /// False at the end.
@@ -202,7 +202,7 @@ impl Worker {
             state.flush.done = state.flush.wanted;
             let failure = state.stale.take().or_else(|| state.decisions.last_refusal().cloned());
             state.flush.result = failure.map_or(Ok(()), Err);
-            self.shared.for_callers.notify_all();
+            self.shared.for_callers.notify();
         }
         if closing {
             self.run = None;
@@ -274,7 +274,7 @@ impl Worker {
             if state.flush.done < state.flush.wanted {
                 state.flush.done = state.flush.wanted;
                 state.flush.result = Err(failure.clone());
-                self.shared.for_callers.notify_all();
+                self.shared.for_callers.notify();
             }
             if let Some(begun) = self.run.as_ref().map(|run| run.begun) {
                 self.end_run(state, if begun { Ok(()) } else { Err(failure) });
@@ -480,8 +480,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes in what the server sent next.
+    /// Takes in what the server sent next, and what came with it, up to the answer to a command.
     fn receive(&mut self) -> Result<()> {
+        while !self.receive_one()? && self.session.as_ref().is_some_and(Session::has_input) {}
+        Ok(())
+    }
+
+    /// Whether it was the answer to a command.
+    fn receive_one(&mut self) -> Result<bool> {
         let session = self.session.as_mut().ok_or_else(|| Failure::internal("no session to read from"))?;
         match session.receive()? {
             Received::MessageStart(octets) => {
@@ -509,9 +515,12 @@ impl Worker {
             }
             Received::Data(Response::Fetch(fetch)) => self.fetched(fetch)?,
             Received::Data(_) => {}
-            Received::Done(sent, condition) => self.done(sent, &condition)?,
+            Received::Done(sent, condition) => {
+                self.done(sent, &condition)?;
+                return Ok(true);
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// A FETCH response: sizes, dates, a mail, or something that nobody asked for.
@@ -560,7 +569,10 @@ impl Worker {
                     internal_date: fetch.internal_date.unwrap_or_default(),
                     body,
                 });
-                self.shared.for_callers.notify_all();
+                if state.fetch.told.is_none_or(|told| told.elapsed() >= QUIET) {
+                    state.fetch.told = Some(Instant::now());
+                    self.shared.for_callers.notify();
+                }
             }
             Err(why) => {
                 let observed = format!(
@@ -621,7 +633,7 @@ impl Worker {
                         state.fetch.found = run.waiting.len();
                     }
                     state.fetch.phase = Phase::Running;
-                    shared.for_callers.notify_all();
+                    shared.for_callers.notify();
                 }
                 if state.open.len() < open {
                     self.vanished(fetch);
@@ -862,7 +874,7 @@ impl Worker {
             }
         }
         self.status_due = Some(Instant::now());
-        self.shared.for_callers.notify_all();
+        self.shared.for_callers.notify();
     }
 
     /// Whether to connect again for the fetch under way, rather than to tell its caller.
@@ -987,11 +999,10 @@ fn wait<'a>(
     until: Option<Instant>,
 ) -> MutexGuard<'a, State> {
     match until {
-        None => shared.for_worker.wait(state).unwrap_or_else(PoisonError::into_inner),
+        None => shared.for_worker.wait(state),
         Some(until) => {
             let left = until.saturating_duration_since(Instant::now());
-            let waited = shared.for_worker.wait_timeout(state, left);
-            waited.unwrap_or_else(PoisonError::into_inner).0
+            shared.for_worker.wait_timeout(state, left)
         }
     }
 }
