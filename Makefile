@@ -1,6 +1,7 @@
 # make        the library, the command line and the jar, for use (target/release, java/target)
 # make test   everything is tested against real servers, which are installed and started for it
 # make demo   UM's bounce loop reads a mailbox of stand-ins for Entra ID and Exchange Online, and shows what it does
+# make bench  the engine's CPU time, memory and speed beside a bare TLS client and async-imap
 # make lint   formatter and linter; the Java compiler's warnings are errors in every build
 
 TARGET  := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -12,7 +13,7 @@ STANDIN := $(or $(CARGO_TARGET_DIR),tests/standin/target)/debug/um-standin
 CRATES  := . $(patsubst %/Cargo.toml,%,$(wildcard tests/standin/Cargo.toml))
 MAVEN   := mvn --batch-mode --no-transfer-progress --file java/pom.xml
 
-.PHONY: all demo servers test test-beside-servers lint clean
+.PHONY: all bench demo servers test test-beside-servers lint clean
 
 all:
 	cargo build --release --locked
@@ -45,6 +46,12 @@ test-beside-servers:
 	cargo build --locked
 	set -e; for crate in $(CRATES); do cargo test --locked --manifest-path $$crate/Cargo.toml; done
 	$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) verify
+
+# An otherwise idle machine; tests/bench/run.py tells what can be chosen.
+bench: servers
+	set -e; for crate in bench standin; do cargo build --release --locked --manifest-path tests/$$crate/Cargo.toml; done
+	tests/servers/with-servers python3 -B tests/bench/run.py \
+		$(or $(CARGO_TARGET_DIR),tests/bench/target)/release/um-bench $(or $(CARGO_TARGET_DIR),tests/standin/target)/release/um-standin
 
 lint:
 	set -e; for crate in $(CRATES); do \
