@@ -108,7 +108,7 @@ def million(directory):
                 "cmsbs.mail.imap.authenticationMethod": "oauth2",
                 "cmsbs.mail.imap.oauth2.accessTokenUri": told["token_uri"],
                 "cmsbs.mail.imap.oauth2.clientId": entra["id"],
-                "cmsbs.mail.imap.oauth2.clientSecret": entra["secrets"][0],
+                "cmsbs.mail.imap.oauth2.clientSecret": entra["secret"],
                 "cmsbs.mail.imap.oauth2.scope": "https://outlook.office365.com/.default",
                 "cmsbs.mail.imap.oauth2.grantType": "client_credentials",
             })
