@@ -190,7 +190,7 @@ fn relay(tls: bool, fault: Option<Fault>) -> Relay {
 /// places there are, they are spread evenly, and so is each harm.
 fn place(number: usize, lengths: &[[usize; 2]; 2]) -> (bool, Fault) {
     let harm = [Harm::Cut, Harm::Reset, Harm::Stall, Harm::Drip, Harm::Flip][number % 5];
-    let tls = number / 5 % 2 == 0;
+    let tls = (number / 5).is_multiple_of(2);
     let way = if number / 10 % 4 == 3 { Way::ToServer } else { Way::ToClient };
     let length = lengths[usize::from(!tls)][usize::from(way == Way::ToServer)];
     // Multiples of the golden ratio, without their integral part, are spread evenly.
