@@ -240,7 +240,7 @@ fn the_line_before_the_bye_is_reported_too() {
          S: * BYE Connection closed. 14"
     );
     assert_refused(&script, Step::Login, Kind::Throttled, "Suggested Backoff Time: 89117 milliseconds");
-    assert_refused(&script, Step::Login, Kind::Network, "BYE Connection closed. 14");
+    assert_refused(&script, Step::Login, Kind::Throttled, "BYE Connection closed. 14");
 }
 
 #[test]

@@ -111,6 +111,8 @@ def million(directory):
                 "cmsbs.mail.imap.oauth2.clientSecret": entra["secret"],
                 "cmsbs.mail.imap.oauth2.scope": "https://outlook.office365.com/.default",
                 "cmsbs.mail.imap.oauth2.grantType": "client_credentials",
+                # Less than the 1,000 mails have, so that it is full in both cases.
+                "cmsbs.mail.imap.fetch.buffer": "4M",
             })
             for what in ["read", "keep"]:
                 result[f"{count} {what}"] = run = client("ours", home, what)
