@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Connection, Name, Notes, Run, text};
 use crate::config::{Authentication, MailboxConfig, Proxy, Route, Security, keys};
 use crate::explain::mailbox_values;
-use crate::failure::{Failure, Result, Step};
+use crate::failure::{Failure, Result};
 use crate::imap::Transport;
 use crate::imap::login::{self, StartTls};
 use crate::net::{self, Deadline, Stream, Trust, proxy_name};
@@ -87,8 +87,6 @@ struct Host {
     name: String,
     port: u16,
     proxy: Option<Proxy>,
-    /// The property in which its proxy stands.
-    proxy_key: String,
     /// The property in which it stands itself.
     key: String,
     security: Security,
@@ -101,10 +99,9 @@ impl Host {
 
     /// The failure with the property to look at.
     fn blame(&self, failure: Failure) -> Failure {
-        match (&failure.key, failure.step) {
-            (Some(_), _) => failure,
-            (None, Step::Proxy) => failure.key(&self.proxy_key),
-            (None, _) => failure.key(&self.key),
+        match failure.key {
+            Some(_) => failure,
+            None => failure.key(&self.key),
         }
     }
 }
@@ -130,7 +127,6 @@ fn hosts(run: &Run, config: &MailboxConfig) -> Vec<Host> {
                 Route::Proxy(proxy) => Some(proxy.clone()),
                 Route::Direct | Route::Unset => None,
             },
-            proxy_key: run.written(&keys::OAUTH2_PROXY),
             key: run.written(&keys::ACCESS_TOKEN_URI),
             security: Security::Tls,
         });
@@ -140,7 +136,6 @@ fn hosts(run: &Run, config: &MailboxConfig) -> Vec<Host> {
         name: config.server.clone(),
         port: config.port,
         proxy: config.proxy.clone(),
-        proxy_key: run.written(&keys::PROXY),
         key: run.written(&keys::SERVER),
         security: config.security,
     });
