@@ -575,28 +575,37 @@ impl Shared {
         state.open.clear();
         self.for_callers.notify();
         self.for_worker.notify();
-        if state.decisions.is_empty() {
-            self.cancel.cancel();
-        } else {
-            let until = Instant::now() + CLOSE;
-            while state.worker == Life::Alive && Instant::now() < until {
-                let left = until.saturating_duration_since(Instant::now());
-                state = self.for_callers.wait_timeout(state, left);
-            }
-            self.cancel.cancel();
-            if !state.decisions.is_empty() {
-                let (user, mails) = (&self.config.user, state.decisions.len());
-                let text = format!("{user}: closed before the server could be told of {mails} settled mails");
-                if state.journal.is_some() && state.journal_trouble.is_none() {
-                    self.log.info(format!("{text}; they are in the journal for the next time"));
-                } else {
-                    self.log.warning(format!("{text}; they stay in the inbox"));
-                }
+        if !state.decisions.is_empty() {
+            state = self.wait_for_worker(state, CLOSE);
+        }
+        self.cancel.cancel();
+        state = self.wait_for_worker(state, LAST_WORDS);
+        if !state.decisions.is_empty() {
+            let (user, mails) = (&self.config.user, state.decisions.len());
+            let text = format!("{user}: closed before the server could be told of {mails} settled mails");
+            if state.journal.is_some() && state.journal_trouble.is_none() {
+                self.log.info(format!("{text}; they are in the journal for the next time"));
+            } else {
+                self.log.warning(format!("{text}; they stay in the inbox"));
             }
         }
         // The next reader may have it from now on.
         state.journal = None;
         state.lock = None;
+    }
+
+    /// Until the worker has ended, or this time has passed.
+    fn wait_for_worker<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        limit: Duration,
+    ) -> MutexGuard<'a, State> {
+        let until = Instant::now() + limit;
+        while state.worker == Life::Alive && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            state = self.for_callers.wait_timeout(state, left);
+        }
+        state
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
@@ -675,6 +684,9 @@ const QUIET: Duration = Duration::from_millis(5);
 
 /// How long closing may take to tell the server what was decided.
 const CLOSE: Duration = Duration::from_secs(5);
+
+/// How long it then waits for the worker, which is in a name look-up at worst.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How long the credential's end counts as known: a file can be replaced.
 const LOOKED_UP: Duration = Duration::from_secs(3600);
