@@ -34,7 +34,29 @@ use exception::{Error, ThrowMailboxException};
 #[allow(non_snake_case)]
 pub extern "system" fn JNI_OnLoad(_vm: *mut jni::sys::JavaVM, _reserved: *mut c_void) -> jint {
     keep_the_place_of_panics();
+    #[cfg(windows)]
+    stay_loaded();
     JNI_VERSION_1_8
+}
+
+/// A class loader that goes away unloads its libraries, while threads of the JVM still have to run the destructors of
+/// Rust's thread-locals when they end. On Linux `-z nodelete` (build.rs) sees to that.
+#[cfg(windows)]
+fn stay_loaded() {
+    use windows_sys::Win32::System::LibraryLoader::{
+        GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN, GetModuleHandleExW,
+    };
+
+    let mut module = std::ptr::null_mut();
+    // SAFETY: with FROM_ADDRESS the second argument is any address within the module and is not read, and the third one
+    // outlives the call. It fails for an address outside of all modules only.
+    unsafe {
+        GetModuleHandleExW(
+            GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+            stay_loaded as *const u16,
+            &mut module,
+        );
+    }
 }
 
 macro_rules! entry {
