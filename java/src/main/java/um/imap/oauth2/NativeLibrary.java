@@ -142,14 +142,14 @@ final class NativeLibrary {
         private String fromJar() {
             String where = "the jar's " + platform.resource();
             byte[] content;
-            try (InputStream in = NativeLibrary.class.getResourceAsStream(platform.resource())) {
-                if (in == null) {
-                    seen.add(where + ": not there; the jar has " + Platform.inJar());
-                    return null;
-                }
-                content = in.readAllBytes();
+            try {
+                content = inJar(platform);
             } catch (IOException e) {
                 seen(where, e);
+                return null;
+            }
+            if (content == null) {
+                seen.add(where + ": not there; the jar has " + Platform.inJar());
                 return null;
             }
             if (workDirectory != null) {
@@ -186,25 +186,8 @@ final class NativeLibrary {
 
         /** The library in the work directory, where it stays for the next start. */
         private Path unpacked(byte[] content) throws IOException {
-            Path directory = workDirectory.resolve("native").resolve(version + "-" + hash(content));
-            Path file = directory.resolve(platform.file());
-            if (!holds(file, content)) {
-                Files.createDirectories(directory);
-                // Another JVM may do the same at this moment: the file is there as a whole or not at all.
-                Path unfinished = Files.createTempFile(directory, platform.file(), ".tmp");
-                try {
-                    Files.write(unfinished, content);
-                    Files.move(unfinished, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-                } catch (IOException e) {
-                    // On Windows a file that is in use cannot be replaced; the other JVM's does as well.
-                    if (!holds(file, content)) {
-                        throw e;
-                    }
-                } finally {
-                    Files.deleteIfExists(unfinished);
-                }
-            }
-            return file;
+            String hash = hash(content).substring(0, 16);
+            return write(content, workDirectory.resolve("native").resolve(version + "-" + hash), platform);
         }
 
         /** A private copy, which nobody else finds. */
@@ -260,6 +243,9 @@ final class NativeLibrary {
                 cause = noexec + " is mounted with noexec, so that no library can be loaded from there.";
                 remedy = "Take a work directory that is mounted without noexec (or another java.io.tmpdir), or put the library"
                         + " elsewhere and name it in the system property " + PROPERTY + ".";
+            } else if (!Platform.NAMES.contains(platform.name())) {
+                cause = "There are libraries for " + String.join(", ", Platform.NAMES) + " only.";
+                remedy = "Run UM with a 64-bit JVM on one of these, or go on with UM's own reader.";
             } else if (platform.isMusl() && NativeLibrary.class.getResource(platform.resource()) == null) {
                 cause = "This JVM runs on the C library musl (Alpine Linux); a library that was built for glibc cannot be"
                         + " loaded there, and the jar has none for musl.";
@@ -272,22 +258,51 @@ final class NativeLibrary {
         }
     }
 
-    private static boolean holds(Path file, byte[] content) throws IOException {
-        return Files.isRegularFile(file) && Files.size(file) == content.length
-                && Arrays.equals(Files.readAllBytes(file), content);
+    /** What the jar has for the platform, or null. */
+    static byte[] inJar(Platform platform) throws IOException {
+        try (InputStream in = NativeLibrary.class.getResourceAsStream(platform.resource())) {
+            return in == null ? null : in.readAllBytes();
+        }
     }
 
-    private static String hash(byte[] content) {
+    /** Makes sure that the directory has the library, octet for octet, and returns its file. */
+    static Path write(byte[] content, Path directory, Platform platform) throws IOException {
+        Path file = directory.resolve(platform.file());
+        if (!holds(file, content)) {
+            Files.createDirectories(directory);
+            // Another JVM may do the same at this moment: the file is there as a whole or not at all.
+            Path unfinished = Files.createTempFile(directory, platform.file(), ".tmp");
+            try {
+                Files.write(unfinished, content);
+                Files.move(unfinished, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            } catch (IOException e) {
+                // On Windows a file that is in use cannot be replaced; the other JVM's does as well.
+                if (!holds(file, content)) {
+                    throw e;
+                }
+            } finally {
+                Files.deleteIfExists(unfinished);
+            }
+        }
+        return file;
+    }
+
+    /** SHA-256, in hexadecimal digits. */
+    static String hash(byte[] content) {
         try {
-            byte[] digest = MessageDigest.getInstance("SHA-256").digest(content);
             StringBuilder hex = new StringBuilder();
-            for (byte octet : Arrays.copyOf(digest, 8)) {
+            for (byte octet : MessageDigest.getInstance("SHA-256").digest(content)) {
                 hex.append(String.format("%02x", octet));
             }
             return hex.toString();
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);     // every JVM has it
         }
+    }
+
+    private static boolean holds(Path file, byte[] content) throws IOException {
+        return Files.isRegularFile(file) && Files.size(file) == content.length
+                && Arrays.equals(Files.readAllBytes(file), content);
     }
 
     /** At once where a mapped file can be removed, else when the JVM ends. */

@@ -54,6 +54,11 @@ final class Platform {
         return new Platform(os + "-" + arch + (musl ? "-musl" : ""));
     }
 
+    /** The platform of this name, which is one of {@link #NAMES}; null if it is none of them. */
+    static Platform named(String name) {
+        return NAMES.contains(name) ? new Platform(name) : null;
+    }
+
     String name() {
         return name;
     }
@@ -102,8 +107,8 @@ final class Platform {
     }
 
     /**
-     * What makes the file useless, or null. The system's loader does not look: half a library (a copy that was cut short)
-     * ends the JVM with SIGBUS, and for a file that is none the JVM writes a warning to standard error.
+     * What makes the file useless here, or null. The system's loader does not look: half a library (a copy that was cut
+     * short) ends the JVM with SIGBUS, and for a file that is none the JVM writes a warning to standard error.
      */
     String fault(Path file) throws IOException {
         if (!name.startsWith("linux-")) {
@@ -119,7 +124,18 @@ final class Platform {
         }
         // elf(5): e_shoff + e_shentsize * e_shnum; linkers write the section headers last.
         long end = header.getLong(0x28) + (long) header.getChar(0x3a) * header.getChar(0x3c);
-        return end < 0 || Files.size(file) < end ? "is cut short" : null;
+        if (end < 0 || Files.size(file) < end) {
+            return "is cut short";
+        }
+        // The C library that it needs, among the names of its dynamic section. musl takes glibc's name for its own, so
+        // that the library would be loaded, or fail for a symbol that tells nobody anything.
+        String names = new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1);
+        boolean glibc = names.contains("\0libc.so.6\0");
+        boolean musl = names.contains("\0libc.so\0") || names.contains("\0libc.musl-");
+        if (glibc && isMusl()) {
+            return "was built for the C library glibc, and this JVM runs on musl (Alpine Linux)";
+        }
+        return musl && !glibc && !isMusl() ? "was built for the C library musl, and this JVM runs on glibc" : null;
     }
 
     private static String read(String file) {

@@ -10,9 +10,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.reflect.Constructor;
 import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -30,6 +33,7 @@ import org.junit.jupiter.api.io.TempDir;
 class NativeLibraryTest {
     private static final Path LIBRARY = Path.of(System.getProperty(NativeLibrary.PROPERTY));
     private static final Platform PLATFORM = Platform.current();
+    private static final String ALPINE = "7f2c7d1b2000-7f2c7d1b3000 r--p 00000000 08:01 1051 /lib/ld-musl-x86_64.so.1\n";
 
     @TempDir
     private Path directory;
@@ -153,12 +157,58 @@ class NativeLibraryTest {
     }
 
     @Test
-    void aMissingLibraryForMuslIsExplained() {
+    void aMissingLibraryForMuslIsExplained() throws Throwable {
         System.clearProperty(NativeLibrary.PROPERTY);
-        Platform alpine = Platform.of("Linux", "amd64", "/lib/ld-musl-x86_64.so.1");
-        MailboxException e = assertThrows(MailboxException.class, () -> new NativeLibrary("0.1.0", alpine).load(null));
-        assertEquals(MailboxException.Kind.LIBRARY, e.kind());
-        assertContains(e.getMessage(), "linux-x86_64-musl", "Alpine");
+        assertContains(failureOn(application(), "Linux", "amd64", ALPINE), "linux-x86_64-musl", "Alpine");
+    }
+
+    @Test
+    void aLibraryForTheOtherCLibraryIsSaid() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        Path file = directory.resolve("um/imap/oauth2/native/linux-x86_64-musl/libum_imap_oauth2.so");
+        Files.createDirectories(file.getParent());
+        Files.copy(LIBRARY, file);
+        assertContains(failureOn(application(directory), "Linux", "amd64", ALPINE),
+                "was built for the C library glibc, and this JVM runs on musl");
+
+        String text = new String(Files.readAllBytes(LIBRARY), StandardCharsets.ISO_8859_1);
+        Path musl = directory.resolve("musl.so");
+        Files.writeString(musl, text.replace("\0libc.so.6\0", "\0libc.so\0.6"), StandardCharsets.ISO_8859_1);
+        System.setProperty(NativeLibrary.PROPERTY, musl.toString());
+        assertContains(failure(application(), null), "was built for the C library musl, and this JVM runs on glibc");
+    }
+
+    @Test
+    void everyPlatformWhoseLibraryWasRemovedIsNamedWithTheFileThatItLacks() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        for (String[] jvm : new String[][] {
+            {"linux-x86_64", "Linux", "amd64", ""},
+            {"linux-x86_64-musl", "Linux", "x86_64", ALPINE},
+            {"linux-aarch64", "Linux", "aarch64", ""},
+            {"linux-aarch64-musl", "Linux", "arm64", ALPINE},
+            {"windows-x86_64", "Windows Server 2019", "amd64", ""},
+        }) {
+            assertTrue(Platform.NAMES.contains(jvm[0]));
+            String message = failureOn(application(), jvm[1], jvm[2], jvm[3]);
+            assertContains(message, "no native library for " + jvm[0] + " could be loaded",
+                    Platform.named(jvm[0]).resource() + ": not there; the jar has no native library",
+                    NativeLibrary.PROPERTY);
+        }
+    }
+
+    @Test
+    void aPlatformThatNoLibraryIsBuiltForIsToldWhatThereIs() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        for (String[] jvm : new String[][] {
+            {"macosx-aarch64", "Mac OS X", "aarch64"},
+            {"freebsd-x86_64", "FreeBSD", "amd64"},
+            {"linux-riscv64", "Linux", "riscv64"},
+            {"windows-x86", "Windows 11", "x86"},
+            {"windows-aarch64", "Windows 11", "aarch64"},
+        }) {
+            assertContains(failureOn(application(), jvm[1], jvm[2], ""), jvm[0], String.join(", ", Platform.NAMES),
+                    "go on with UM's own reader");
+        }
     }
 
     @Test
@@ -217,6 +267,23 @@ class NativeLibraryTest {
     /** The text of the exception of kind LIBRARY that opening a mailbox ends with. */
     private static String failure(ClassLoader application, Path workDirectory) {
         Throwable e = assertThrows(Throwable.class, () -> open(application, workDirectory));
+        assertEquals("um.imap.oauth2.MailboxException", e.getClass().getName(), e.toString());
+        assertTrue(e.getMessage().startsWith("library: "), e.getMessage());
+        return e.getMessage();
+    }
+
+    /** As {@link #failure}, in a JVM on a machine with these properties. */
+    private static String failureOn(ClassLoader application, String osName, String osArch, String maps) throws Throwable {
+        Method of = Class.forName("um.imap.oauth2.Platform", true, application)
+                .getDeclaredMethod("of", String.class, String.class, String.class);
+        Class<?> type = Class.forName("um.imap.oauth2.NativeLibrary", true, application);
+        Constructor<?> constructor = type.getDeclaredConstructor(String.class, of.getDeclaringClass());
+        Method load = type.getDeclaredMethod("load", Path.class);
+        of.setAccessible(true);
+        constructor.setAccessible(true);
+        load.setAccessible(true);
+        Object library = constructor.newInstance("0.1.0", of.invoke(null, osName, osArch, maps));
+        Throwable e = assertThrows(InvocationTargetException.class, () -> load.invoke(library, (Object) null)).getCause();
         assertEquals("um.imap.oauth2.MailboxException", e.getClass().getName(), e.toString());
         assertTrue(e.getMessage().startsWith("library: "), e.getMessage());
         return e.getMessage();

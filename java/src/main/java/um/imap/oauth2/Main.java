@@ -1,0 +1,74 @@
+package um.imap.oauth2;
+
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
+
+/**
+ * {@code java -jar um-imap-oauth2.jar install-native DIRECTORY [PLATFORM]}: the native library as a file, for systems on
+ * which UM's JVM can write to no directory from which a library can be loaded.
+ */
+final class Main {
+    private Main() {
+    }
+
+    public static void main(String[] arguments) {
+        System.exit(run(List.of(arguments), System.out, System.err));
+    }
+
+    /** Returns the exit code: 0, 1 if it failed, 2 if it was called wrongly. */
+    static int run(List<String> arguments, PrintStream out, PrintStream err) {
+        if (arguments.size() < 2 || arguments.size() > 3 || !arguments.get(0).equals("install-native")) {
+            boolean asked = arguments.equals(List.of("--help"));
+            (asked ? out : err).print(usage());
+            return asked ? 0 : 2;
+        }
+        Platform here = Platform.current();
+        Platform platform = arguments.size() < 3 ? here : Platform.named(arguments.get(2));
+        if (platform == null) {
+            err.println("There is no platform " + arguments.get(2) + "; there are " + String.join(", ", Platform.NAMES) + ".");
+            return 2;
+        }
+        try {
+            byte[] content = NativeLibrary.inJar(platform);
+            if (content == null) {
+                err.println("There is no library for " + platform.name() + " in this jar; it has " + Platform.inJar() + ".");
+                return 1;
+            }
+            Path file = NativeLibrary.write(content, Path.of(arguments.get(1)).toAbsolutePath().normalize(), platform);
+            readableForAll(file);
+            out.println("Wrote " + file + " (" + platform.name() + ", SHA-256 " + NativeLibrary.hash(content) + ").");
+            if (platform.name().equals(here.name())) {
+                System.setProperty(NativeLibrary.PROPERTY, file.toString());
+                NativeLibrary.INSTANCE.load(null);
+                out.println("It can be loaded here.");
+            }
+            out.println("Start UM's JVM with -D" + NativeLibrary.PROPERTY + "=" + file);
+            return 0;
+        } catch (MailboxException e) {
+            err.println(e.getMessage());
+        } catch (IOException | InvalidPathException e) {
+            err.println("The library could not be written to " + arguments.get(1) + ": " + e);
+        }
+        return 1;
+    }
+
+    /** An image is made by one account and run by another one. */
+    private static void readableForAll(Path file) throws IOException {
+        if (file.getFileSystem().supportedFileAttributeViews().contains("posix")) {
+            Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwxr-xr-x"));
+        }
+    }
+
+    private static String usage() {
+        return "um-imap-oauth2 " + NativeLibrary.version(NativeLibrary.class) + ", with libraries for: " + Platform.inJar() + "\n"
+                + "\n"
+                + "java -jar um-imap-oauth2.jar install-native DIRECTORY [PLATFORM]\n"
+                + "    writes the native library into DIRECTORY, for this platform or another one, and loads it if it is for\n"
+                + "    this one. UM's JVM takes it from there with -D" + NativeLibrary.PROPERTY + "=FILE.\n";
+    }
+}

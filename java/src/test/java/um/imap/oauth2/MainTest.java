@@ -1,0 +1,143 @@
+package um.imap.oauth2;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.File;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Each test runs the class as {@code java -jar} does, with the library just built where the jar has it. */
+class MainTest {
+    private static final Path LIBRARY = Path.of(System.getProperty(NativeLibrary.PROPERTY));
+    private static final Platform PLATFORM = Platform.current();
+
+    @TempDir
+    private Path directory;
+
+    @Test
+    void theLibraryIsWrittenForEveryAccountAndLoaded() throws Exception {
+        Path target = directory.resolve("image/lib");
+        Run run = run(directory, "install-native", target.toString());
+        assertEquals(0, run.code, run.text);
+        Path file = target.resolve(PLATFORM.file());
+        assertArrayEquals(Files.readAllBytes(LIBRARY), Files.readAllBytes(file));
+        assertEquals("rwxr-xr-x", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
+        assertContains(run.text, NativeLibrary.hash(Files.readAllBytes(file)), "It can be loaded here.",
+                "-Dum.imap.oauth2.library=" + file);
+        // Once more, and after somebody has changed it.
+        assertEquals(0, run(directory, "install-native", target.toString()).code);
+        Files.delete(file);
+        Files.writeString(file, "changed");
+        assertEquals(0, run(directory, "install-native", target.toString()).code);
+        assertArrayEquals(Files.readAllBytes(LIBRARY), Files.readAllBytes(file));
+    }
+
+    @Test
+    void aLibraryForAnotherPlatformIsWrittenAndNotLoaded() throws Exception {
+        Path inJar = directory.resolve("um/imap/oauth2/native/windows-x86_64/um_imap_oauth2.dll");
+        Files.createDirectories(inJar.getParent());
+        Files.writeString(inJar, "any octets");
+        Run run = run(directory, "install-native", directory.resolve("out").toString(), "windows-x86_64");
+        assertEquals(0, run.code, run.text);
+        assertEquals("any octets", Files.readString(directory.resolve("out/um_imap_oauth2.dll")));
+        assertFalse(run.text.contains("loaded"), run.text);
+    }
+
+    @Test
+    void aPlatformThatTheJarLacksAndOneThatThereIsNotAreNamed() throws Exception {
+        String out = directory.resolve("out").toString();
+        Run lacking = run(directory, "install-native", out, "windows-x86_64");
+        assertEquals(1, lacking.code);
+        assertContains(lacking.text, "no library for windows-x86_64");
+        Run unknown = run(directory, "install-native", out, "solaris-sparc");
+        assertEquals(2, unknown.code);
+        assertContains(unknown.text, "solaris-sparc", "linux-aarch64-musl");
+        assertFalse(Files.exists(Path.of(out)));
+    }
+
+    @Test
+    void aDirectoryThatCannotBeWrittenIsNamed() throws Exception {
+        Path file = Files.createFile(directory.resolve("file"));
+        Run run = run(directory, "install-native", file.toString());
+        assertEquals(1, run.code);
+        assertContains(run.text, file.toString());
+    }
+
+    @Test
+    void aLibraryThatCannotBeLoadedIsExplained() throws Exception {
+        Path inJar = Files.createDirectories(directory.resolve("um/imap/oauth2/native/" + PLATFORM.name()));
+        Files.writeString(inJar.resolve(PLATFORM.file()), "no library");
+        Run run = runWithout(directory, "install-native", directory.resolve("out").toString());
+        assertEquals(1, run.code);
+        assertContains(run.text, "library: ", "is no library");
+    }
+
+    @Test
+    void helpSaysWhatThereIsAndAWrongCallToo() throws Exception {
+        Run help = run(directory, "--help");
+        assertEquals(0, help.code);
+        assertContains(help.text, "um-imap-oauth2 " + NativeLibrary.version(NativeLibrary.class), "install-native", PLATFORM.name());
+        assertEquals(2, run(directory).code);
+        assertEquals(2, run(directory, "install-native").code);
+    }
+
+    private static final class Run {
+        private final int code;
+        private final String text;
+
+        Run(int code, String text) {
+            this.code = code;
+            this.text = text;
+        }
+    }
+
+    /** With the library of this platform in the jar, which {@code jar} stands for. */
+    private static Run run(Path jar, String... arguments) throws IOException, InterruptedException {
+        Path inJar = jar.resolve(PLATFORM.resource().substring(1));
+        Files.createDirectories(inJar.getParent());
+        if (!Files.exists(inJar)) {
+            Files.copy(LIBRARY, inJar);
+        }
+        return runWithout(jar, arguments);
+    }
+
+    private static Run runWithout(Path jar, String... arguments) throws IOException, InterruptedException {
+        // Of the classes alone: what else lies beside them was built some other day.
+        Path classes = Path.of(System.getProperty("user.dir"), "target/classes/um/imap/oauth2");
+        Path copies = Files.createDirectories(jar.resolve("um/imap/oauth2"));
+        try (var files = Files.newDirectoryStream(classes, path -> Files.isRegularFile(path))) {
+            for (Path file : files) {
+                Path copy = copies.resolve(file.getFileName());
+                if (!Files.exists(copy)) {
+                    Files.copy(file, copy);
+                }
+            }
+        }
+        List<String> command = new ArrayList<>();
+        command.add(System.getProperty("java.home") + File.separator + "bin" + File.separator + "java");
+        command.addAll(List.of("-cp", jar.toString(), "um.imap.oauth2.Main"));
+        command.addAll(List.of(arguments));
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        process.getOutputStream().close();
+        ByteArrayOutputStream text = new ByteArrayOutputStream();
+        process.getInputStream().transferTo(text);
+        return new Run(process.waitFor(), text.toString(StandardCharsets.UTF_8));
+    }
+
+    private static void assertContains(String text, String... parts) {
+        for (String part : parts) {
+            assertTrue(text.contains(part), () -> "no <" + part + "> in <" + text + ">");
+        }
+    }
+}
