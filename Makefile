@@ -1,11 +1,19 @@
-# make        the library, the command line and the jar, for use (target/release, java/target)
+# make        the library of this machine, the command line and the jar, for use (target/release, java/target)
+# make natives       the libraries of all platforms, and the jar with all of them; the command line where it needs nothing else (target/bin)
+# make try           each of them is run: in JVMs, under qemu and Wine, and against the stand-ins
+# make reproducible  two of them are built once more from a copy elsewhere: the same octets
+# make deny   licences and origins of all dependencies
 # make test   everything is tested against real servers, which are installed and started for it
 # make demo   UM's bounce loop reads a mailbox of stand-ins for Entra ID and Exchange Online, and shows what it does
 # make bench  the engine's CPU time, memory and speed beside a bare TLS client and async-imap
 # make lint   formatter and linter; the Java compiler's warnings are errors in every build
 
 TARGET  := $(abspath $(or $(CARGO_TARGET_DIR),target))
-LIBRARY := libum_imap_oauth2.so
+# Which platform this machine is, its compiler knows: musl and glibc have one processor.
+HOST    := $(shell rustc -vV | sed -n 's/^host: //p')
+SYSTEM  := $(if $(findstring windows,$(HOST)),windows,linux)
+LIBRARY := $(if $(findstring windows,$(HOST)),um_imap_oauth2.dll,libum_imap_oauth2.so)
+NATIVE  := target/natives/$(SYSTEM)-$(firstword $(subst -, ,$(HOST)))$(if $(findstring musl,$(HOST)),-musl)/$(LIBRARY)
 VERSION := $(firstword $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml))
 JAR     := java/target/um-imap-oauth2-$(VERSION).jar
 STANDIN := $(or $(CARGO_TARGET_DIR),tests/standin/target)/debug/um-standin
@@ -13,12 +21,38 @@ STANDIN := $(or $(CARGO_TARGET_DIR),tests/standin/target)/debug/um-standin
 CRATES  := . $(patsubst %/Cargo.toml,%,$(wildcard tests/standin/Cargo.toml))
 MAVEN   := mvn --batch-mode --no-transfer-progress --file java/pom.xml
 
-.PHONY: all bench demo servers test test-beside-servers lint clean
+# Else Rust links musl into the library, and the process would have it twice.
+ifneq (,$(findstring musl,$(HOST)))
+export RUSTFLAGS += -C target-feature=-crt-static
+endif
 
+.PHONY: all natives try reproducible deny bench demo servers test test-beside-servers lint clean
+
+# The jar has what lies in target/natives, and must not have libraries of another day.
 all:
 	cargo build --release --locked
-	install -D $(TARGET)/release/$(LIBRARY) target/natives/linux-$(shell uname -m)/$(LIBRARY)
+	rm -rf target/natives
+	install -D $(TARGET)/release/$(LIBRARY) $(NATIVE)
 	$(MAVEN) -DskipTests package
+
+natives:
+	rm -rf target/natives target/bin target/notices
+	natives/build target
+	natives/notices target/notices
+	$(MAVEN) -DskipTests package
+	@ls -l target/bin/* $(JAR) && [ $$(wc -c < $(JAR)) -lt 10485760 ] || { echo 'The jar must be smaller than 10 MB.' >&2; exit 1; }
+
+try:
+	cargo build --locked --manifest-path tests/standin/Cargo.toml
+	natives/try --built target --jar $(JAR) --standin $(STANDIN)
+
+# Each takes minutes. The format of Windows (PE) has room for the time of its making, that of Linux (ELF) has none.
+REPRODUCE := linux-x86_64 windows-x86_64
+reproducible:
+	natives/reproduce target $(REPRODUCE)
+
+deny:
+	"$$(natives/tools cargo-deny)/cargo-deny" --locked check licenses bans sources
 
 # The real jar with the real library in it; only the servers are not real.
 # Maven writes "\033[0m" at its end otherwise, also into a pipe.
