@@ -18,6 +18,7 @@ use super::{Exit, in_words, say};
 /// For the way back to UM's own reader, which knows no journal: what was counted already would be read and counted again.
 /// Universal Messenger must not read the mailbox meanwhile. No mail is fetched.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// UM's directory, which contains cmsbs-conf/cmsbs.properties
     #[arg(long, value_name = "DIR")]
@@ -153,3 +154,9 @@ fn rank(exit: Exit) -> u8 {
         Exit::Interrupted => 4,
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  um-imap-oauth2 drain --um-home /opt/um
+      tells the servers what every mailbox's journal holds
+  um-imap-oauth2 drain --um-home /opt/um --listener inbox_2";
