@@ -519,7 +519,8 @@ fn a_long_text_is_searched_in_bounded_time() {
     for observed in ["a* ".repeat(400_000), "\n".repeat(1_000_000), "AADSTS".repeat(200_000)] {
         explain(Failure::new(Step::Token, Kind::Token, observed), &circumstances(false));
     }
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // It takes seconds; a search that looks back would take days.
+    assert!(began.elapsed() < Duration::from_secs(1_800), "{:?}", began.elapsed());
 }
 
 #[test]
