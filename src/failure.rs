@@ -27,6 +27,9 @@ pub struct Failure {
     pub cause: String,
     pub remedy: String,
     pub retry: Retry,
+    /// The entry of the catalogue that explains it, by which `docs/troubleshooting.md` names it too: `imap-throttled`. Like
+    /// `cause`, it is filled in by [`crate::explain`].
+    pub id: Option<String>,
     /// What led to it, where that is a failure of its own.
     pub source: Option<Box<Failure>>,
 }
@@ -122,6 +125,7 @@ impl Failure {
             cause: String::new(),
             remedy: String::new(),
             retry: kind.retry(),
+            id: None,
             source: None,
         }
     }
@@ -231,6 +235,7 @@ struct Json {
     /// Whether the same can succeed later without anybody changing anything, and after how many seconds at the earliest.
     retryable: bool,
     retry_after: Option<u64>,
+    id: Option<String>,
     caused_by: Option<Box<Json>>,
 }
 
@@ -249,6 +254,7 @@ impl From<Failure> for Json {
             remedy: failure.remedy,
             retryable: failure.retry != Retry::Never,
             retry_after,
+            id: failure.id,
             caused_by: failure.source.map(|source| Box::new((*source).into())),
         }
     }
@@ -268,6 +274,7 @@ impl From<Json> for Failure {
                 (true, None) => Retry::Later,
                 (true, Some(seconds)) => Retry::After(Duration::from_secs(seconds)),
             },
+            id: json.id,
             source: json.caused_by.map(|source| Box::new((*source).into())),
         }
     }

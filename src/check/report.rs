@@ -281,6 +281,7 @@ impl<'a> StepJson<'a> {
             failure: step.failure.as_ref().map(|failure| FailureJson {
                 step: failure.step.name(),
                 kind: failure.kind.name(),
+                id: failure.id.as_deref(),
                 observed: &failure.observed,
                 key: failure.key.as_deref(),
                 cause: &failure.cause,
@@ -299,6 +300,7 @@ impl<'a> StepJson<'a> {
 struct FailureJson<'a> {
     step: &'static str,
     kind: &'static str,
+    id: Option<&'a str>,
     observed: &'a str,
     key: Option<&'a str>,
     cause: &'a str,

@@ -26,7 +26,7 @@ pub struct Circumstances<'a> {
     pub values: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Fills in cause and remedy, and the key, kind and retry that the catalogue knows better than the room that failed.
+/// Fills in cause and remedy, the entry's id, and the key, kind and retry that the catalogue knows better than the room that failed.
 ///
 /// A cause or remedy that is filled already stays. A failure that says nothing itself is explained by what led to it.
 /// A failure on the way to the token endpoint is told from one to the mail server by its step, by its key
@@ -98,6 +98,7 @@ fn adopt(failure: &mut Failure, source: &Failure) {
     if failure.key.is_none() {
         failure.key.clone_from(&source.key);
     }
+    failure.id.clone_from(&source.id);
     failure.retry = better(failure.retry, source.retry);
 }
 
@@ -119,6 +120,7 @@ fn apply(failure: &mut Failure, entry: &Entry, scene: &Scene) {
     let fill = |template: &str| catalogue::fill(template, &|hole| scene.hole(hole, failure.key.as_deref()));
     let silent = failure.cause.is_empty() && failure.remedy.is_empty();
     if entry.rank != Rank::Fallback {
+        failure.id = Some(entry.id.clone());
         if failure.cause.is_empty() {
             failure.cause = fill(&text.cause);
         }
@@ -128,6 +130,7 @@ fn apply(failure: &mut Failure, entry: &Entry, scene: &Scene) {
     } else if silent {
         // Only where the room said nothing: what it did say is more than "not known".
         let unknown = catalogue::unknown(scene.circumstances.language);
+        failure.id = Some(entry.id.clone());
         let named = support_fields(&failure.observed);
         failure.cause = fill(&format!("{} {}", text.cause, unknown.cause));
         let support = if named.is_empty() {

@@ -586,3 +586,15 @@ const KEYS: &[&str] = &[
     "cmsbs.mail.imap.oauth2.proxy",
     "cmsbs.mail.imap.oauth2.scope",
 ];
+
+#[test]
+fn an_explanation_is_known_by_its_entrys_id_and_what_the_room_explained_itself_is_not() {
+    let id = |failure: Failure| explain(failure, &circumstances(false)).id;
+    let refused = Failure::new(Step::Connect, Kind::Network, "Connection refused (os error 111)");
+    assert_eq!(id(refused.clone()).as_deref(), Some("connect-refused"));
+    assert_eq!(id(refused.clone().cause("c").remedy("r")).as_deref(), Some("connect-refused"));
+    let strange = Failure::new(Step::Search, Kind::Refused, "NO strange");
+    assert_eq!(id(strange.clone()).as_deref(), Some("unknown-search"));
+    assert_eq!(id(strange.clone().cause("c").remedy("r")), None);
+    assert_eq!(id(strange.caused_by(refused)).as_deref(), Some("connect-refused"));
+}

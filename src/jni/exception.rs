@@ -95,6 +95,10 @@ fn exception<'local>(env: &mut Env<'local>, failure: &Failure) -> jni::errors::R
         };
         let cause = JString::new(env, &failure.cause)?;
         let remedy = JString::new(env, &failure.remedy)?;
+        let id = match &failure.id {
+            Some(id) => JString::new(env, id)?,
+            None => JString::null(),
+        };
         let retry_after = match failure.retry {
             Retry::After(time) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
             Retry::Never | Retry::Later => -1,
@@ -103,7 +107,7 @@ fn exception<'local>(env: &mut Env<'local>, failure: &Failure) -> jni::errors::R
         let object: JObject = env.new_object(
             jni_str!("um/imap/oauth2/MailboxException"),
             jni_sig!(
-                "(Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;ZJLjava/lang/Throwable;)V"
+                "(Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;ZJLjava/lang/String;Ljava/lang/Throwable;)V"
             ),
             &[
                 JValue::Object(&step),
@@ -114,6 +118,7 @@ fn exception<'local>(env: &mut Env<'local>, failure: &Failure) -> jni::errors::R
                 JValue::Object(&remedy),
                 JValue::Bool(failure.retry != Retry::Never),
                 JValue::Long(retry_after),
+                JValue::Object(&id),
                 JValue::Object(&source),
             ],
         )?;

@@ -71,6 +71,7 @@ public final class MailboxException extends RuntimeException {
     private final String remedy;
     private final boolean retryable;
     private final Duration retryAfter;
+    private final String id;
 
     /**
      * The native side calls this one, too: in step with {@code src/jni/exception.rs}.
@@ -78,10 +79,11 @@ public final class MailboxException extends RuntimeException {
      * @param kind the name of a {@link Kind}
      * @param key may be null
      * @param retryAfterMillis negative: not known
+     * @param id may be null
      * @param cause may be null
      */
     MailboxException(String step, String kind, String observed, String key, String causeText, String remedy,
-            boolean retryable, long retryAfterMillis, Throwable cause) {
+            boolean retryable, long retryAfterMillis, String id, Throwable cause) {
         super(message(step, observed, key, causeText, remedy), cause);
         this.step = step;
         this.kind = Kind.valueOf(kind);
@@ -91,20 +93,21 @@ public final class MailboxException extends RuntimeException {
         this.remedy = remedy;
         this.retryable = retryable;
         this.retryAfter = retryAfterMillis < 0 ? null : Duration.ofMillis(retryAfterMillis);
+        this.id = id;
     }
 
     static MailboxException usage(String observed) {
-        return new MailboxException("call", Kind.USAGE.name(), observed, null, "", "", false, -1, null);
+        return new MailboxException("call", Kind.USAGE.name(), observed, null, "", "", false, -1, null, null);
     }
 
     static MailboxException configuration(String key, String observed, String remedy, Throwable cause) {
         return new MailboxException("configuration", Kind.CONFIGURATION.name(), observed, key, "", remedy, false, -1,
-                cause);
+                null, cause);
     }
 
     static MailboxException library(String observed, String causeText, String remedy, Throwable cause) {
         return new MailboxException("library", Kind.LIBRARY.name(), observed, null, causeText, remedy, false, -1,
-                cause);
+                null, cause);
     }
 
     /**
@@ -179,6 +182,16 @@ public final class MailboxException extends RuntimeException {
      */
     public Optional<Duration> retryAfter() {
         return Optional.ofNullable(retryAfter);
+    }
+
+    /**
+     * What it is called in the library's page on troubleshooting, for a program that looks for one cause in particular:
+     * {@code imap-throttled}.
+     *
+     * @return its name there, where it is in it
+     */
+    public Optional<String> id() {
+        return Optional.ofNullable(id);
     }
 
     /** In step with {@code Failure::may_be_the_credentials} in {@code src/failure.rs}. */

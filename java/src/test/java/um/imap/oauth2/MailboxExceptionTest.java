@@ -51,7 +51,7 @@ class MailboxExceptionTest {
     void aFailureReadsAsOneParagraphAndInParts() {
         Exception source = new IllegalStateException();
         MailboxException e = new MailboxException("connect", "NETWORK", "connection refused", "cmsbs.mail.imap.server",
-                "Nothing listens there.", "Correct the server.", true, 1500, source);
+                "Nothing listens there.", "Correct the server.", true, 1500, "connect-refused", source);
         assertEquals("connect: connection refused [cmsbs.mail.imap.server] Nothing listens there. Correct the server.",
                 e.getMessage());
         assertEquals("connect", e.step());
@@ -62,22 +62,24 @@ class MailboxExceptionTest {
         assertEquals("Correct the server.", e.remedy());
         assertTrue(e.retryable());
         assertEquals(Optional.of(Duration.ofMillis(1500)), e.retryAfter());
+        assertEquals(Optional.of("connect-refused"), e.id());
         assertSame(source, e.getCause());
     }
 
     @Test
     void whatIsNotKnownIsEmpty() {
-        MailboxException e = new MailboxException("call", "CLOSED", "the mailbox is closed", null, "", "", false, -1, null);
+        MailboxException e = new MailboxException("call", "CLOSED", "the mailbox is closed", null, "", "", false, -1, null, null);
         assertEquals("call: the mailbox is closed", e.getMessage());
         assertEquals(Optional.empty(), e.key());
         assertFalse(e.retryable());
         assertEquals(Optional.empty(), e.retryAfter());
+        assertEquals(Optional.empty(), e.id());
         assertNull(e.getCause());
     }
 
     @Test
     void canBeSerialized() throws Exception {
-        MailboxException e = new MailboxException("connect", "NETWORK", "refused", "key", "", "", true, 5, null);
+        MailboxException e = new MailboxException("connect", "NETWORK", "refused", "key", "", "", true, 5, null, null);
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try (ObjectOutputStream out = new ObjectOutputStream(bytes)) {
             out.writeObject(e);
