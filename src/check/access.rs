@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Notes, Run, text};
 use crate::config::{OAuth2, keys};
-use crate::failure::Result;
+use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Level, Log};
 use crate::net::{Deadline, Trust};
 use crate::token::{self, AccessToken, Asked, Expiring};
@@ -96,11 +96,8 @@ pub(super) fn clock(run: &Run, ahead: i64, notes: &mut Notes) -> Result<()> {
     if seconds < CLOCK {
         notes.see(difference);
     } else {
-        notes.warn(text!(
-            language,
-            "The clock of this machine is wrong, or the token endpoint's: {difference}. Certificates and assertions are refused for that. Switch on time synchronisation (Linux: `timedatectl set-ntp true`; Windows: `w32tm /resync`; containers take the clock of their host).",
-            "Die Uhr dieses Rechners geht falsch, oder die des Token-Endpunkts: {difference}. Zertifikate und Assertions werden deshalb abgelehnt. Schalten Sie die Zeitsynchronisation ein (Linux: `timedatectl set-ntp true`; Windows: `w32tm /resync`; Container haben die Uhr ihres Hosts)."
-        ));
+        let known = run.explained(Failure::new(Step::Token, Kind::Token, CLOCK_OFF));
+        notes.warn(format!("{difference}. {} {}", known.cause, known.remedy));
     }
     Ok(())
 }
@@ -151,3 +148,5 @@ pub(super) fn expiry(run: &Run, oauth2: &OAuth2, notes: &mut Notes) -> Result<()
 const LIMIT: Duration = Duration::from_secs(30);
 /// Seconds. Entra allows five minutes; a clock that is off by one is on its way there.
 const CLOCK: i64 = 60;
+/// What the catalogue knows it by.
+const CLOCK_OFF: &str = "this machine's clock is off";

@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 
 use super::server::{done, greet, readable, secret};
 use super::{Notes, Run, text};
-use crate::config::MailboxConfig;
+use crate::config::{MailboxConfig, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::commands::{Command, Flag};
 use crate::imap::login::{Inbox, Login};
@@ -73,7 +73,9 @@ impl Own {
         let language = run.language;
         let [from, to] = self.folders.clone();
         for folder in [&from, &to] {
-            done(Step::Folders, &session.run(&Command::Create(folder.clone()), ())?)?;
+            let created = session.run(&Command::Create(folder.clone()), ())?;
+            // Where this one can be made ours can, too.
+            done(Step::Folders, &created).map_err(|failure| failure.key(keys::FOLDER_ERROR.name))?;
             self.made.push(folder.clone());
         }
         notes.see(text!(language, "folders of our own made", "eigene Ordner angelegt"));

@@ -159,7 +159,7 @@ const SECTIONS: &[Section] = &[
     Section {
         english: "Names, connections, proxies",
         german: "Namen, Verbindungen, Proxys",
-        prefixes: &["host-", "dns-", "proxy-", "connect", "clock-"],
+        prefixes: &["dns-", "proxy-", "connect", "clock-"],
     },
     Section {
         english: "Files of this machine",

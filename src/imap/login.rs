@@ -215,7 +215,8 @@ fn encrypt(stream: Box<dyn Transport>, trace: Option<Log>) -> Result<(Box<dyn Tr
         }
     };
     if !answer.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"S1 OK ")) {
-        return Err(Failure::new(Step::Tls, Kind::Tls, super::responses::excerpt(&answer)));
+        let observed = format!("STARTTLS was refused: {}", super::responses::excerpt(&answer));
+        return Err(if_throttled(Failure::new(Step::Tls, Kind::Tls, observed)));
     }
     drop(lines);
     let (stream, rest) = handle.into_stream()?;

@@ -9,7 +9,9 @@ use once_cell::sync::Lazy;
 use rustls::pki_types::CertificateDer;
 
 use crate::check::{self, Options, Report};
+use crate::config::keys::Names;
 use crate::config::{Authentication, Language, Loaded, Severity};
+use crate::explain::{Circumstances, explain};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
@@ -54,6 +56,7 @@ pub(super) fn open(mut loaded: Loaded, work_directory: Option<PathBuf>) -> Resul
     let anchors = registry().issuers.clone().map_or(Anchors::Platform, Anchors::Given);
     let trust = Trust::new(anchors, config.ca_file.as_deref())?;
     let name = format!("{}/{}", config.user, config.folders.inbox);
+    *spoken() = config.language;
     let mailbox = Mailbox::open(config, trust, Access::ReadWrite, log.clone())?;
     let mut registry = registry();
     registry.last += 1;
@@ -161,7 +164,16 @@ fn find(number: i64) -> Option<Mailbox> {
 }
 
 fn closed() -> Failure {
-    Failure::new(Step::Call, Kind::Closed, "the mailbox is closed")
+    let failure = Failure::new(Step::Call, Kind::Closed, "the mailbox is closed");
+    // Nothing of the mailbox is left that could say more.
+    let (language, names) = (*spoken(), &Names::default());
+    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
+}
+
+/// That of the mailbox that was opened last: it is a setting of all of UM.
+fn spoken() -> MutexGuard<'static, Language> {
+    static SPOKEN: Lazy<Mutex<Language>> = Lazy::new(Mutex::default);
+    SPOKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn registry() -> MutexGuard<'static, Registry> {

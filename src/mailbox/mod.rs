@@ -131,7 +131,7 @@ impl Mailbox {
         shared.wake_worker(&mut state)?;
         loop {
             if state.fetch.id != id {
-                return Err(ended_by_newer());
+                return Err(self.shared().explain(ended_by_newer()));
             }
             match &state.fetch.phase {
                 Phase::Requested => state = shared.wait(state)?,
@@ -144,7 +144,11 @@ impl Mailbox {
     /// How many mails a fetch has found, of which some may be gone before they are handed out.
     pub fn found(&self, FetchId(id): FetchId) -> Result<u64> {
         let state = self.shared().usable()?;
-        if state.fetch.id == id { Ok(state.fetch.found) } else { Err(ended_by_newer()) }
+        if state.fetch.id == id {
+            Ok(state.fetch.found)
+        } else {
+            Err(self.shared().explain(ended_by_newer()))
+        }
     }
 
     /// The next mail, in the order of their UIDs or nearly so; waits until it has arrived as a whole. `None`: there is no
@@ -154,7 +158,7 @@ impl Mailbox {
         let mut state = shared.usable()?;
         loop {
             if state.fetch.id != id {
-                return Err(ended_by_newer());
+                return Err(self.shared().explain(ended_by_newer()));
             }
             if let Some(message) = state.fetch.ready.pop_front() {
                 state.fetch.octets -= message.body.memory();
@@ -450,7 +454,7 @@ impl Shared {
     fn check(&self, state: &State) -> Result<()> {
         match &state.broken {
             Some(failure) => Err(failure.clone()),
-            None if state.closing.is_some() => Err(closed()),
+            None if state.closing.is_some() => Err(self.explain(closed())),
             None => Ok(()),
         }
     }

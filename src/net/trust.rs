@@ -234,6 +234,13 @@ impl Distrust {
                     leaf.tbs_certificate().issuer()
                 )
             }
+            // What `openssl req -x509` makes by default. The verifier's own error has no public type.
+            (problem, Some(leaf)) if problem.to_string().contains("CaUsedAsEndEntity") => {
+                let subject = leaf.tbs_certificate().subject();
+                format!(
+                    "is a certificate authority's own ('{subject}'), not a server's, and not to be trusted as one"
+                )
+            }
             (problem, _) => format!("is not acceptable: {problem}"),
         })
     }
