@@ -97,7 +97,8 @@ pub(super) fn clock(run: &Run, ahead: i64, notes: &mut Notes) -> Result<()> {
         notes.see(difference);
     } else {
         let known = run.explained(Failure::new(Step::Token, Kind::Token, CLOCK_OFF));
-        notes.warn(format!("{difference}. {} {}", known.cause, known.remedy));
+        let measured = text!(language, "Measured: {difference}.", "Gemessen: {difference}.");
+        notes.warn(format!("{measured} {} {}", known.cause, known.remedy));
     }
     Ok(())
 }
