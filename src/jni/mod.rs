@@ -281,7 +281,11 @@ fn move_to<'local>(
 ) -> Result<jboolean, Error> {
     let id = message_id(uid_validity, uid)?;
     let folder = convert::string(env, &folder, "folder")?;
-    Ok(registry::call(mailbox, |mailbox| mailbox.move_to(id, &folder))?)
+    Ok(registry::call(mailbox, |mailbox| {
+        #[cfg(debug_assertions)]
+        assert_ne!(folder, PANIC);
+        mailbox.move_to(id, &folder)
+    })?)
 }
 
 fn delete<'local>(
@@ -438,3 +442,7 @@ fn level_name(level: Level) -> &'static str {
         Level::Error => "ERROR",
     }
 }
+
+/// In debug builds a move to this folder panics: the tests have no other way to see what Java gets of a panic.
+#[cfg(debug_assertions)]
+const PANIC: &str = "\u{7}panic";

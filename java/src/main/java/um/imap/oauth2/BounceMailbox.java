@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
@@ -226,6 +227,9 @@ public final class BounceMailbox implements AutoCloseable {
      * Tells the server what was decided, ends any call that is under way, and frees everything. Can be called from any
      * thread, and more than once; never throws. A mailbox that is closed stays closed.
      *
+     * <p>It waits for the server for five seconds at most. A second call waits for the first one, so that the mailbox is closed
+     * after each of them. An interrupted thread closes it all the same, and stays interrupted.
+     *
      * <pre>{@code
      * try (BounceMailbox mailbox = BounceMailbox.builder().umHome(home).open()) {
      *     …
@@ -236,6 +240,7 @@ public final class BounceMailbox implements AutoCloseable {
     public void close() {
         handle.byItsUser = true;
         cleanable.clean();
+        handle.awaitClosed();
         Log.drain(handle.number, log);
     }
 
@@ -297,13 +302,14 @@ public final class BounceMailbox implements AutoCloseable {
         } catch (MailboxException closed) {
             // Nobody is interested in the health of a closed mailbox.
         } catch (RuntimeException e) {
-            Log.LOGGER.log(Level.WARNING, "The health function of a mailbox failed", e);
+            Log.LIBRARY.log(Level.WARNING, "The health function of a mailbox failed", e);
         }
     }
 
     /** What is left to do when nobody has the mailbox any more; it must not know the mailbox, nor its user's functions. */
     private static final class Handle implements Runnable {
         private final long number;
+        private final CountDownLatch closed = new CountDownLatch(1);
         private volatile boolean byItsUser;
 
         Handle(long number) {
@@ -312,10 +318,29 @@ public final class BounceMailbox implements AutoCloseable {
 
         @Override
         public void run() {
-            Native.close(number);
+            try {
+                Native.close(number);
+            } finally {
+                closed.countDown();
+            }
             if (!byItsUser) {
-                Log.LOGGER.log(Level.WARNING, "A bounce mailbox was given up without close()");
-                Log.drain(number, Log.LOGGER::log);
+                Log.MAILBOX.log(Level.WARNING, "A bounce mailbox was given up without close()");
+                Log.drain(number, null);
+            }
+        }
+
+        /** The first of several callers closes; that has a limit of its own, so this has one, too. */
+        void awaitClosed() {
+            boolean interrupted = false;
+            while (closed.getCount() > 0) {
+                try {
+                    closed.await();
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+            if (interrupted) {
+                Thread.currentThread().interrupt();
             }
         }
     }
@@ -384,7 +409,7 @@ public final class BounceMailbox implements AutoCloseable {
         private Path umHome;
         private String listener;
         private Path workDirectory;
-        private BiConsumer<Level, String> log = Log.LOGGER::log;
+        private BiConsumer<Level, String> log;
         private Consumer<Health> onHealth;
 
         private Builder() {
@@ -461,7 +486,8 @@ public final class BounceMailbox implements AutoCloseable {
         }
 
         /**
-         * Takes what the mailbox has to say. Left out: the {@link System.Logger} {@code um.imap.oauth2}.
+         * Takes what the mailbox has to say. Left out: the {@link System.Logger} {@code um.imap.oauth2.mailbox},
+         * which is asked for its level once per call.
          *
          * <p>It is called by the threads that call the mailbox, at the end of a call, possibly by several at once.
          *

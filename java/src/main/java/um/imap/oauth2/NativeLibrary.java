@@ -54,7 +54,7 @@ final class NativeLibrary {
         if (!loaded) {
             String origin = new Search(workDirectory).run();
             loaded = true;
-            Log.LOGGER.log(Level.DEBUG, "Loaded the native library " + origin);
+            Log.LIBRARY.log(Level.DEBUG, "Loaded the native library " + origin);
         }
         String found;
         try {

@@ -1,7 +1,13 @@
 package um.imap.oauth2;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Properties;
 
 /** Settings of a mailbox that can be opened (which touches no network). */
 final class ExampleSettings {
@@ -25,5 +31,24 @@ final class ExampleSettings {
         properties.put("cmsbs.mail.imap.oauth2.grantType", "client_credentials");
         properties.put("cmsbs.mail.imap.oauth2.debug", "true");
         return properties;
+    }
+
+    /** For another process. */
+    static void write(Map<String, String> settings, Path file) throws IOException {
+        Properties properties = new Properties();
+        properties.putAll(settings);
+        try (OutputStream out = Files.newOutputStream(file)) {
+            properties.store(out, null);
+        }
+    }
+
+    static Map<String, String> read(Path file) throws IOException {
+        Properties properties = new Properties();
+        try (InputStream in = Files.newInputStream(file)) {
+            properties.load(in);
+        }
+        Map<String, String> settings = new LinkedHashMap<>();
+        properties.stringPropertyNames().forEach(name -> settings.put(name, properties.getProperty(name)));
+        return settings;
     }
 }

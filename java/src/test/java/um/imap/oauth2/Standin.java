@@ -14,6 +14,7 @@ import java.util.regex.Pattern;
 
 /** The stand-in for Entra ID and Exchange Online (tests/standin), which does what it is told. */
 final class Standin implements AutoCloseable {
+    static final String PROPERTY = "standin";
     static final String SECRET = "s3cr~t/+=&% %Q8";
     static final String CLIENT = "5a7d1c3e-0b42-4f6e-9c11-2d8e6f304a10";
     static final String USER = "bounces@example.com";
@@ -24,7 +25,7 @@ final class Standin implements AutoCloseable {
 
     /** {@code scenario}: a scenario in JSON. */
     Standin(Path directory, String scenario) throws IOException {
-        Path program = Path.of(System.getProperty("standin"));
+        Path program = Path.of(System.getProperty(PROPERTY));
         if (!Files.isExecutable(program)) {
             throw new IOException(program + " is missing. Run `make test`, or `cargo build --manifest-path"
                     + " tests/standin/Cargo.toml` and give its path by -Dstandin=…");
@@ -47,6 +48,30 @@ final class Standin implements AutoCloseable {
         }
         return "{\"mailboxes\": [{\"user\": \"" + USER + "\", \"folders\": [{\"name\": \"INBOX\", \"mails\": [" + mails
                 + "]}]}]" + more + "}";
+    }
+
+    /** A mailbox of a scenario, with so many mails of some 5.6 kB in its inbox. */
+    static String mailbox(String user, int count) {
+        return "{\"user\": \"" + user + "\", \"folders\": [{\"name\": \"INBOX\", \"generate\": {\"count\": " + count
+                + ", \"size\": 5600, \"large_every\": 0, \"large_size\": 0, \"seen_every\": 0}}]}";
+    }
+
+    /** A scenario with mailboxes and faults. */
+    static String of(String mailboxes, String faults) {
+        return "{\"mailboxes\": [" + mailboxes + "], \"faults\": [" + faults + "]}";
+    }
+
+    /** The properties of a user's mailbox there. */
+    Map<String, String> settings(String user) {
+        Map<String, String> settings = settings();
+        settings.put("cmsbs.mail.imap.user", user);
+        return settings;
+    }
+
+    /** How many mails lie in a folder of {@link #USER}. */
+    int count(String folder) {
+        Matcher matcher = Pattern.compile("\"" + Pattern.quote(folder) + "\":\\s*(\\d+)").matcher(ask("\"folders\""));
+        return matcher.find() ? Integer.parseInt(matcher.group(1)) : 0;
     }
 
     /** The properties of a mailbox there. */
@@ -73,7 +98,7 @@ final class Standin implements AutoCloseable {
         ask("{\"change\": \"expire_tokens\"}");
     }
 
-    String ask(String request) {
+    synchronized String ask(String request) {
         try {
             process.getOutputStream().write((request + "\n").getBytes(StandardCharsets.UTF_8));
             process.getOutputStream().flush();

@@ -1,0 +1,153 @@
+package um.imap.oauth2;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Calls in an order that nobody means, against the stand-in. */
+class CallsTest {
+    @TempDir
+    private Path directory;
+
+    @Test
+    void anIteratorThatIsGivenUpHalfwayCostsNothing() throws IOException {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 50), "")); BounceMailbox mailbox = open(standin)) {
+            Iterator<BounceMessage> givenUp = mailbox.fetch().iterator();
+            BounceMessage first = givenUp.next();
+            assertTrue(mailbox.settle(first, Outcome.UNRECOGNISED));
+            BounceMessage second = givenUp.next();
+            List<Long> again = new ArrayList<>();
+            mailbox.fetch().forEach(mail -> again.add(mail.uid()));
+            assertEquals(49, again.size());
+            assertFalse(again.contains(first.uid()));
+            assertTrue(again.contains(second.uid()));
+            assertFails(MailboxException.Kind.USAGE, givenUp::next);
+        }
+    }
+
+    @Test
+    void theFirstSettlementOfAMailCounts() throws IOException {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 1), "")); BounceMailbox mailbox = open(standin)) {
+            BounceMessage mail = mailbox.fetch().iterator().next();
+            assertTrue(mailbox.settle(mail, Outcome.UNRECOGNISED));
+            assertFalse(mailbox.delete(mail));
+            assertFalse(mailbox.move(mail, "elsewhere"));
+            mailbox.flush();
+            assertEquals(1, standin.count("error"));
+        }
+    }
+
+    @Test
+    void aMailOutlivesItsMailboxButCannotBeSettledAnyMore() throws IOException {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 1), ""))) {
+            BounceMailbox mailbox = open(standin);
+            BounceMessage mail = mailbox.fetch().iterator().next();
+            mailbox.close();
+            assertTrue(mail.bytes().length > 5_000);
+            assertFails(MailboxException.Kind.CLOSED, () -> mailbox.settle(mail, Outcome.HANDLED));
+            assertFails(MailboxException.Kind.CLOSED, mailbox::health);
+            try (BounceMailbox other = open(standin)) {
+                assertFails(MailboxException.Kind.USAGE, () -> other.settle(mail, Outcome.HANDLED));
+            }
+            assertEquals(1, standin.count("INBOX"));
+        }
+    }
+
+    @Test
+    void closeEndsAFetchThatWaitsForTheServer() throws Exception {
+        try (Standin standin = withFault("{\"on\": \"UID SEARCH\", \"do\": [\"stall\"]}")) {
+            BounceMailbox mailbox = open(standin);
+            CompletableFuture<Object> fetch = CompletableFuture.supplyAsync(mailbox::fetch);
+            Vitals.await("at the server", () -> standin.ask("\"counters\"").contains("UID SEARCH"));
+            mailbox.close();
+            ExecutionException e = assertThrows(ExecutionException.class, fetch::get);
+            assertEquals(MailboxException.Kind.CLOSED, ((MailboxException) e.getCause()).kind());
+        }
+    }
+
+    @Test
+    void aSecondCloseWaitsForTheFirst() throws Exception {
+        // Long enough for a second close() that does not wait to be too early.
+        try (Standin standin = withFault("{\"on\": \"UID MOVE\", \"do\": [{\"wait_ms\": 2000}, \"answer\"]}")) {
+            BounceMailbox mailbox = open(standin);
+            mailbox.settle(mailbox.fetch().iterator().next(), Outcome.UNRECOGNISED);
+            CompletableFuture<Void> first = CompletableFuture.runAsync(mailbox::close);
+            Vitals.await("being closed", () -> {
+                try {
+                    mailbox.health();
+                    return false;
+                } catch (MailboxException e) {
+                    return e.kind() == MailboxException.Kind.CLOSED || e.kind() == MailboxException.Kind.USAGE;
+                }
+            });
+            mailbox.close();
+            assertEquals(1, standin.count("error"));
+            first.get();
+        }
+    }
+
+    @Test
+    void anInterruptedThreadIsServedAndStaysInterrupted() throws IOException {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 3), ""))) {
+            Thread.currentThread().interrupt();
+            BounceMailbox mailbox = open(standin);
+            int mails = 0;
+            for (BounceMessage mail : mailbox.fetch()) {
+                mailbox.settle(mail, Outcome.UNRECOGNISED);
+                mails++;
+            }
+            mailbox.flush();
+            mailbox.close();
+            assertTrue(Thread.interrupted());
+            assertEquals(3, mails);
+            assertEquals(3, standin.count("error"));
+        } finally {
+            Thread.interrupted();
+        }
+    }
+
+    @Test
+    void aPanicIsAnExceptionWithItsPlaceAndTheEndOfTheMailboxOnly() throws IOException {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 1), ""))) {
+            BounceMailbox mailbox = open(standin);
+            BounceMailbox other = open(standin);
+            BounceMessage mail = mailbox.fetch().iterator().next();
+            // In step with PANIC in src/jni/mod.rs.
+            MailboxException e = assertThrows(MailboxException.class, () -> mailbox.move(mail, "\7panic"));
+            assumeTrue(e.kind() != MailboxException.Kind.REFUSED, "no debug build of the library");
+            assertEquals(MailboxException.Kind.INTERNAL, e.kind());
+            assertTrue(e.observed().matches("panic at src/jni/mod\\.rs:\\d+"), e.observed());
+            assertFails(MailboxException.Kind.CLOSED, () -> mailbox.settle(mail, Outcome.HANDLED));
+            assertFails(MailboxException.Kind.CLOSED, mailbox::fetch);
+            mailbox.close();
+            assertEquals(1, other.fetch().iterator().next().uid());
+            other.close();
+        }
+    }
+
+    private Standin withFault(String fault) throws IOException {
+        return new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 3), fault));
+    }
+
+    private static BounceMailbox open(Standin standin) {
+        return BounceMailbox.builder().settings(standin.settings()).log((level, text) -> { }).open();
+    }
+
+    private static void assertFails(MailboxException.Kind kind, Executable call) {
+        MailboxException e = assertThrows(MailboxException.class, call);
+        assertEquals(kind, e.kind(), e.getMessage());
+    }
+}
