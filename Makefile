@@ -80,6 +80,10 @@ test-beside-servers:
 	cargo build --locked
 	set -e; for crate in $(CRATES); do cargo test --locked --manifest-path $$crate/Cargo.toml; done
 	$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) verify
+	set -e; for java in $$(java/jdks target/jdks); do \
+		$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) \
+			-Djvm=$$java -Dstorm.calls=2000 -Dcycles=100 surefire:test; \
+	done
 
 # An otherwise idle machine; tests/bench/run.py tells what can be chosen.
 bench: servers

@@ -27,6 +27,10 @@ import java.util.Locale;
  * </ol>
  *
  * <p>The JVM gives one file to one class loader only: whoever comes second loads a temporary copy.
+ *
+ * <p>What stays when a web application is undeployed: its class loader can be collected, no thread is left, and the library
+ * stays mapped (some 6 MB of address space, shared with the file) until the JVM ends. The next deployment uses the same mapping
+ * if it has a work directory and the class loader before was collected by then; else it maps a copy of its own.
  */
 final class NativeLibrary {
     static final String PROPERTY = "um.imap.oauth2.library";

@@ -30,9 +30,12 @@ final class Redeployment {
     private final Tomcat tomcat = new Tomcat();
     private final Map<String, String> settings;
 
-    private Redeployment(Path directory, Standin standin) {
+    private Redeployment(Path directory, Standin standin) throws IOException {
         this.directory = directory;
         this.settings = standin.settings();
+        // With a work directory, as in UM.
+        Files.createDirectories(directory.resolve("um/cmsbs-work"));
+        settings.put("cmsbs.server.home", directory.resolve("um").toString());
         tomcat.setBaseDir(directory.resolve("tomcat").toString());
         tomcat.getEngine();
     }
