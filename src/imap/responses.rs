@@ -20,6 +20,8 @@ pub struct Decoder {
     literals: Vec<Literal>,
     /// The text of the response before.
     last: Vec<u8>,
+    /// A message has come. If the server counted it wrongly, what is taken for a line from now on can be a part of it.
+    messages: bool,
 }
 
 /// What a stretch of input was.
@@ -159,8 +161,17 @@ impl Decoder {
         }
     }
 
-    /// The last response as it may be logged: without what was in its literals.
-    pub fn trace(&self) -> String {
+    /// Whether a message has come, so that a line that makes no sense can be a part of it.
+    pub fn after_messages(&self) -> bool {
+        self.messages
+    }
+
+    /// The last response as it may be logged: without what was in its literals, and nothing of a line that nobody asked for
+    /// after a message.
+    pub fn trace(&self, response: &Response) -> String {
+        if self.messages && *response == Response::Other {
+            return format!("{{{} octets}}", self.last.len());
+        }
         lossy(trim_line_end(&self.last)).replace("}\r\n", " octets}")
     }
 
@@ -192,7 +203,15 @@ impl Decoder {
         std::mem::swap(&mut self.text, &mut self.last);
         self.text.clear();
         let literals = std::mem::take(&mut self.literals);
-        let response = parse(trim_line_end(&self.last), &literals)?;
+        let response = parse(trim_line_end(&self.last), &literals).map_err(|malformed| {
+            if self.messages {
+                Malformed(
+                    format!("{} octets that are no IMAP response, after a message", self.last.len()).into(),
+                )
+            } else {
+                malformed
+            }
+        })?;
         Ok((used, Some(Event::Response(response))))
     }
 
@@ -207,6 +226,7 @@ impl Decoder {
                 ));
             }
             self.literals.push(Literal::Message);
+            self.messages = true;
             if octets > 0 {
                 self.state = State::Message { left: octets };
             }
@@ -871,10 +891,33 @@ mod tests {
     fn a_trace_shows_lines_and_only_the_length_of_literals() {
         let mut decoder = Decoder::default();
         let mut rest = &b"* 1 FETCH (UID 2 BODY[] {6}\r\nsecret FLAGS ())\r\n"[..];
+        let mut event = None;
         while !rest.is_empty() {
-            rest = &rest[decoder.decode(rest).unwrap().0..];
+            let (used, last) = decoder.decode(rest).unwrap();
+            (rest, event) = (&rest[used..], last);
         }
-        assert_eq!(decoder.trace(), "* 1 FETCH (UID 2 BODY[] {6 octets} FLAGS ())");
+        let Some(Event::Response(response)) = event else { panic!("{event:?}") };
+        assert_eq!(decoder.trace(&response), "* 1 FETCH (UID 2 BODY[] {6 octets} FLAGS ())");
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_can_be_a_part_of_a_message_that_was_counted_wrongly() {
+        let mut decoder = Decoder::default();
+        let mut rest = &b"* 1 FETCH (BODY[] {1}\r\na)\r\n* secret\r\nsecret\r\n"[..];
+        let mut traced = Vec::new();
+        let malformed = loop {
+            match decoder.decode(rest) {
+                Ok((used, event)) => {
+                    rest = &rest[used..];
+                    if let Some(Event::Response(response)) = event {
+                        traced.push(decoder.trace(&response));
+                    }
+                }
+                Err(malformed) => break malformed.to_string(),
+            }
+        };
+        assert_eq!(traced, ["* 1 FETCH (BODY[] {1 octets})", "{10 octets}"]);
+        assert_eq!(malformed, "8 octets that are no IMAP response, after a message");
     }
 
     #[test]

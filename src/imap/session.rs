@@ -193,21 +193,22 @@ impl<C> Session<C> {
         if let Some(log) = &self.trace {
             match &response {
                 Response::SearchEnd => log.debug("S: * SEARCH …"),
-                _ => log.debug(format!("S: {}", self.decoder.trace())),
+                _ => log.debug(format!("S: {}", self.decoder.trace(&response))),
             }
         }
         match response {
             Response::Tagged { tag, condition } => {
                 // Answers come in the order of the commands or, where a server works on two at once, not.
                 let Some(at) = self.in_flight.iter().position(|command| command.tag == tag) else {
-                    return Err(self.failure(
-                        Kind::Protocol,
-                        format!(
-                            "{} answered a command that was not sent: {tag} {}",
-                            self.stream.peer(),
-                            condition.line
-                        ),
-                    ));
+                    // Of what can be a part of a message nothing is said.
+                    let what = if self.decoder.after_messages() {
+                        String::new()
+                    } else {
+                        format!(": {tag} {}", condition.line)
+                    };
+                    let observed =
+                        format!("{} answered a command that was not sent{what}", self.stream.peer());
+                    return Err(self.failure(Kind::Protocol, observed));
                 };
                 if condition.status != Status::Ok {
                     self.complaints.add(condition.line.clone());

@@ -43,7 +43,11 @@ impl Trust {
                 Failure::configuration(
                     CA_FILE,
                     format!("no certificate authority is trusted ({error})"),
-                    format!("Write {CA_FILE} = FILE with the certificate authorities (PEM)."),
+                    // Only a JVM can have none.
+                    format!(
+                        "The JVM's trust store is empty or not there: look at its system property javax.net.ssl.trustStore, or \
+                         write {CA_FILE} = FILE with the certificate authorities (PEM)."
+                    ),
                 )
             })?;
         let mut config = ClientConfig::builder_with_provider(provider)

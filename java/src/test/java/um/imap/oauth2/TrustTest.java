@@ -1,0 +1,88 @@
+package um.imap.oauth2;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.KeyStore;
+import java.security.cert.Certificate;
+import java.security.cert.CertificateFactory;
+import java.util.Map;
+import java.util.UUID;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Whom a JVM trusts is trusted here: child JVMs with trust stores of their own, against the real servers. */
+class TrustTest {
+    @TempDir
+    private Path directory;
+
+    @Test
+    void anAuthorityInTheJvmsTrustStoreIsTrusted() throws Exception {
+        assertEquals("0 mails", read("ca.pem"));
+    }
+
+    @Test
+    void anEmptyTrustStoreIsNamed() throws Exception {
+        String failure = read(null);
+        assertTrue(failure.startsWith("CONFIGURATION configuration: no certificate authority is trusted"), failure);
+        assertTrue(failure.contains("javax.net.ssl.trustStore") && failure.contains("cmsbs.mail.imap.ssl.caFile"), failure);
+    }
+
+    @Test
+    void aPinnedServerCertificateIsNoAuthorityAndTheIssuerIsNamed() throws Exception {
+        String failure = read("server.pem");
+        assertTrue(failure.startsWith("TLS tls: "), failure);
+        assertTrue(failure.contains("CN=test CA") && failure.contains("cmsbs.mail.imap.ssl.caFile"), failure);
+    }
+
+    /** What {@link #main} says in a JVM whose trust store holds the first certificate of a file of the test servers'. */
+    private String read(String trusted) throws Exception {
+        KeyStore store = KeyStore.getInstance("PKCS12");
+        store.load(null, null);
+        if (trusted != null) {
+            store.setCertificateEntry("trusted", certificate(trusted));
+        }
+        Path file = directory.resolve("trust.p12");
+        try (OutputStream out = Files.newOutputStream(file)) {
+            store.store(out, "changeit".toCharArray());
+        }
+        ChildJvm.Output output = new ChildJvm(directory).with("-Xcheck:jni", "-Djavax.net.ssl.trustStore=" + file,
+                "-Djavax.net.ssl.trustStorePassword=changeit").run(TrustTest.class.getName());
+        assertEquals("", output.err);
+        return output.out.trim();
+    }
+
+    /** Reads an empty mailbox of the test servers, without a word about trust in the settings. */
+    public static void main(String[] arguments) {
+        Map<String, String> settings = ExampleSettings.oauth2();
+        String client = UUID.randomUUID().toString();
+        settings.put("cmsbs.lang", "en");
+        settings.put("cmsbs.mail.imap.port", System.getenv("UM_TEST_IMAP_PORT"));
+        settings.put("cmsbs.mail.imap.user", client + "@example.test");
+        settings.put("cmsbs.mail.imap.oauth2.accessTokenUri", System.getenv("UM_TEST_TOKEN_URI"));
+        settings.put("cmsbs.mail.imap.oauth2.clientId", client);
+        settings.put("cmsbs.mail.imap.oauth2.clientSecret", System.getenv("UM_TEST_SECRET"));
+        int mails = 0;
+        try (BounceMailbox mailbox = BounceMailbox.builder().settings(settings).open()) {
+            for (BounceMessage mail : mailbox.fetch()) {
+                mails += mail.size() > 0 ? 1 : 0;
+            }
+            System.out.println(mails + " mails");
+        } catch (MailboxException e) {
+            System.out.println(e.kind() + " " + e.getMessage());
+        }
+    }
+
+    private static Certificate certificate(String name) throws Exception {
+        try (InputStream in = Files.newInputStream(Path.of(System.getenv("UM_TEST_DIR"), "pki", name))) {
+            return CertificateFactory.getInstance("X.509").generateCertificate(in);
+        } catch (IOException e) {
+            throw new IOException("Run `make test`, or tests/servers/with-servers mvn …", e);
+        }
+    }
+}
