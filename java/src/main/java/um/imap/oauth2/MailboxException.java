@@ -63,13 +63,21 @@ public final class MailboxException extends RuntimeException {
         LIBRARY
     }
 
+    /** Where it failed. */
     private final String step;
+    /** What kind of failure it is. */
     private final Kind kind;
+    /** What was observed. */
     private final String observed;
+    /** The property to look at, or null. */
     private final String key;
+    /** The likely cause, in words. */
     private final String causeText;
+    /** What to do about it. */
     private final String remedy;
+    /** Whether trying again can help. */
     private final boolean retryable;
+    /** How long to wait, or null. */
     private final Duration retryAfter;
     private final String id;
 
