@@ -203,15 +203,7 @@ impl Decoder {
         std::mem::swap(&mut self.text, &mut self.last);
         self.text.clear();
         let literals = std::mem::take(&mut self.literals);
-        let response = parse(trim_line_end(&self.last), &literals).map_err(|malformed| {
-            if self.messages {
-                Malformed(
-                    format!("{} octets that are no IMAP response, after a message", self.last.len()).into(),
-                )
-            } else {
-                malformed
-            }
-        })?;
+        let response = parse(trim_line_end(&self.last), &literals, self.messages)?;
         Ok((used, Some(Event::Response(response))))
     }
 
@@ -347,8 +339,8 @@ fn is_message(text: &[u8]) -> bool {
         && matches!(before[at - 1], b' ' | b'(')
 }
 
-/// One response, without its line end.
-fn parse(text: &[u8], literals: &[Literal]) -> Result<Response, Malformed> {
+/// One response, without its line end. After messages nothing is quoted of what makes no sense.
+fn parse(text: &[u8], literals: &[Literal], after_messages: bool) -> Result<Response, Malformed> {
     let mut cursor = Cursor { rest: text, literals: literals.iter() };
     if cursor.eat(b"* ") {
         return parse_untagged(cursor, literals);
@@ -373,7 +365,11 @@ fn parse(text: &[u8], literals: &[Literal]) -> Result<Response, Malformed> {
     {
         return Ok(Response::Tagged { tag: lossy(tag), condition });
     }
-    Err(Malformed(format!("a line that is no IMAP response: {}", excerpt(text)).into()))
+    Err(Malformed(if after_messages {
+        format!("a line of {} octets after a message that is no IMAP response", text.len()).into()
+    } else {
+        format!("a line that is no IMAP response: {}", excerpt(text)).into()
+    }))
 }
 
 fn parse_untagged(mut cursor: Cursor, literals: &[Literal]) -> Result<Response, Malformed> {
@@ -400,9 +396,9 @@ fn parse_untagged(mut cursor: Cursor, literals: &[Literal]) -> Result<Response, 
         let streamed = literals.iter().any(|literal| matches!(literal, Literal::Message));
         return match parse_fetch(cursor) {
             Some(fetch) => Ok(Response::Fetch(fetch)),
-            None if streamed => {
-                Err(Malformed(format!("a FETCH response that cannot be read: {}", excerpt(line)).into()))
-            }
+            None if streamed => Err(Malformed(
+                format!("a FETCH response of {} octets that cannot be read", line.len()).into(),
+            )),
             None => Ok(Response::Other),
         };
     }
@@ -917,7 +913,7 @@ mod tests {
             }
         };
         assert_eq!(traced, ["* 1 FETCH (BODY[] {1 octets})", "{10 octets}"]);
-        assert_eq!(malformed, "8 octets that are no IMAP response, after a message");
+        assert_eq!(malformed, "a line of 6 octets after a message that is no IMAP response");
     }
 
     #[test]

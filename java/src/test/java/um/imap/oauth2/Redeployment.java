@@ -8,6 +8,7 @@ import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.jar.JarEntry;
@@ -24,11 +25,14 @@ import org.apache.catalina.startup.Tomcat;
  * files, and how often the application is deployed.
  */
 final class Redeployment {
+    private static final String OTHER_USER = "others@example.com";
     private static final String APPLICATION = "um.imap.oauth2.web.WebApplication";
 
     private final Path directory;
     private final Tomcat tomcat = new Tomcat();
     private final Map<String, String> settings;
+    /** A mailbox with a work directory has one reader at a time. */
+    private final Map<String, String> otherSettings;
 
     private Redeployment(Path directory, Standin standin) throws IOException {
         this.directory = directory;
@@ -36,6 +40,8 @@ final class Redeployment {
         // With a work directory, as in UM.
         Files.createDirectories(directory.resolve("um/cmsbs-work"));
         settings.put("cmsbs.server.home", directory.resolve("um").toString());
+        this.otherSettings = new LinkedHashMap<>(settings);
+        otherSettings.put("cmsbs.mail.imap.user", OTHER_USER);
         tomcat.setBaseDir(directory.resolve("tomcat").toString());
         tomcat.getEngine();
     }
@@ -47,7 +53,7 @@ final class Redeployment {
         Path library = Path.of(System.clearProperty(NativeLibrary.PROPERTY));
         Path jar = jar(directory.resolve("um-imap-oauth2.jar"), library);
         StringBuilder report = new StringBuilder();
-        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 3), ""))) {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 3) + ", " + Standin.mailbox(OTHER_USER, 3), ""))) {
             Redeployment redeployment = new Redeployment(directory, standin);
             redeployment.tomcat.start();
             try {
@@ -121,7 +127,7 @@ final class Redeployment {
         context.addLifecycleListener(new Tomcat.FixContextListener());
         context.addApplicationListener(APPLICATION);
         context.addServletContainerInitializer((classes, servletContext) -> {
-            servletContext.setAttribute("settings", settings);
+            servletContext.setAttribute("settings", forgetful ? otherSettings : settings);
             servletContext.setAttribute("forgetful", forgetful ? true : null);
         }, null);
         tomcat.getHost().addChild(context);
