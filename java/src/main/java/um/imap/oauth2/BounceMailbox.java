@@ -213,7 +213,7 @@ public final class BounceMailbox implements AutoCloseable {
             renewal.test(handle.number);
         } catch (MailboxException e) {
             if (e.kind() != MailboxException.Kind.CLOSED) {
-                Log.LOGGER.log(Level.WARNING, e.getMessage());
+                Log.LIBRARY.log(Level.WARNING, e.getMessage());
             }
         }
         return call(() -> {

@@ -129,9 +129,21 @@ final class Platform {
         }
         // The C library that it needs, among the names of its dynamic section. musl takes glibc's name for its own, so
         // that the library would be loaded, or fail for a symbol that tells nobody anything.
-        String names = new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1);
-        boolean glibc = names.contains("\0libc.so.6\0");
-        boolean musl = names.contains("\0libc.so\0") || names.contains("\0libc.musl-");
+        boolean glibc = false;
+        boolean musl = false;
+        // Piece by piece, since UM's heap may be small; each with the end of the one before, in which a name may begin.
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] piece = new byte[PIECE];
+            int kept = 0;
+            for (int read = in.read(piece); read > 0; read = in.read(piece, kept, PIECE - kept)) {
+                String names = new String(piece, 0, kept + read, StandardCharsets.ISO_8859_1);
+                glibc |= names.contains("\0libc.so.6\0");
+                musl |= names.contains("\0libc.so\0") || names.contains("\0libc.musl-");
+                int filled = kept + read;
+                kept = Math.min(filled, LONGEST_NAME);
+                System.arraycopy(piece, filled - kept, piece, 0, kept);
+            }
+        }
         if (glibc && isMusl()) {
             return "was built for the C library glibc, and this JVM runs on musl (Alpine Linux)";
         }
@@ -148,6 +160,12 @@ final class Platform {
 
     /** Octets of an ELF64 header. */
     private static final int ELF_HEADER = 64;
+
+    /** Octets of a library that are looked at at once. */
+    private static final int PIECE = 64 * 1024;
+
+    /** No name that is looked for is longer. */
+    private static final int LONGEST_NAME = 16;
 
     /** 0x7f, "ELF". */
     private static final int ELF_MAGIC = 0x464c457f;
