@@ -275,6 +275,7 @@ fn mails_arrive_whole_and_once_whatever_comes_between() {
         nothing,
         &asked("4"),
         nothing,
+        "C: A UID SEARCH UID 4\nS: * SEARCH 4 9\nS: A OK done\n",
     ];
     let played = play("noise", &[script.map(|part| format!("{part}\n")).concat()]);
     assert_eq!(played.fetch(), whole([3, 1, 2]));
@@ -301,6 +302,8 @@ fn a_mail_that_did_not_come_is_not_settled_because_a_later_one_did() {
         "S: A OK done\n",
         &asked("1"),
         nothing,
+        // It is gone.
+        "C: A UID SEARCH UID 1\nS: * SEARCH\nS: A OK done\n",
         "C: A UID MOVE 2 \"debug\"\n S: A OK done\n",
     ];
     let played = play("gap", &[script.concat()]);

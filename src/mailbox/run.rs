@@ -25,6 +25,11 @@ pub(super) struct Run {
     kept: usize,
     /// The server answered without the mail, once.
     pub retry: RoaringBitmap,
+    /// It did so again, and with what line last: these mails are gone, or it cannot deliver them.
+    pub silent: RoaringBitmap,
+    pub silent_line: String,
+    /// Which of them are there is being asked, and which are.
+    pub doubted: Option<(RoaringBitmap, RoaringBitmap)>,
     /// The server has told which mails there are.
     pub begun: bool,
     /// The first mails were asked for, without waiting for their sizes.
@@ -60,6 +65,9 @@ impl Run {
             asked: BTreeMap::new(),
             kept: 0,
             retry: RoaringBitmap::new(),
+            silent: RoaringBitmap::new(),
+            silent_line: String::new(),
+            doubted: None,
             begun: false,
             first: false,
             losses: 0,
@@ -70,11 +78,39 @@ impl Run {
 
     /// Every mail was handed over, or set aside.
     pub(super) fn is_over(&self) -> bool {
+        self.is_asked_out() && self.silent.is_empty() && self.doubted.is_none()
+    }
+
+    /// The server has answered for every mail.
+    fn is_asked_out(&self) -> bool {
         self.stage == Stage::Fetching
             && self.waiting.is_empty()
             && self.sizing.is_none()
             && self.sized.is_empty()
             && self.asked.is_empty()
+    }
+
+    /// The mails of which is to be asked now whether they are there at all.
+    pub(super) fn next_doubts(&mut self) -> Option<RoaringBitmap> {
+        if !self.is_asked_out() || self.silent.is_empty() || self.doubted.is_some() {
+            return None;
+        }
+        let uids = uid_set::take_front(&mut self.silent, usize::MAX);
+        self.doubted = Some((uids.clone(), RoaringBitmap::new()));
+        Some(uids)
+    }
+
+    /// The server has nothing for these mails, as `line` says.
+    pub(super) fn silence(&mut self, uids: impl IntoIterator<Item = u32>, line: &str) {
+        self.silent.extend(uids);
+        line.clone_into(&mut self.silent_line);
+    }
+
+    /// Nobody knows yet which of them are there.
+    pub(super) fn doubt_again(&mut self) {
+        if let Some((asked, _)) = self.doubted.take() {
+            self.silent |= asked;
+        }
     }
 
     /// The mails to fetch now: what fits in the room that is left beside `held` octets. Small helpings would cost a round
@@ -175,6 +211,7 @@ impl Run {
             self.stage = Stage::New;
             self.waiting.clear();
         }
+        self.doubt_again();
         self.waiting.extend(self.sizing.take().unwrap_or_default());
         self.waiting.extend(std::mem::take(&mut self.asked).into_keys());
         self.kept = 0;

@@ -146,11 +146,12 @@ fn what_the_server_cannot_deliver_is_counted_and_left_where_it_is() {
     let no = "S: A NO Cannot convert\n";
     let script = [
         &login(EXCHANGE),
-        &search(&[1, 2, 3]),
-        &asked("1:3"),
+        &search(&[1, 2, 3, 4, 5]),
+        &asked("1:5"),
         no,
-        &asked_for_sizes("1:3"),
+        &asked_for_sizes("1:5"),
         &[1, 2, 3].map(size).concat(),
+        // Not even the size of the others: one of them is gone.
         "S: A OK done\n",
         &asked("1"),
         &mail(1),
@@ -159,14 +160,15 @@ fn what_the_server_cannot_deliver_is_counted_and_left_where_it_is() {
         no,
         &asked("3"),
         "S: A OK FETCH completed.\n",
+        "C: A UID SEARCH UID 2:5\nS: * SEARCH 2 3 5\nS: A OK done\n",
     ];
     let played = play_with("set aside", &[script.concat()], |config| config.fetch.pipeline = 1);
     assert_eq!(played.fetch(), whole([1]));
     played.check();
     let health = played.mailbox.health();
-    assert_eq!((health.state, health.set_aside, health.failures), (Grade::Warning, 2, 0));
+    assert_eq!((health.state, health.set_aside, health.failures), (Grade::Warning, 3, 0));
     assert!(
-        health.warnings.iter().any(|warning| warning.observed.contains("UID 3")),
+        health.warnings.iter().any(|warning| warning.observed.contains("UID 5: OK FETCH completed")),
         "{:?}",
         health.warnings
     );

@@ -92,6 +92,10 @@ enum Sent {
         fetch: u64,
         uids: RoaringBitmap,
     },
+    /// Which of the mails are there that the server has nothing for.
+    Doubts {
+        fetch: u64,
+    },
     Dates,
     Present,
     /// The step of the batch under way.
@@ -104,7 +108,7 @@ impl Sent {
     fn step(&self) -> Step {
         match self {
             Sent::Nothing | Sent::Noop { .. } | Sent::Search { .. } => Step::Search,
-            Sent::Sizes { .. } | Sent::Bodies { .. } => Step::Fetch,
+            Sent::Sizes { .. } | Sent::Bodies { .. } | Sent::Doubts { .. } => Step::Fetch,
             Sent::Dates | Sent::Present | Sent::Settle => Step::Settle,
             Sent::Create(_) => Step::Folders,
         }
@@ -351,8 +355,14 @@ impl Worker {
                 if let Some(uids) = run.next_bodies(state.fetch.octets, config.fetch.buffer) {
                     return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
                 }
-                let uids = run.next_sizes()?;
-                Some((Command::Sizes(uids), Sent::Sizes { fetch }))
+                if let Some(uids) = run.next_sizes() {
+                    return Some((Command::Sizes(uids), Sent::Sizes { fetch }));
+                }
+                // The numbers in the answers to two of these cannot be told apart.
+                if self.session.as_ref()?.in_flight() > 0 {
+                    return None;
+                }
+                Some((Command::Present(run.next_doubts()?), Sent::Doubts { fetch }))
             }
         }
     }
@@ -507,6 +517,11 @@ impl Worker {
                 if let Some(refused) = &mut self.refused_dates {
                     refused.present.insert(uid);
                 }
+                if let Some((asked, there)) = self.run.as_mut().and_then(|run| run.doubted.as_mut())
+                    && asked.contains(uid)
+                {
+                    there.insert(uid);
+                }
                 if let Some(run) = self.run.as_mut().filter(|run| run.stage == Stage::Searching)
                     && run.waiting.len() < limits::UIDS
                 {
@@ -645,8 +660,8 @@ impl Worker {
                     if !ok {
                         // Sizes are only hints. Where the answer is OK, what it does not name is gone.
                         run.sized.extend(unanswered.iter().map(|uid| (uid, ASSUMED)));
-                    } else if !unanswered.is_empty() {
-                        self.vanished(fetch);
+                    } else {
+                        run.silence(unanswered, &condition.line);
                     }
                 }
             }
@@ -659,14 +674,26 @@ impl Worker {
                         if run.retry.insert(uid) {
                             run.waiting.insert(uid);
                         } else {
-                            let observed = format!(
-                                "the server did not deliver the mail with UID {uid}: {}",
-                                condition.line
-                            );
-                            let failure = shared.explain(Failure::new(Step::Fetch, Kind::Refused, observed));
-                            shared.log.warning(format!("{}: {failure}", shared.config.user));
-                            run.set_aside(failure);
+                            run.silence([uid], &condition.line);
                         }
+                    }
+                }
+            }
+            Sent::Doubts { fetch } => {
+                if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch)
+                    && let Some((asked, there)) = run.doubted.take()
+                {
+                    // Where the server does not say, nobody must believe that they are gone.
+                    let there = if ok { there } else { asked.clone() };
+                    for uid in &there {
+                        let line = &run.silent_line;
+                        let observed = format!("the server did not deliver the mail with UID {uid}: {line}");
+                        let failure = shared.explain(Failure::new(Step::Fetch, Kind::Refused, observed));
+                        shared.log.warning(format!("{}: {failure}", shared.config.user));
+                        run.set_aside(failure);
+                    }
+                    if there.len() < asked.len() {
+                        self.vanished(fetch);
                     }
                 }
             }
@@ -917,7 +944,8 @@ impl Worker {
             Sent::Noop { fetch }
             | Sent::Search { fetch }
             | Sent::Sizes { fetch }
-            | Sent::Bodies { fetch, .. } => Some(*fetch),
+            | Sent::Bodies { fetch, .. }
+            | Sent::Doubts { fetch } => Some(*fetch),
             _ => None,
         };
         let run = self.run.as_mut().filter(|run| Some(run.fetch) == fetch);
@@ -932,6 +960,7 @@ impl Worker {
                 let missing: Vec<u32> = uids.iter().filter(|&uid| run.answered(uid).is_some()).collect();
                 run.waiting.extend(missing);
             }
+            (Sent::Doubts { .. }, Some(run)) => run.doubt_again(),
             (Sent::Dates, _) => self.dates.clear(),
             // To be asked again.
             (Sent::Present, _) => {}
