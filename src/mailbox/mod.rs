@@ -49,6 +49,7 @@ use health::Record;
 use journal::Journal;
 use lock::Lock;
 use place::{Identity, Place};
+use run::Run;
 use signal::Signal;
 use worker::Worker;
 
@@ -255,7 +256,8 @@ impl Mailbox {
         state.renewed = Some(renewed);
         state.refused = false;
         *shared.credential.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if matches!(state.fetch.phase, Phase::Ended(Err(_))) {
+        // One that had not begun has told its caller so, who calls it again.
+        if state.fetch.ended.as_ref().is_some_and(|run| run.fetch == state.fetch.id) {
             state.fetch.phase = Phase::Requested;
         }
         shared.for_worker.notify();
@@ -412,6 +414,8 @@ struct Fetch {
     /// When callers were last told of one. For [`QUIET`] after that they are not, so that they are not woken for each, but
     /// look by themselves at its end.
     told: Option<Instant>,
+    /// What a refused login has ended in its middle; with another credential it goes on.
+    ended: Option<Run>,
 }
 
 enum Phase {

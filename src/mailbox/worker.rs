@@ -35,8 +35,6 @@ pub(super) struct Worker {
     session: Option<Session<Sent>>,
     /// The fetch under way.
     run: Option<Run>,
-    /// The fetch that a failed login has ended; with another credential it goes on.
-    ended: Option<Run>,
     /// A mail that is arriving: its octets come before the response that says whose they are.
     incoming: Option<Incoming>,
     /// What the server told of mails whose decisions are to be verified.
@@ -135,7 +133,6 @@ impl Worker {
             shared,
             session: None,
             run: None,
-            ended: None,
             incoming: None,
             dates: BTreeMap::new(),
             refused_dates: None,
@@ -216,8 +213,8 @@ impl Worker {
             if let Some(run) = self.run.take().filter(|run| run.begun) {
                 self.shared.record().succeeded(run.set_aside);
             }
-            let ended = self.ended.take().filter(|run| run.fetch == state.fetch.id);
-            if ended.as_ref().is_some_and(|run| run.begun) {
+            let ended = state.fetch.ended.take().filter(|run| run.fetch == state.fetch.id);
+            if ended.is_some() {
                 state.fetch.phase = Phase::Running;
             }
             self.run = Some(ended.unwrap_or_else(|| Run::new(state.fetch.id)));
@@ -868,7 +865,7 @@ impl Worker {
         }
         state.refused = failure.may_be_the_credentials();
         if state.refused && !had_session {
-            self.ended = self.run.clone();
+            state.fetch.ended = self.run.clone().filter(|run| run.begun);
         }
         let failure = shared.explain(failure);
         let flushing = state.flush.done < state.flush.wanted;
