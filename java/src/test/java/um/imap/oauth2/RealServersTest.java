@@ -91,12 +91,13 @@ class RealServersTest {
         try (BounceMailbox mailbox = BounceMailbox.builder().umHome(umHome).open()) {
             Set<String> ids = new HashSet<>();
             for (BounceMessage mail : mailbox.fetch()) {
-                byte[] onDisk = asServed(mails.get(seen));
+                // A large one can come after those behind it.
+                int number = (int) mail.uid() - 1;
+                byte[] onDisk = asServed(mails.get(number));
                 assertArrayEquals(onDisk, mail.bytes(), mail.id());
                 assertArrayEquals(onDisk, mail.inputStream().readAllBytes(), mail.id());
-                assertEquals(seen + 1, mail.uid());
                 assertFalse(mail.flags().contains("\\Seen"), mail.id());
-                assertEquals(Optional.of(Instant.ofEpochSecond(FIRST_TIME + seen)), mail.internalDate());
+                assertEquals(Optional.of(Instant.ofEpochSecond(FIRST_TIME + number)), mail.internalDate());
                 assertEquals(user + "/INBOX;UIDVALIDITY=" + mail.uidValidity() + ";UID=" + mail.uid(), mail.id());
                 assertTrue(ids.add(mail.id()));
                 seen++;
