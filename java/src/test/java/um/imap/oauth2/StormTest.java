@@ -13,6 +13,9 @@ class StormTest {
     /** {@code -Dstorm.calls=1000000} for a long one. */
     private static final long CALLS = Long.getLong("storm.calls", 20_000);
 
+    /** With fewer, one or the other kind of call may not come up. */
+    private static final long ENOUGH = 20_000;
+
     @Test
     void noCallInNoOrderFromNoThreadHarmsTheJvm(@TempDir Path directory) throws Exception {
         new ChildJvm(directory).with("-Xcheck:jni", "-Xmx512m").runSilently(Storm.class, directory.toString(), String.valueOf(CALLS));
@@ -23,6 +26,9 @@ class StormTest {
         assertFalse(report.contains("broken"), report);
         long calls = report.lines().filter(line -> !line.startsWith("#")).mapToLong(line -> Long.parseLong(line.split("\t")[0])).sum();
         assertEquals(CALLS, calls, report);
+        if (CALLS < ENOUGH) {
+            return;
+        }
         // It was one: mail was read and settled in it.
         for (String result : new String[] {"open", "close", "forget", "fetch", "next", "settle true", "MailboxException CLOSED"}) {
             assertTrue(report.contains("\t" + result + "\n"), report);
