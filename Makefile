@@ -96,6 +96,8 @@ lint:
 		cargo fmt --check --manifest-path $$crate/Cargo.toml; \
 		cargo clippy --locked --all-targets --manifest-path $$crate/Cargo.toml -- -D warnings; \
 	done
+	@# What is not built in each run must not be left behind.
+	set -e; for crate in bench fuzz; do cargo metadata --locked --format-version 1 --manifest-path tests/$$crate/Cargo.toml > /dev/null; done
 
 clean:
 	cargo clean
