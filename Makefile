@@ -5,7 +5,7 @@
 # make deny   licences and origins of all dependencies
 # make test   everything is tested against real servers, which are installed and started for it
 # make demo   UM's bounce loop reads a mailbox of stand-ins for Entra ID and Exchange Online, and shows what it does
-# make bench  the engine's CPU time, memory and speed beside a bare TLS client and async-imap
+# make bench  the engine's CPU time, memory and speed beside a bare TLS client and async-imap, and from Java beside JavaMail
 # make lint   formatter and linter; the Java compiler's warnings are errors in every build
 
 TARGET  := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -87,9 +87,11 @@ test-beside-servers:
 
 # An otherwise idle machine; tests/bench/run.py tells what can be chosen.
 bench: servers
+	cargo build --release --locked --lib
 	set -e; for crate in bench standin; do cargo build --release --locked --manifest-path tests/$$crate/Cargo.toml; done
-	tests/servers/with-servers python3 -B tests/bench/run.py \
-		$(or $(CARGO_TARGET_DIR),tests/bench/target)/release/um-bench $(or $(CARGO_TARGET_DIR),tests/standin/target)/release/um-standin
+	$(MAVEN:java/pom.xml=tests/bench/java/pom.xml) package
+	tests/servers/with-servers python3 -B tests/bench/run.py $(or $(CARGO_TARGET_DIR),tests/bench/target)/release/um-bench \
+		$(or $(CARGO_TARGET_DIR),tests/standin/target)/release/um-standin $(TARGET)/release/$(LIBRARY)
 
 lint:
 	set -e; for crate in $(CRATES); do \

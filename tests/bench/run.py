@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""run.py UM_BENCH UM_STANDIN: the engine beside a bare TLS client and async-imap, on the servers of tests/servers and on the stand-in.
+"""run.py UM_BENCH UM_STANDIN LIBRARY: the engine beside a bare TLS client and async-imap, and from Java beside JavaMail, on the servers of tests/servers and
+on the stand-in.
 
-    make bench                      # everything; BENCH="cpu latency settling million" are its parts
+    make bench                      # everything; BENCH="cpu latency settling java million jmh" are its parts
     UM_BENCH_ROUNDS=9 make bench    # medians of so many rounds (5)
 
 Prints tables and writes tests/bench/results.json. What counts are the ratios of one run on one machine: in each round all clients run one after the other, and the
@@ -22,25 +23,30 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "corpus"))
 import fill  # noqa: E402
 
-BENCH, STANDIN = sys.argv[1:3]
+BENCH, STANDIN, LIBRARY = sys.argv[1:4]
 ROUNDS = int(os.environ.get("UM_BENCH_ROUNDS", "5"))
-PARTS = os.environ.get("BENCH", "cpu latency settling million").split()
+PARTS = os.environ.get("BENCH", "cpu latency settling java million jmh").split()
 MAILS = int(os.environ.get("UM_BENCH_MAILS", "20000"))
 MILLION = int(os.environ.get("UM_BENCH_MILLION", "1000000"))
 ROUND_TRIP_MS = 50
+# tests/bench/java, with what it needs; and the JVM's default settings for all that run in it.
+JAVA_BENCH = HERE / "target/java"
+JAVA = ["java", "-cp", f"{JAVA_BENCH}/um-bench-java.jar:{JAVA_BENCH}/lib/*", f"-Dum.imap.oauth2.library={LIBRARY}"]
 
 
 def main():
     results = {"mails": MAILS, "rounds": ROUNDS, "cpus": os.cpu_count()}
     with tempfile.TemporaryDirectory() as directory:
-        if {"cpu", "latency", "settling"} & set(PARTS):
+        if {"cpu", "latency", "settling", "java"} & set(PARTS):
             mailbox = Mailbox(pathlib.Path(directory))
             results["octets_a_mail"] = mailbox.octets_a_mail
-            for part in [cpu, latency, settling]:
+            for part in [cpu, latency, settling, java]:
                 if part.__name__ in PARTS:
                     results[part.__name__] = part(mailbox)
         if "million" in PARTS:
             results["million"] = million(pathlib.Path(directory))
+        if "jmh" in PARTS:
+            results["jmh"] = jmh(pathlib.Path(directory))
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
@@ -91,35 +97,57 @@ def settling(mailbox):
         return result
 
 
+def java(mailbox):
+    """From Java, the start of the JVM included: CPU time and memory beside JavaMail. The library's part is the octets; making a MimeMessage of them is
+    JavaMail's part with either, and is shown without a target."""
+    home = with_work(mailbox.um_home(mailbox.port))
+    reader = [*JAVA, "um.imap.oauth2.Readers"]
+    clients = {
+        "javamail": (*reader, "javamail", mailbox.port, CA, mailbox.user, PASSWORD),
+        "octets": (*reader, "octets", home),
+        "mime": (*reader, "mime", home),
+    }
+    program(*clients["octets"])  # the server makes its index
+    print(f"\n{MAILS} mails of {mailbox.octets_a_mail} octets, TLS on loopback, from Java; mime: each one made a MimeMessage, as JavaMail does\n")
+    result = rounds(clients, None, "cpu", [], [], program)
+    for measure, name, most in [("cpu", "octets", 0.25), ("cpu", "mime", None), ("peak_kb", "octets", 1.0), ("peak_kb", "mime", None)]:
+        ratio(result, measure, f"{name} / javamail", name, "javamail", most)
+    return result
+
+
+def jmh(directory):
+    """The way from the native side to Java, without any network in it; and opening the library."""
+    print("\nHanding over mails of 5,600 octets that have arrived, and opening the library\n")
+    file = directory / "jmh.json"
+    # Must be HandingOver.MAILS; all of them fit into the mailbox's buffer.
+    with Standin(directory, 2000) as standin:
+        home = with_work(standin.um_home({}))
+        subprocess.run([*JAVA, f"-Dum.home={home}", "org.openjdk.jmh.Main", "-foe", "true", "-rf", "json", "-rff", str(file)], check=True, stdout=subprocess.DEVNULL)
+    result = {}
+    for run in json.loads(file.read_text()):
+        name, score = run["benchmark"].removeprefix("um.imap.oauth2."), run["primaryMetric"]
+        values = sorted(value for fork in score["rawData"] for value in fork)
+        result[name] = {"median": statistics.median(values), "unit": score["scoreUnit"], "values": values}
+        print(f"  {name:24}{statistics.median(values):10.3f} {score['scoreUnit']}   ({values[0]:.3f} to {values[-1]:.3f}, {len(values)} times)")
+    print()
+    more = result["HandingOver.iterate"]["median"] - result["HandingOver.copy"]["median"]
+    target("µs a mail more than a copy", more, 3)
+    target("ms to open the library", result["Opening.library"]["median"], 50)
+    target("ms with what the JVM trusts", result["Opening.loader"]["median"], 50)
+    return result
+
+
 def million(directory):
     """From the stand-in, which makes each mail when it is asked for it: memory."""
     print(f"\n1,000 and {MILLION:,} mails from the stand-in\n")
     result = {}
     for count in [1000, MILLION]:
-        scenario = directory / "scenario.json"
-        user = "bounces@example.com"
-        folder = {"name": "INBOX", "generate": {"count": count, "size": 5600}}
-        scenario.write_text(json.dumps({"mailboxes": [{"user": user, "password": PASSWORD, "folders": [folder]}]}))
-        standin = subprocess.Popen([STANDIN, scenario], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        try:
-            told = json.loads(standin.stdout.readline())
-            entra = told["clients"][0]
-            home = um_home(directory / f"um-{count}", told["imap_port"], user, told["ca_file"], {
-                "cmsbs.mail.imap.authenticationMethod": "oauth2",
-                "cmsbs.mail.imap.oauth2.accessTokenUri": told["token_uri"],
-                "cmsbs.mail.imap.oauth2.clientId": entra["id"],
-                "cmsbs.mail.imap.oauth2.clientSecret": entra["secret"],
-                "cmsbs.mail.imap.oauth2.scope": "https://outlook.office365.com/.default",
-                "cmsbs.mail.imap.oauth2.grantType": "client_credentials",
-                # Less than the 1,000 mails have, so that it is full in both cases.
-                "cmsbs.mail.imap.fetch.buffer": "4M",
-            })
+        with Standin(directory, count) as standin:
+            # Less than the 1,000 mails have, so that it is full in both cases.
+            home = standin.um_home({"cmsbs.mail.imap.fetch.buffer": "4M"})
             for what in ["read", "keep"]:
                 result[f"{count} {what}"] = run = client("ours", home, what)
                 print(f"  {what} {run['mails']:>9,} mails  {run['seconds']:8.1f} s  {run['cpu']:7.2f} s CPU  peak {run['peak_kb']:,} kB  at 1,000 mails {run['kb_at_1000']:,} kB")
-        finally:
-            standin.stdin.close()
-            standin.wait()
     for what in ["read", "keep"]:
         more = result[f"{MILLION} {what}"]["peak_kb"] - result[f"1000 {what}"]["peak_kb"]
         target("octets more a mail, " + what, more * 1024 / MILLION, 4)
@@ -127,13 +155,13 @@ def million(directory):
     return result
 
 
-def rounds(clients, prepare, measure, ratios, limits):
+def rounds(clients, prepare, measure, ratios, limits, run=None):
     runs = {name: [] for name in clients}
     for _ in range(ROUNDS):
         for name, arguments in clients.items():
             if prepare:
                 prepare()
-            runs[name].append(client(*arguments))
+            runs[name].append((run or client)(*arguments))
     median = lambda name, key: statistics.median(run[key] for run in runs[name])
     print(f"  {'':12}{'CPU s':>9}{'user':>8}{'system':>8}{'wall s':>9}{'peak kB':>10}{'mails':>9}{'MB':>8}")
     for name in clients:
@@ -142,27 +170,37 @@ def rounds(clients, prepare, measure, ratios, limits):
     print()
     result = {"runs": runs}
     for text, one, other, most in ratios:
-        each = [a[measure] / b[measure] for a, b in zip(runs[one], runs[other])]
-        result[text] = statistics.median(each)
-        target(f"{measure}, {text}", result[text], most, f"   ({min(each):.2f} to {max(each):.2f})")
+        ratio(result, measure, text, one, other, most)
     for text, name, key, most in limits:
         result[text] = max(run[key] for run in runs[name])
         target(text, result[text], most)
     return result
 
 
+def ratio(result, measure, text, one, other, most):
+    each = [a[measure] / b[measure] for a, b in zip(result["runs"][one], result["runs"][other])]
+    result[f"{measure}, {text}"] = statistics.median(each)
+    target(f"{measure}, {text}", statistics.median(each), most, f"   ({min(each):.2f} to {max(each):.2f})")
+
+
 def target(text, value, most, more=""):
-    print(f"  {text:40}{value:12.2f}   at most {most:<8}{'' if value <= most else 'MISSED'}{more}")
+    wanted = "no target" if most is None else f"at most {most}"
+    print(f"  {text:40}{value:12.2f}   {wanted:16}{'' if most is None or value <= most else 'MISSED'}{more}")
 
 
 def client(*arguments):
+    return program(BENCH, *arguments)
+
+
+def program(*command):
     """Runs one client; its CPU time is what the kernel says of the process."""
-    process = subprocess.Popen([BENCH, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    command = [str(part) for part in command]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     line = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"um-bench {arguments[0]} failed")
+        sys.exit(f"{' '.join(command)} failed")
     return {**json.loads(line), "user": usage.ru_utime, "system": usage.ru_stime, "cpu": usage.ru_utime + usage.ru_stime}
 
 
@@ -184,6 +222,45 @@ def um_home(home, port, user, ca, more):
     quoted = lambda value: str(value).replace("\\", "\\\\").replace('"', '\\"')
     (conf / "cmsbs.properties").write_text("".join(f'{key} = "{quoted(value)}"\n' for key, value in properties.items()))
     return home
+
+
+def with_work(home):
+    """As an installation of UM has it."""
+    (home / "cmsbs-work").mkdir(exist_ok=True)
+    return home
+
+
+class Standin:
+    """With so many mails in its inbox, which it makes when it is asked for them."""
+
+    USER = "bounces@example.com"
+
+    def __init__(self, directory, mails):
+        self.home = directory / f"um-{mails}-made"
+        scenario = directory / "scenario.json"
+        folder = {"name": "INBOX", "generate": {"count": mails, "size": 5600}}
+        scenario.write_text(json.dumps({"mailboxes": [{"user": self.USER, "password": PASSWORD, "folders": [folder]}]}))
+        self.process = subprocess.Popen([STANDIN, scenario], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.told = json.loads(self.process.stdout.readline())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def um_home(self, more):
+        entra = self.told["clients"][0]
+        return um_home(self.home, self.told["imap_port"], self.USER, self.told["ca_file"], {
+            "cmsbs.mail.imap.authenticationMethod": "oauth2",
+            "cmsbs.mail.imap.oauth2.accessTokenUri": self.told["token_uri"],
+            "cmsbs.mail.imap.oauth2.clientId": entra["id"],
+            "cmsbs.mail.imap.oauth2.clientSecret": entra["secret"],
+            "cmsbs.mail.imap.oauth2.scope": "https://outlook.office365.com/.default",
+            "cmsbs.mail.imap.oauth2.grantType": "client_credentials",
+            **more,
+        })
 
 
 class Relay:
