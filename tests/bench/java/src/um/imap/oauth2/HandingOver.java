@@ -53,12 +53,30 @@ public class HandingOver {
         }
     }
 
+    /** The native call of {@link #iterate} alone. */
+    @Benchmark
+    public void next(FetchedByNumber fetched, Blackhole hole) {
+        for (int mails = 0; mails < MAILS; mails++) {
+            hole.consume(Native.next(fetched.mailbox, fetched.fetch, new long[5], new String[2]));
+        }
+    }
+
     /** The call from which the engine is told; {@link Outcome#KEEP}, of which it tells no server. */
     @Benchmark
     public void settle(Read read, Blackhole hole) {
         for (BounceMessage mail : read.mails) {
             hole.consume(read.mailbox.settle(mail, Outcome.KEEP));
         }
+    }
+
+    /** They have arrived when this process has nothing to do any more. */
+    private static void waitForMails() throws InterruptedException {
+        var process = ManagementFactory.getPlatformMXBean(com.sun.management.OperatingSystemMXBean.class);
+        long before;
+        do {
+            before = process.getProcessCpuTime();
+            Thread.sleep(150);
+        } while (process.getProcessCpuTime() - before > TimeUnit.MILLISECONDS.toNanos(5));
     }
 
     @State(Scope.Thread)
@@ -89,18 +107,37 @@ public class HandingOver {
         @Setup(Level.Iteration)
         public void fetch() throws InterruptedException {
             mails = mailbox.fetch();
-            // They have arrived when this process has nothing to do any more.
-            var process = ManagementFactory.getPlatformMXBean(com.sun.management.OperatingSystemMXBean.class);
-            long before;
-            do {
-                before = process.getProcessCpuTime();
-                Thread.sleep(150);
-            } while (process.getProcessCpuTime() - before > TimeUnit.MILLISECONDS.toNanos(5));
+            waitForMails();
         }
 
         @TearDown(Level.Trial)
         public void close() {
             mailbox.close();
+        }
+    }
+
+    /** The same without {@link BounceMailbox}. */
+    @State(Scope.Thread)
+    public static class FetchedByNumber {
+        long mailbox;
+        long fetch;
+
+        @Setup(Level.Trial)
+        public void open() {
+            NativeLibrary.INSTANCE.load(null);
+            mailbox = Native.openUmHome(System.getProperty("um.home"), null, null);
+        }
+
+        @Setup(Level.Iteration)
+        public void fetch() throws InterruptedException {
+            fetch = Native.fetch(mailbox);
+            waitForMails();
+        }
+
+        @TearDown(Level.Trial)
+        public void close() {
+            Native.close(mailbox);
+            Native.log(mailbox);
         }
     }
 
