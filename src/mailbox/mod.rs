@@ -163,7 +163,9 @@ impl Mailbox {
             }
             if let Some(message) = state.fetch.ready.pop_front() {
                 state.fetch.octets -= message.body.memory();
-                if run::has_room(state.fetch.octets, shared.config.fetch.buffer) {
+                // After the end of the fetch nobody waits for room: a worker woken for each mail costs more than the mail.
+                let ended = matches!(state.fetch.phase, Phase::Ended(_));
+                if !ended && run::has_room(state.fetch.octets, shared.config.fetch.buffer) {
                     shared.for_worker.notify();
                 }
                 if state.decided.contains(message.id.uid) {
