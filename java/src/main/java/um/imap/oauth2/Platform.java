@@ -132,10 +132,11 @@ final class Platform {
         boolean glibc = false;
         boolean musl = false;
         // Piece by piece, since UM's heap may be small; each with the end of the one before, in which a name may begin.
+        // glibc's name decides, and lies in front: a JVM that has just started is slow with the megabytes behind it.
         try (InputStream in = Files.newInputStream(file)) {
             byte[] piece = new byte[PIECE];
             int kept = 0;
-            for (int read = in.read(piece); read > 0; read = in.read(piece, kept, PIECE - kept)) {
+            for (int read = in.read(piece); read > 0 && !glibc; read = in.read(piece, kept, PIECE - kept)) {
                 String names = new String(piece, 0, kept + read, StandardCharsets.ISO_8859_1);
                 glibc |= names.contains("\0libc.so.6\0");
                 musl |= names.contains("\0libc.so\0") || names.contains("\0libc.musl-");
