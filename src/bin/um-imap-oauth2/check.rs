@@ -1,7 +1,6 @@
 //! `check`: tests mailboxes step by step, and says what to do where a step fails.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 
 use um_imap_oauth2::check::{self, Options, Outcome, Progress, Report};
 use um_imap_oauth2::config::{self, Authentication, Language, Loaded};
@@ -9,7 +8,7 @@ use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::net::{Anchors, Cancel};
 
-use super::{Exit, by_proxy_of_environment, in_words, say};
+use super::{EveryMailbox, Exit, by_proxy_of_environment, in_words, say};
 
 /// Test each mailbox step by step, from the properties to the folders, and say what to do where a step fails
 ///
@@ -19,12 +18,8 @@ use super::{Exit, by_proxy_of_environment, in_words, say};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
-    #[arg(long, value_name = "DIR")]
-    um_home: PathBuf,
-    /// This listener alone (cmsbs.bounce.listeners), not every mailbox
-    #[arg(long, value_name = "NAME")]
-    listener: Option<String>,
+    #[command(flatten)]
+    of: EveryMailbox,
     /// Print JSON, in the format of docs/check.schema.json
     #[arg(long)]
     json: bool,
@@ -69,13 +64,13 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
 
 /// The mailboxes to test, and the language to speak: also where the configuration is of no use otherwise.
 fn mailboxes(arguments: &Arguments, language: Option<Language>) -> Vec<(Option<String>, Language)> {
-    let listener = arguments.listener.as_deref();
-    match config::report(&arguments.um_home, listener, &environment, language) {
+    let listener = arguments.of.listener.as_deref();
+    match config::report(&arguments.of.um_home, listener, &environment, language) {
         Ok(report) => {
             let spoken = report.language();
             report.mailboxes.into_iter().map(|mailbox| (mailbox.listener, spoken)).collect()
         }
-        Err(_) => vec![(arguments.listener.clone(), language.unwrap_or_default())],
+        Err(_) => vec![(arguments.of.listener.clone(), language.unwrap_or_default())],
     }
 }
 
@@ -112,7 +107,7 @@ fn one(
 }
 
 fn load(arguments: &Arguments, listener: Option<&str>, language: Option<Language>) -> Result<Loaded> {
-    let mut loaded = config::from_um_home_in(language, &arguments.um_home, listener, &environment)?;
+    let mut loaded = config::from_um_home_in(language, &arguments.of.um_home, listener, &environment)?;
     if let Authentication::OAuth2(oauth2) = &loaded.config.authentication {
         let oauth2 = by_proxy_of_environment(oauth2, &environment)?;
         loaded.config.authentication = Authentication::OAuth2(oauth2);

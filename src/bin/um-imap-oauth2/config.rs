@@ -1,22 +1,17 @@
 //! `config`: what is configured, where each value comes from, and what is odd about it.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use um_imap_oauth2::config::{self, Language, Report, Severity};
 
-use super::{Exit, in_words, say};
+use super::{EveryMailbox, Exit, in_words, say};
 
 /// Print every effective value of each mailbox, where it comes from, and everything that is wrong or odd
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
-    #[arg(long, value_name = "DIR")]
-    um_home: PathBuf,
-    /// This listener alone (cmsbs.bounce.listeners), not every mailbox
-    #[arg(long, value_name = "NAME")]
-    listener: Option<String>,
+    #[command(flatten)]
+    of: EveryMailbox,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -24,9 +19,9 @@ pub struct Arguments {
 
 /// Fails where a mailbox is refused. `language` is spoken whatever `cmsbs.lang` says.
 pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
-    let um_home = &arguments.um_home;
+    let um_home = &arguments.of.um_home;
     let environment = |name: &str| std::env::var(name).ok();
-    let report = match config::report(um_home, arguments.listener.as_deref(), &environment, language) {
+    let report = match config::report(um_home, arguments.of.listener.as_deref(), &environment, language) {
         Ok(report) => report,
         Err(failure) => {
             say(&in_words(&failure, language.unwrap_or_default()));

@@ -1,6 +1,5 @@
 //! `drain`: carries out what the journals still hold, and ends.
 
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +10,7 @@ use um_imap_oauth2::mailbox::{Access, Mailbox};
 use um_imap_oauth2::net::{Anchors, Trust};
 
 use super::fetch::{Terminal, configuration, explained, print};
-use super::{Exit, in_words, say};
+use super::{EveryMailbox, Exit, in_words, say};
 
 /// Tell the server what was settled and is only in the journal, and end
 ///
@@ -20,18 +19,15 @@ use super::{Exit, in_words, say};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
-    #[arg(long, value_name = "DIR")]
-    um_home: PathBuf,
-    /// This listener alone (cmsbs.bounce.listeners), not every mailbox
-    #[arg(long, value_name = "NAME")]
-    listener: Option<String>,
+    #[command(flatten)]
+    of: EveryMailbox,
 }
 
 /// Ends as the worst mailbox does. `language` is spoken whatever `cmsbs.lang` says.
 pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
     let environment = |name: &str| std::env::var(name).ok();
-    let report = config::report(&arguments.um_home, arguments.listener.as_deref(), &environment, language);
+    let report =
+        config::report(&arguments.of.um_home, arguments.of.listener.as_deref(), &environment, language);
     let interruption = Interruption::default();
     let prepared = report.and_then(|report| interruption.heed().map(|()| report.mailboxes));
     let mailboxes = match prepared {
@@ -64,7 +60,7 @@ fn one(
     let terminal = Terminal::new();
     let mut spoken = language.unwrap_or_default();
     let result = terminal.print_meanwhile(&log, || {
-        let config = configuration(&arguments.um_home, listener, language, &log)?;
+        let config = configuration(&arguments.of.um_home, listener, language, &log)?;
         spoken = config.language;
         drain(config, &log, &terminal, interruption)
     });

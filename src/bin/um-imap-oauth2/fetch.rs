@@ -21,7 +21,7 @@ use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
 use um_imap_oauth2::net::{Anchors, Trust};
 
 use super::directory::Directory;
-use super::{Exit, by_proxy_of_environment, in_words, say};
+use super::{Exit, OneMailbox, by_proxy_of_environment, in_words, say};
 
 /// Write each mail to a file, octet for octet as the server sends it
 ///
@@ -30,12 +30,8 @@ use super::{Exit, by_proxy_of_environment, in_words, say};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
-    #[arg(long, value_name = "DIR")]
-    um_home: PathBuf,
-    /// A further mailbox (cmsbs.bounce.listeners) instead of the primary one
-    #[arg(long, value_name = "NAME")]
-    listener: Option<String>,
+    #[command(flatten)]
+    of: OneMailbox,
     /// The directory to write to; it is made where it is missing
     #[arg(long, value_name = "OUT")]
     to: PathBuf,
@@ -90,7 +86,7 @@ fn fetch(
     terminal: &Terminal,
     done: &mut Done,
 ) -> Result<()> {
-    let config = configuration(&arguments.um_home, arguments.listener.as_deref(), language, log)?;
+    let config = configuration(&arguments.of.um_home, arguments.of.listener.as_deref(), language, log)?;
     done.language = config.language;
     let ours = |failure| explained(failure, &config);
 
@@ -103,8 +99,8 @@ fn fetch(
 
     let renewed = || {
         // What is odd about the properties was said when the mailbox was opened.
-        let listener = arguments.listener.as_deref();
-        let fresh = configuration(&arguments.um_home, listener, language, &Log::default());
+        let listener = arguments.of.listener.as_deref();
+        let fresh = configuration(&arguments.of.um_home, listener, language, &Log::default());
         fresh.is_ok_and(|fresh| mailbox.renew(&fresh.authentication))
     };
     let mut read = || {

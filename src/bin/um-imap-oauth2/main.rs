@@ -11,6 +11,7 @@ mod token;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -72,6 +73,27 @@ enum Command {
     Setup(setup::Arguments),
     Status(status::Arguments),
     Token(token::Arguments),
+}
+
+// No comment for the documentation here: it would take the place of the command's own help.
+#[derive(Debug, clap::Args)]
+struct EveryMailbox {
+    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
+    #[arg(long, value_name = "DIR")]
+    um_home: PathBuf,
+    /// This listener alone (cmsbs.bounce.listeners), not every mailbox
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct OneMailbox {
+    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
+    #[arg(long, value_name = "DIR")]
+    um_home: PathBuf,
+    /// A further mailbox (cmsbs.bounce.listeners) instead of the primary one
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, keys};
 use um_imap_oauth2::explain::tenant;
 
-use super::{Exit, in_words, say};
+use super::{Exit, OneMailbox, in_words, say};
 
 /// Print how to set up Microsoft's side for a mailbox, from the portal to PowerShell, with the values of your properties
 ///
@@ -16,19 +16,15 @@ use super::{Exit, in_words, say};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
-    #[arg(long, value_name = "DIR")]
-    um_home: PathBuf,
-    /// A further mailbox (cmsbs.bounce.listeners) instead of the primary one
-    #[arg(long, value_name = "NAME")]
-    listener: Option<String>,
+    #[command(flatten)]
+    of: OneMailbox,
 }
 
 /// Warns where the properties cannot be read at all. `language` is spoken whatever `cmsbs.lang` says.
 pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
     let environment = |name: &str| std::env::var(name).ok();
-    let listener = arguments.listener.as_deref();
-    let report = config::report(&arguments.um_home, listener, &environment, language);
+    let listener = arguments.of.listener.as_deref();
+    let report = config::report(&arguments.of.um_home, listener, &environment, language);
     let (settings, language, exit) = match report {
         Ok(report) => {
             let language = report.language();
@@ -41,7 +37,7 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
             (Vec::new(), language, Exit::Warnings)
         }
     };
-    let text = Setup { settings, language, listener, um_home: &arguments.um_home }.text();
+    let text = Setup { settings, language, listener, um_home: &arguments.of.um_home }.text();
     // Who closes the pipe has read enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
     exit

@@ -11,7 +11,7 @@ use um_imap_oauth2::config::{self, Language, MailboxConfig};
 use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
 
-use super::{Exit, in_words, say};
+use super::{EveryMailbox, Exit, in_words, say};
 
 /// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
 ///
@@ -19,12 +19,8 @@ use super::{Exit, in_words, say};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
-    #[arg(long, value_name = "DIR")]
-    um_home: PathBuf,
-    /// This listener alone (cmsbs.bounce.listeners), not every mailbox
-    #[arg(long, value_name = "NAME")]
-    listener: Option<String>,
+    #[command(flatten)]
+    of: EveryMailbox,
     /// A mailbox that was not read for so many minutes is a failing one
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     max_age: u32,
@@ -36,15 +32,15 @@ pub struct Arguments {
 /// `language` is spoken whatever `cmsbs.lang` says.
 pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
     let environment = |name: &str| std::env::var(name).ok();
-    let home = &arguments.um_home;
-    let listeners: Vec<_> = match config::report(home, arguments.listener.as_deref(), &environment, language)
-    {
-        Ok(report) => report.mailboxes.into_iter().map(|mailbox| mailbox.listener).collect(),
-        Err(failure) => {
-            say(&in_words(&failure, language.unwrap_or_default()));
-            return Exit::Failed;
-        }
-    };
+    let home = &arguments.of.um_home;
+    let listeners: Vec<_> =
+        match config::report(home, arguments.of.listener.as_deref(), &environment, language) {
+            Ok(report) => report.mailboxes.into_iter().map(|mailbox| mailbox.listener).collect(),
+            Err(failure) => {
+                say(&in_words(&failure, language.unwrap_or_default()));
+                return Exit::Failed;
+            }
+        };
     let now = SystemTime::now().into();
     let max_age = TimeDelta::minutes(arguments.max_age.into());
     let states: Vec<_> = listeners

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,7 +14,7 @@ use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
 use um_imap_oauth2::token::{self, Claims, Expiry};
 
-use super::{Exit, by_proxy_of_environment, in_words, say};
+use super::{Exit, OneMailbox, by_proxy_of_environment, in_words, say};
 
 /// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
 ///
@@ -23,12 +22,8 @@ use super::{Exit, by_proxy_of_environment, in_words, say};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
-    #[arg(long, value_name = "DIR")]
-    um_home: PathBuf,
-    /// A further mailbox (cmsbs.bounce.listeners) instead of the primary one
-    #[arg(long, value_name = "NAME")]
-    listener: Option<String>,
+    #[command(flatten)]
+    of: OneMailbox,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -37,7 +32,7 @@ pub struct Arguments {
 /// Fails where there is no token, and where there is one that IMAP will refuse. `language` is spoken whatever `cmsbs.lang`
 /// says.
 pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
-    let listener = arguments.listener.as_deref();
+    let listener = arguments.of.listener.as_deref();
     let explained = |failure, language, names, values: &dyn Fn(&str) -> Option<String>| {
         explain(failure, &Circumstances { language, names, worked_before: false, values })
     };
@@ -46,7 +41,7 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
         Exit::of(failure)
     };
     let environment = |name: &str| std::env::var(name).ok();
-    let loaded = match config::from_um_home_in(language, &arguments.um_home, listener, &environment) {
+    let loaded = match config::from_um_home_in(language, &arguments.of.um_home, listener, &environment) {
         Ok(loaded) => loaded,
         Err(failure) => {
             let language = language.unwrap_or_default();
