@@ -80,7 +80,7 @@ def latency(mailbox):
 def settling(mailbox):
     """The same, and each mail is moved to one of three folders meanwhile."""
     with Relay(mailbox.port) as relay:
-        home = mailbox.um_home(relay.port)
+        home = with_work(mailbox.um_home(relay.port))
         commands = mailbox.directory / "moves"
         mailbox.keep()
         client("ours", home, "settle", commands)
