@@ -44,18 +44,7 @@ fn throttling_is_waited_out_on_the_same_connection() {
 #[test]
 fn a_long_throttling_ends_the_fetch_with_what_it_has_and_the_next_one_says_how_long() {
     let throttled = "S: A NO Request is throttled. Suggested Backoff Time: 89117 milliseconds\n";
-    let found: Vec<u32> = (1..=9).collect();
-    let first: String = (1..=8).map(mail).collect();
-    let script = [
-        &login(EXCHANGE),
-        &search(&found),
-        &asked("1:8"),
-        &first,
-        "S: A OK done\n",
-        &asked_for_sizes("9"),
-        throttled,
-    ];
-    let played = play("throttled for long", &[script.concat()]);
+    let played = play("throttled for long", &[eight_of_nine(throttled)]);
     assert_eq!(played.fetch(), whole(1..=8));
     played.check();
     assert!(played.settle(8, Outcome::Handled));
@@ -91,20 +80,9 @@ fn a_server_that_is_unavailable_in_a_fetch_is_tried_again() {
         ("unavailable by code", "S: A NO [UNAVAILABLE] later\n"),
         ("unavailable without a tag", "S: * NO Server Unavailable. 15\nS: * BYE Connection closed. 14\n"),
     ] {
-        let found: Vec<u32> = (1..=9).collect();
-        let first: String = (1..=8).map(mail).collect();
-        let script = [
-            &login(EXCHANGE),
-            &search(&found),
-            &asked("1:8"),
-            &first,
-            "S: A OK done\n",
-            &asked_for_sizes("9"),
-            refusal,
-        ];
         let again =
             [login(EXCHANGE), asked_for_sizes("9"), size(9), "S: A OK done\n".into(), asked("9"), mail(9)];
-        let played = play(server, &[script.concat(), again.concat() + "S: A OK done\n"]);
+        let played = play(server, &[eight_of_nine(refusal), again.concat() + "S: A OK done\n"]);
         assert_eq!(played.fetch(), whole(1..=9), "{server}");
         played.check();
         assert_eq!(played.mailbox.health().failures, 0);
@@ -172,4 +150,20 @@ fn what_the_server_cannot_deliver_is_counted_and_left_where_it_is() {
         "{:?}",
         health.warnings
     );
+}
+
+/// A session in which eight of nine mails come, and then `answer`.
+fn eight_of_nine(answer: &str) -> String {
+    let found: Vec<u32> = (1..=9).collect();
+    let first: String = (1..=8).map(mail).collect();
+    [
+        &login(EXCHANGE),
+        &search(&found),
+        &asked("1:8"),
+        &first,
+        "S: A OK done\n",
+        &asked_for_sizes("9"),
+        answer,
+    ]
+    .concat()
 }
