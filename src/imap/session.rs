@@ -147,11 +147,6 @@ impl<C> Session<C> {
         self.in_flight.len()
     }
 
-    /// The commands that got no answer, after a failure.
-    pub fn into_unanswered(self) -> impl Iterator<Item = C> {
-        self.in_flight.into_iter().map(|in_flight| in_flight.context)
-    }
-
     /// Whether something was read that was not received yet.
     pub fn has_input(&self) -> bool {
         !self.unread.is_empty()
