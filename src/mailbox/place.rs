@@ -4,7 +4,7 @@
 //! Universal Messenger cannot open. Nothing that is there already is ever given away, for whoever may write there could
 //! have put a link in its place.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -83,19 +83,22 @@ impl Place {
 
     /// Makes a file that is not there yet, for its owner only.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        self.create_with(options, name)
+        self.create_with(0o600, name)
     }
 
     /// The same for all to read.
     pub(super) fn create_readable(&self, name: &str) -> io::Result<File> {
-        self.create_with(OpenOptions::new(), name)
+        self.create_with(0o666, name)
     }
 
-    fn create_with(&self, mut options: OpenOptions, name: &str) -> io::Result<File> {
-        let file = options.read(true).write(true).create_new(true).open(self.path(name))?;
+    /// Windows gives a file the rights of its directory.
+    #[cfg_attr(not(unix), expect(unused_variables))]
+    fn create_with(&self, mode: u32, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        let file = options.open(self.path(name))?;
         #[cfg(unix)]
         if let Some((uid, gid)) = other_owner(&fs::metadata(&self.folder)?, &file.metadata()?) {
             // Only root may.
@@ -147,7 +150,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn other_owner(above: &Metadata, made: &Metadata) -> Option<(u32, u32)> {
+fn other_owner(above: &fs::Metadata, made: &fs::Metadata) -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     (above.uid() != made.uid()).then(|| (above.uid(), above.gid()))
 }
