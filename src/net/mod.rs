@@ -4,6 +4,7 @@
 //! limits that stand below TLS, at the socket, so that a peer that sends a byte now and then cannot hold a call.
 
 mod limits;
+mod name;
 mod trust;
 mod tunnel;
 
@@ -21,6 +22,7 @@ use crate::config::Proxy;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 
 pub use limits::{Cancel, Deadline};
+pub(crate) use name::Readable;
 pub use trust::{Anchors, Seen, Trust};
 pub use tunnel::{JvmProxy, environment_proxy, proxy_name};
 

@@ -17,6 +17,7 @@ use rustls::{
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
+use super::name::Readable;
 use crate::failure::{Failure, Result};
 
 /// The certificate authorities that the connections of a mailbox trust. Clones share it.
@@ -143,7 +144,11 @@ impl Seen {
             let end = leaf.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
             DateTime::from_timestamp(i64::try_from(end).ok()?, 0).map(|end| end.date_naive())
         });
-        Self { version, issuer: leaf.map(|leaf| leaf.tbs_certificate().issuer().to_string()), last_day }
+        Self {
+            version,
+            issuer: leaf.map(|leaf| Readable(leaf.tbs_certificate().issuer()).to_string()),
+            last_day,
+        }
     }
 }
 
@@ -235,12 +240,12 @@ impl Distrust {
             (E::BadSignature, Some(leaf)) => {
                 format!(
                     "names '{}' as its issuer, but the one that is trusted has not signed it",
-                    leaf.tbs_certificate().issuer()
+                    Readable(leaf.tbs_certificate().issuer())
                 )
             }
             // What `openssl req -x509` makes by default. The verifier's own error has no public type.
             (problem, Some(leaf)) if problem.to_string().contains("CaUsedAsEndEntity") => {
-                let subject = leaf.tbs_certificate().subject();
+                let subject = Readable(leaf.tbs_certificate().subject());
                 format!(
                     "is a certificate authority's own ('{subject}'), not a server's, and not to be trusted as one"
                 )
@@ -253,7 +258,10 @@ impl Distrust {
 /// Follows the chain as far as the peer sent it: the last issuer is the one to trust.
 fn unknown_issuer(leaf: Certificate, intermediates: &[CertificateDer<'_>]) -> String {
     if leaf.tbs_certificate().issuer() == leaf.tbs_certificate().subject() {
-        return format!("is signed by itself ('{}') and not trusted", leaf.tbs_certificate().subject());
+        return format!(
+            "is signed by itself ('{}') and not trusted",
+            Readable(leaf.tbs_certificate().subject())
+        );
     }
     let mut chain: Vec<_> = intermediates.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     let mut last = leaf;
@@ -262,7 +270,7 @@ fn unknown_issuer(leaf: Certificate, intermediates: &[CertificateDer<'_>]) -> St
     {
         last = chain.swap_remove(issuer);
     }
-    format!("was issued by '{}', which is not trusted", last.tbs_certificate().issuer())
+    format!("was issued by '{}', which is not trusted", Readable(last.tbs_certificate().issuer()))
 }
 
 /// webpki writes `DnsName("other.example")` and `IpAddress(192.0.2.1)`.

@@ -20,6 +20,7 @@ use x509_cert::der::Decode;
 use super::now;
 use crate::config::keys;
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::net::Readable;
 
 /// A certificate that is valid now, and its RSA key.
 pub(super) struct Certified {
@@ -153,7 +154,7 @@ impl Found {
         }
         Err(Flaw::File(match certificates.first() {
             Some((_, certificate)) => {
-                let subject = certificate.tbs_certificate().subject();
+                let subject = Readable(certificate.tbs_certificate().subject());
                 format!("the certificate '{subject}' does not belong to the private key in it")
             }
             None => "there is no certificate in it".into(),
@@ -191,7 +192,7 @@ fn certified(
     certificate: &Certificate,
     now: DateTime<Utc>,
 ) -> std::result::Result<Certified, Flaw> {
-    let subject = certificate.tbs_certificate().subject();
+    let subject = Readable(certificate.tbs_certificate().subject());
     let validity = certificate.tbs_certificate().validity();
     let time = |time: x509_cert::time::Time| {
         let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
