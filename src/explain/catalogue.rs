@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use miniz_oxide::inflate::decompress_to_vec;
 use once_cell::sync::Lazy;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -231,8 +232,8 @@ impl<T> InBoth<T> {
 }
 
 impl Catalogue {
-    fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        let mut catalogue: Catalogue = toml::from_str(text)?;
+    fn parse(json: &[u8]) -> serde_json::Result<Self> {
+        let mut catalogue: Catalogue = serde_json::from_slice(json)?;
         for entry in &mut catalogue.entry {
             for (text, language) in [(&mut entry.en, Language::English), (&mut entry.de, Language::German)] {
                 for template in [&mut text.cause, &mut text.remedy] {
@@ -313,8 +314,9 @@ fn retry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Retry>, D:
 }
 
 static CATALOGUE: Lazy<Catalogue> = Lazy::new(|| {
-    // Part of the program, and parsed by the tests.
-    Catalogue::parse(include_str!("catalogue.toml")).expect("catalogue.toml is well-formed")
+    // Part of the program, and parsed by the tests. build.rs makes it from catalogue.toml.
+    let json = decompress_to_vec(include_bytes!(concat!(env!("OUT_DIR"), "/catalogue.json.deflate")));
+    Catalogue::parse(&json.expect("build.rs compressed it")).expect("catalogue.toml is well-formed")
 });
 
 /// An entry's key that stands for the property in which the failing connection's host is written.
