@@ -57,9 +57,8 @@ pub fn open<C>(
 ) -> Result<Session<C>> {
     let masks = login.masks();
     let trace = trace.map(|log| log.masking(masks.clone()));
-    greet(stream, start_tls, deadline, trace)
-        .and_then(|greeted| greeted.log_in(login)?.select(inbox))
-        .map_err(|failure| masked(failure, &masks))
+    let greeted = greet(stream, start_tls, deadline, trace).map_err(|failure| masked(failure, &masks))?;
+    greeted.log_in(login)?.select(inbox)
 }
 
 /// The first part of [`open`] alone: reads the greeting, encrypts the connection where that is asked for, and asks what
@@ -115,7 +114,8 @@ impl Greeted {
         // Some servers say more about themselves after the login.
         let capabilities = session.capabilities();
         let capabilities = capabilities.map_err(|error| failure(Step::Login, &self.handle, error))?;
-        Ok(LoggedIn { session, capabilities, handle: self.handle, trace: self.trace })
+        let masks = login.masks();
+        Ok(LoggedIn { session, capabilities, handle: self.handle, masks, trace: self.trace })
     }
 }
 
@@ -124,6 +124,7 @@ pub struct LoggedIn {
     session: imap::Session<Guard>,
     capabilities: imap::types::Capabilities,
     handle: Handle,
+    masks: Masks,
     trace: Option<Log>,
 }
 
@@ -136,11 +137,16 @@ impl LoggedIn {
             return Ok(false);
         }
         let probed = self.session.run_command_and_check_ok("NAMESPACE");
-        probed.map(|()| true).map_err(|error| failure(Step::Login, &self.handle, error))
+        probed.map(|()| true).map_err(|error| masked(failure(Step::Login, &self.handle, error), &self.masks))
     }
 
     /// The last part of [`open`] alone: lists the folders and selects the inbox.
-    pub fn select<C>(mut self, inbox: &Inbox) -> Result<Session<C>> {
+    pub fn select<C>(self, inbox: &Inbox) -> Result<Session<C>> {
+        let masks = self.masks.clone();
+        self.into_session(inbox).map_err(|failure| masked(failure, &masks))
+    }
+
+    fn into_session<C>(mut self, inbox: &Inbox) -> Result<Session<C>> {
         let failed = |step| {
             let handle = &self.handle;
             move |error| failure(step, handle, error)
@@ -171,7 +177,7 @@ impl LoggedIn {
         drop(self.session);
         let (stream, rest) = self.handle.into_stream()?;
         let selected = Selected { name, uid_validity };
-        Ok(Session::new(stream, rest, capabilities, folders, selected, self.trace))
+        Ok(Session::new(stream, rest, capabilities, folders, selected, self.masks, self.trace))
     }
 }
 

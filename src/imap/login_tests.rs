@@ -1,5 +1,6 @@
 //! Logins as servers were seen to conduct them, and as none should.
 
+use super::commands::Command;
 use super::login::{Inbox, Login, Secret, StartTls, open};
 use super::scripted::connection;
 use super::session::Session;
@@ -68,6 +69,40 @@ fn what_the_server_repeats_of_the_secret_is_masked() {
     let traced: Vec<_> = log.take().into_iter().map(|record| record.text).collect();
     assert!(traced.iter().any(|line| line.ends_with("BAD what is AUTHENTICATE XOAUTH2 ***")), "{traced:?}");
     assert!(!traced.join("\n").contains("dXNlcj1"), "{traced:?}");
+}
+
+#[test]
+fn what_the_server_repeats_of_the_secret_later_is_masked_too() {
+    // `user=a@b.de`, ^A, `auth=Bearer a-Pl4nted-token`, ^A^A
+    let token = "a-Pl4nted-token";
+    let response = "dXNlcj1hQGIuZGUBYXV0aD1CZWFyZXIgYS1QbDRudGVkLXRva2VuAQE=";
+    let greeted = GREETED.replace("dXNlcj1hQGIuZGUBYXV0aD1CZWFyZXIgdDABAQ==", response);
+    for said in [
+        "S: F NO you are TOKEN",
+        "S: F BAD you said RESPONSE",
+        "S: * BYE TOKEN has ended",
+        "S: * BAD TOKEN",
+        "S: TOKEN OK done",
+        "S: * SEARCH TOKEN",
+        "S: * TOKEN FETCH (TOKEN",
+    ] {
+        let said = said.replace("TOKEN", token).replace("RESPONSE", response);
+        let script =
+            [&greeted, LOGGED_IN, LISTED, SELECTED, "C: F UID SEARCH UNDELETED\n", &said, "\n"].concat();
+        let (peer, outcome) = connection(&script);
+        let (login, log) = (Login { user: "a@b.de", secret: Secret::AccessToken(token) }, Log::default());
+        let inbox = Inbox { name: "INBOX", read_only: false };
+        let mut session = open(Box::new(peer), None, &login, &inbox, soon(), Some(log.clone())).unwrap();
+        let told = match session.search(&Command::Search { unseen: false }, ()) {
+            Ok((condition, _)) => Session::<()>::refused(Step::Search, &condition),
+            Err(failure) => failure,
+        };
+        let traced = log.take().into_iter().map(|record| record.text).collect::<Vec<_>>().join("\n");
+        for text in [format!("{told:?} {told}"), traced] {
+            assert!(!text.contains("Pl4nted") && !text.contains("dXNlcj1"), "{said}: {text}");
+        }
+        outcome.check();
+    }
 }
 
 /// Up to the login, as Exchange Online does it.

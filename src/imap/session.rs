@@ -11,7 +11,7 @@ use super::limits::Times;
 use super::responses::{Code, Condition, Counts, Decoder, Event, Response, Status};
 use super::{Complaints, Transport, limits};
 use crate::failure::{Failure, Kind, Result, Step};
-use crate::log::Log;
+use crate::log::{Log, Masks};
 use crate::net::{Deadline, io_failure};
 
 /// Owns the stream from SELECT on. Each command carries a `C` that comes back with its tagged answer.
@@ -41,6 +41,8 @@ pub struct Session<C> {
     /// Whether the message under way is one of the awaited ones.
     wanted: bool,
     complaints: Complaints,
+    /// What was logged in with: nothing of it is repeated.
+    masks: Masks,
     trace: Option<Log>,
 }
 
@@ -90,6 +92,7 @@ impl<C> Session<C> {
         capabilities: Capabilities,
         folders: Folders,
         selected: Selected,
+        masks: Masks,
         trace: Option<Log>,
     ) -> Self {
         let mut input = rest;
@@ -113,6 +116,7 @@ impl<C> Session<C> {
             unasked: 0,
             wanted: false,
             complaints: Complaints::default(),
+            masks,
             trace,
         }
     }
@@ -183,7 +187,7 @@ impl<C> Session<C> {
                 return Ok(Received::Message(&self.input[message]));
             }
             Event::Uid(uid) => return Ok(Received::Uid(uid)),
-            Event::Response(response) => response,
+            Event::Response(response) => self.masked(response),
         };
         if let Some(log) = &self.trace {
             match &response {
@@ -324,6 +328,17 @@ impl<C> Session<C> {
         if_throttled(Failure::new(step, Kind::Refused, condition.line.clone()))
     }
 
+    /// Without the secret in the texts that failures are made of.
+    fn masked(&self, response: Response) -> Response {
+        let masked = |condition: Condition| Condition { line: self.masks.apply(condition.line), ..condition };
+        match response {
+            Response::Tagged { tag, condition } => Response::Tagged { tag, condition: masked(condition) },
+            Response::Untagged(condition) => Response::Untagged(masked(condition)),
+            Response::Bye(line) => Response::Bye(self.masks.apply(line)),
+            other => other,
+        }
+    }
+
     fn wait_for(&mut self, limit: Duration) {
         self.until = Instant::now() + limit;
         self.progress = 0;
@@ -386,7 +401,7 @@ impl<C> Session<C> {
             Some(text) if kind == Kind::Network => text,
             _ => observed,
         };
-        if_throttled(Failure::new(self.step(), kind, observed))
+        if_throttled(Failure::new(self.step(), kind, self.masks.apply(observed)))
     }
 
     /// The step of the command that is being answered.
@@ -444,8 +459,9 @@ mod tests {
         let peer = Peer { pieces, waits: Arc::clone(&waits) };
         let selected = Selected { name: "INBOX".into(), uid_validity: 1 };
         let capabilities = Capabilities::default();
+        let (folders, masks) = (Folders::default(), Masks::default());
         let mut session =
-            Session::new(Box::new(peer), Vec::new(), capabilities, Folders::default(), selected, None);
+            Session::new(Box::new(peer), Vec::new(), capabilities, folders, selected, masks, None);
         session.send(&Command::Fetch([1].into_iter().collect()), ()).unwrap();
         waits.lock().unwrap().clear();
         while session.receive().is_ok() {}

@@ -15,6 +15,7 @@ import java.util.Map;
 final class PlantedSecrets {
     static final String MARK = "Pl4nted";
 
+    private static final String PASSWORD = MARK + "~known";
     private static final String OAUTH2 = "cmsbs.mail.imap.oauth2.";
     private static final PrintStream OUT = System.out;
 
@@ -31,7 +32,8 @@ final class PlantedSecrets {
         Path directory = Path.of(arguments[0]);
         Path inputs = directory.resolve("inputs");
         String scenario = Standin.withMails(3, ", \"clients\": [{\"id\": \"" + Standin.CLIENT + "\", \"secrets\": [\"" + MARK
-                + "~good/+=&% %\"], \"expired_secrets\": [\"" + MARK + "~expired\"]}]");
+                + "~good/+=&% %\"], \"expired_secrets\": [\"" + MARK + "~expired\"]}]")
+                .replace("\"user\":", "\"password\": \"" + PASSWORD + "\", \"user\":");
         try (Standin standin = new Standin(inputs, scenario)) {
             new PlantedSecrets(directory, standin).everything(inputs, arguments[1]);
         }
@@ -80,6 +82,9 @@ final class PlantedSecrets {
         standin.ask("{\"fault\": {\"on\": \"AUTHENTICATE\", \"do\": [{\"send\": \"{tag} NO I know " + MARK
                 + "~echoed \\r\\n\"}]}}");
         tryIt("server that repeats", Map.of(method, "password", "cmsbs.mail.imap.password", MARK + "~echoed"));
+        standin.ask("{\"fault\": {\"on\": \"UID SEARCH\", \"times\": 0, \"do\": [{\"send\": \"{tag} NO I still know "
+                + PASSWORD + "\\r\\n\"}]}}");
+        tryIt("server that repeats later", Map.of(method, "password", "cmsbs.mail.imap.password", PASSWORD));
     }
 
     /** Opens a mailbox with these settings beside the ordinary ones, uses it, and says everything. */

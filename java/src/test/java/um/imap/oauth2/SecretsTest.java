@@ -48,11 +48,13 @@ class SecretsTest {
                 "certificate that is none: CONFIGURATION at configuration", "assertion that is refused: TOKEN at token",
                 "assertion that is none: CONFIGURATION at configuration", "token proxy that refuses: NETWORK at proxy",
                 "IMAP proxy that refuses: NETWORK at proxy", "proxy that is none: CONFIGURATION at configuration",
-                "IMAP password: LOGIN at login", "server that repeats: LOGIN at login", "closed: CLOSED at call")) {
+                "IMAP password: LOGIN at login", "server that repeats: LOGIN at login",
+                "server that repeats later: REFUSED at search", "closed: CLOSED at call")) {
             assertTrue(said.contains("-- " + way), () -> "not tried: " + way + " in\n" + said);
         }
         // It is as verbose as can be.
-        for (String text : List.of("access token requested", "AUTHENTICATE", "HTML instead of JSON", "it was cut off")) {
+        for (String text : List.of("access token requested", "AUTHENTICATE", "HTML instead of JSON", "it was cut off",
+                "NO I still know ***")) {
             assertTrue(said.contains(text), () -> "no <" + text + "> in\n" + said);
         }
 
