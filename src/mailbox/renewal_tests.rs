@@ -103,6 +103,19 @@ fn login_with(token: &str) -> String {
         .replace("PLAIN AHUAcA==", &format!("XOAUTH2 {string}"))
 }
 
+fn login_with_new_password() -> String {
+    login(EXCHANGE).replace("AHUAcA==", &BASE64_STANDARD.encode("\0u\0new"))
+}
+
+const REFUSED_PASSWORD: &str = "
+    S: * OK ready
+    C: A CAPABILITY
+    S: * CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR
+    S: A OK done
+    C: A AUTHENTICATE PLAIN AHUAcA==
+    S: A NO [AUTHENTICATIONFAILED] no
+";
+
 #[test]
 fn a_secret_that_is_rotated_between_two_fetches_is_used_after_a_renewal() {
     let script = [login_with_token(), fetch("1", &[1])].concat();
@@ -155,22 +168,41 @@ fn a_secret_that_is_rotated_in_the_middle_of_a_fetch_does_not_end_it() {
 
 #[test]
 fn a_rotated_password_is_used_after_a_renewal() {
-    let refused = "
-        S: * OK ready
-        C: A CAPABILITY
-        S: * CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR
-        S: A OK done
-        C: A AUTHENTICATE PLAIN AHUAcA==
-        S: A NO [AUTHENTICATIONFAILED] no
-    ";
-    let accepted =
-        login(EXCHANGE).replace("AHUAcA==", &BASE64_STANDARD.encode("\0u\0new")) + &fetch("1", &[1]);
+    let accepted = login_with_new_password() + &fetch("1", &[1]);
     let trust = Authority::new().trust();
-    let played = play_trusting("rotated-password", &[refused.to_owned(), accepted], trust, |_| {});
+    let played = play_trusting("rotated-password", &[REFUSED_PASSWORD.to_owned(), accepted], trust, |_| {});
     assert_eq!(played.mailbox.fetch().unwrap_err().kind, Kind::Login);
     assert!(!played.mailbox.renew(&oauth2(1, "new")), "a login of another kind");
     assert!(played.mailbox.renew(&Authentication::Password("new".into())));
     assert_eq!(played.fetch(), whole([1]));
+    played.check();
+}
+
+#[test]
+fn a_password_that_is_rotated_in_the_middle_of_a_fetch_does_not_end_it() {
+    let first = [login(EXCHANGE), search(&[1, 2]), asked("1:2"), mail(1)].concat();
+    let last = [
+        login_with_new_password(),
+        asked_for_sizes("2"),
+        size(2),
+        "S: A OK done\n".to_owned(),
+        asked("2"),
+        mail(2),
+        "S: A OK done\n".to_owned(),
+    ];
+    // It was good a moment ago, so the server gets a second chance; an account can be locked after more.
+    let scripts = [first, REFUSED_PASSWORD.to_owned(), REFUSED_PASSWORD.to_owned(), last.concat()];
+    let trust = Authority::new().trust();
+    let played = play_trusting("rotated-password-within", &scripts, trust, |_| {});
+    let mailbox = &played.mailbox;
+    let fetch = mailbox.fetch().unwrap();
+    let next = || mailbox.next(fetch).map(|message| message.map(|message| message.id.uid));
+    assert_eq!(next(), Ok(Some(1)));
+    let failure = next().unwrap_err();
+    assert!(failure.kind == Kind::Login && failure.may_be_the_credentials(), "{failure}");
+    assert!(!mailbox.renew(&Authentication::Password("p".into())), "it is the one that was refused");
+    assert!(mailbox.renew(&Authentication::Password("new".into())));
+    assert_eq!([next(), next()], [Ok(Some(2)), Ok(None)]);
     played.check();
 }
 
