@@ -7,6 +7,7 @@ use jni::objects::{JObject, JObjectArray, JString, JThrowable, JValue};
 use jni::refs::IntoAuto;
 use jni::{Env, jni_sig, jni_str};
 
+use super::registry::explained;
 use crate::failure::{Failure, Retry, panicked};
 
 /// What an entry point fails with.
@@ -52,7 +53,7 @@ impl<T: Default> ErrorPolicy<T, Error> for ThrowMailboxException {
         _captures: &mut (),
         payload: Box<dyn Any + Send + 'static>,
     ) -> jni::errors::Result<T> {
-        throw(env, &panicked(payload));
+        throw(env, &explained(panicked(payload)));
         Ok(T::default())
     }
 }

@@ -98,10 +98,13 @@ pub(super) fn call<T>(number: i64, function: impl FnOnce(&Mailbox) -> Result<T>)
 
 /// Tests the mailbox step by step, on connections of its own; nothing changes.
 pub(super) fn check(number: i64) -> Result<Report> {
+    call(number, |_| check_open(number))
+}
+
+fn check_open(number: i64) -> Result<Report> {
     let (loaded, cancel, log, issuers) = {
         let registry = registry();
-        let open =
-            registry.mailboxes.get(&number).filter(|open| open.mailbox.is_some()).ok_or_else(closed)?;
+        let open = registry.mailboxes.get(&number).ok_or_else(closed)?;
         (open.loaded.clone(), open.checks.clone(), open.log.clone(), registry.issuers.clone())
     };
     let options = Options {
@@ -139,6 +142,12 @@ pub(super) fn take_log(number: i64) -> Vec<Record> {
     records
 }
 
+/// With cause and remedy, where there is no mailbox that could say more.
+pub(super) fn explained(failure: Failure) -> Failure {
+    let (language, names) = (*spoken(), &Names::default());
+    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
+}
+
 #[derive(Default)]
 struct Registry {
     /// The last number that was given; none is given twice.
@@ -164,10 +173,7 @@ fn find(number: i64) -> Option<Mailbox> {
 }
 
 fn closed() -> Failure {
-    let failure = Failure::new(Step::Call, Kind::Closed, "the mailbox is closed");
-    // Nothing of the mailbox is left that could say more.
-    let (language, names) = (*spoken(), &Names::default());
-    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
+    explained(Failure::new(Step::Call, Kind::Closed, "the mailbox is closed"))
 }
 
 /// That of the mailbox that was opened last: it is a setting of all of UM.

@@ -150,12 +150,29 @@ impl Worker {
                 Err(failure) => self.failed(failure),
             } {}
         }));
-        let mut state = self.shared.lock();
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
         if let Err(panic) = ended {
-            state.broken = Some(panicked(panic));
+            let failure = panicked(panic);
+            state.broken = Some(failure.clone());
+            // What is broken can be what tells of it.
+            let told = catch_unwind(AssertUnwindSafe(|| self.tell_of_the_end(&mut state, failure)));
+            if let Err(second) = told {
+                std::mem::forget(second);
+            }
         }
         state.worker = Life::Over;
-        self.shared.for_callers.notify();
+        shared.for_callers.notify();
+    }
+
+    /// To those who call, to the log, and to whoever reads `status.json`.
+    fn tell_of_the_end(&mut self, state: &mut State, failure: Failure) {
+        let failure = self.shared.explain(failure);
+        state.broken = Some(failure.clone());
+        self.shared.log.error(format!("{}: {failure}", self.shared.config.user));
+        self.shared.record().failed(&failure);
+        self.status_due = Some(Instant::now());
+        self.write_status(state);
     }
 
     /// False at the end.
@@ -322,6 +339,8 @@ impl Worker {
     /// The command that a batch needs now: its own, or the one that makes its folder.
     fn batch_command(&self, batch: &Batch) -> Option<(Command, Sent)> {
         let session = self.session.as_ref()?;
+        #[cfg(debug_assertions)]
+        assert_ne!(batch.action, Action::Move(PANIC.to_owned()));
         let folder = match &batch.action {
             Action::Move(folder) => session.folders.resolve(folder),
             _ => session.folders.resolve(""),
@@ -1032,6 +1051,11 @@ fn wait<'a>(
         }
     }
 }
+
+/// In debug builds a mail that is to be moved to this folder ends the worker: the tests have no other way to see what comes of
+/// a panic in it.
+#[cfg(debug_assertions)]
+const PANIC: &str = "\u{7}panic of the worker";
 
 /// Once somebody may have deleted a mail by hand.
 const MANY_VANISHINGS: u32 = 3;

@@ -54,8 +54,9 @@ import java.util.function.Supplier;
  * not end a call; every wait has a limit.
  *
  * <p><b>Failures</b> are {@link MailboxException}s; a {@code null} where none is allowed is a
- * {@link NullPointerException}. After one of kind {@link MailboxException.Kind#INTERNAL INTERNAL} the mailbox is closed.
- * A mailbox that was forgotten is closed by the garbage collector.
+ * {@link NullPointerException}. After one of kind {@link MailboxException.Kind#INTERNAL INTERNAL}, a fault of the library, the
+ * mailbox is of no use any more: every call fails, until another one is opened in its place. A mailbox that was forgotten is
+ * closed by the garbage collector.
  */
 public final class BounceMailbox implements AutoCloseable {
     static final Cleaner CLEANER = Cleaner.create();

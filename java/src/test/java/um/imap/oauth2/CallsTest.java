@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Path;
@@ -116,25 +115,6 @@ class CallsTest {
             assertEquals(3, standin.count("error"));
         } finally {
             Thread.interrupted();
-        }
-    }
-
-    @Test
-    void aPanicIsAnExceptionWithItsPlaceAndTheEndOfTheMailboxOnly() throws IOException {
-        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 1), ""))) {
-            BounceMailbox mailbox = open(standin);
-            BounceMailbox other = open(standin);
-            BounceMessage mail = mailbox.fetch().iterator().next();
-            // In step with PANIC in src/jni/mod.rs.
-            MailboxException e = assertThrows(MailboxException.class, () -> mailbox.move(mail, "\7panic"));
-            assumeTrue(e.kind() != MailboxException.Kind.REFUSED, "no debug build of the library");
-            assertEquals(MailboxException.Kind.INTERNAL, e.kind());
-            assertTrue(e.observed().matches("panic at src/jni/mod\\.rs:\\d+"), e.observed());
-            assertFails(MailboxException.Kind.CLOSED, () -> mailbox.settle(mail, Outcome.HANDLED));
-            assertFails(MailboxException.Kind.CLOSED, mailbox::fetch);
-            mailbox.close();
-            assertEquals(1, other.fetch().iterator().next().uid());
-            other.close();
         }
     }
 

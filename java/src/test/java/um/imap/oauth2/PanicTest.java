@@ -1,0 +1,127 @@
+package um.imap.oauth2;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A panic of the library, in a call and in a thread of its own: JVMs that must not write a word of their own. */
+class PanicTest {
+    /** In step with PANIC in src/jni/mod.rs. */
+    private static final String IN_A_CALL = "\7panic";
+
+    /** In step with PANIC in src/mailbox/worker.rs. */
+    private static final String IN_THE_WORKER = "\7panic of the worker";
+
+    private static final String RELEASE = "no debug build of the library\n";
+
+    @TempDir
+    private Path directory;
+
+    @Test
+    void aPanicInACallIsAnExceptionWithItsPlaceAndTheEndOfTheMailboxOnly() throws Exception {
+        assertWell("call");
+    }
+
+    @Test
+    void aPanicOfTheWorkerIsAnExceptionWithItsPlaceAndTheEndOfTheMailboxOnly() throws Exception {
+        assertWell("worker");
+    }
+
+    private void assertWell(String where) throws Exception {
+        ChildJvm.Output output = new ChildJvm(directory).with("-Xcheck:jni").run(PanicTest.class.getName(),
+                directory.toString(), where);
+        assumeFalse(output.out.equals(RELEASE), RELEASE);
+        assertEquals(new ChildJvm.Output(0, "", "").toString(), output.toString());
+    }
+
+    /** Arguments: a directory for its files, and which panic. */
+    public static void main(String[] arguments) throws IOException {
+        Path directory = Path.of(arguments[0]);
+        String mailboxes = Standin.mailbox(Standin.USER, 1) + ", " + Standin.mailbox("other@example.com", 1);
+        try (Standin standin = new Standin(directory, Standin.of(mailboxes, ""));
+                BounceMailbox other = open(standin.settings("other@example.com"), new ArrayList<>())) {
+            Map<String, String> settings = standin.settings();
+            settings.put("cmsbs.server.home", directory.toString());
+            // The next one would carry out what is in it.
+            settings.put("cmsbs.mail.imap.journal", "none");
+            Path work = Files.createDirectories(directory.resolve("cmsbs-work"));
+            List<Health> told = new ArrayList<>();
+            BounceMailbox mailbox = open(settings, told);
+            BounceMessage mail = mailbox.fetch().iterator().next();
+            if (arguments[1].equals("call")) {
+                inACall(mailbox, mail);
+            } else {
+                inTheWorker(mailbox, mail, told, work);
+            }
+            mailbox.close();
+            assertFails(MailboxException.Kind.CLOSED, mailbox::fetch);
+            assertEquals(1, other.fetch().iterator().next().uid());
+            try (BounceMailbox again = open(settings, told)) {
+                assertEquals(1, again.fetch().iterator().next().uid());
+            }
+        }
+    }
+
+    private static void inACall(BounceMailbox mailbox, BounceMessage mail) {
+        MailboxException e = assertThrows(MailboxException.class, () -> mailbox.move(mail, IN_A_CALL));
+        leaveIfRelease(e);
+        assertPanic(e, "src/jni/mod\\.rs");
+        assertFails(MailboxException.Kind.CLOSED, () -> mailbox.settle(mail, Outcome.HANDLED));
+        assertFails(MailboxException.Kind.CLOSED, mailbox::fetch);
+        assertFails(MailboxException.Kind.CLOSED, mailbox::health);
+    }
+
+    private static void inTheWorker(BounceMailbox mailbox, BounceMessage mail, List<Health> told, Path work) throws IOException {
+        assertTrue(mailbox.move(mail, IN_THE_WORKER));
+        MailboxException e = assertThrows(MailboxException.class, mailbox::flush);
+        leaveIfRelease(e);
+        assertPanic(e, "src/mailbox/worker\\.rs");
+        assertPanic(assertThrows(MailboxException.class, mailbox::fetch), "src/mailbox/worker\\.rs");
+        assertPanic(assertThrows(MailboxException.class, () -> mailbox.delete(mail)), "src/mailbox/worker\\.rs");
+        Health health = mailbox.health();
+        assertEquals(Health.State.FAILING, health.state());
+        assertPanic(health.failure().orElseThrow(), "src/mailbox/worker\\.rs");
+        assertEquals(Health.State.FAILING, told.get(told.size() - 1).state());
+        try (Stream<Path> files = Files.walk(work)) {
+            Path file = files.filter(path -> path.endsWith("status.json")).findFirst().orElseThrow();
+            String status = Files.readString(file);
+            assertTrue(status.contains("\"failing\"") && status.contains("panic at src/mailbox/worker.rs:"), status);
+        }
+    }
+
+    private static void assertPanic(MailboxException e, String file) {
+        assertEquals(MailboxException.Kind.INTERNAL, e.kind(), e.getMessage());
+        assertTrue(e.observed().matches("panic at " + file + ":\\d+"), e.observed());
+        assertTrue(e.causeText().contains("fault of the library"), e.causeText());
+        assertFalse(e.retryable(), e.getMessage());
+    }
+
+    private static void leaveIfRelease(MailboxException e) {
+        if (e.kind() == MailboxException.Kind.REFUSED) {
+            System.out.print(RELEASE);
+            System.exit(0);
+        }
+    }
+
+    private static BounceMailbox open(Map<String, String> settings, List<Health> told) {
+        return BounceMailbox.builder().settings(settings).log((level, text) -> { }).onHealth(told::add).open();
+    }
+
+    private static void assertFails(MailboxException.Kind kind, Executable call) {
+        MailboxException e = assertThrows(MailboxException.class, call);
+        assertEquals(kind, e.kind(), e.getMessage());
+    }
+}
