@@ -9,7 +9,7 @@ use std::process::Command;
 #[test]
 fn the_library_exports_the_native_methods_of_the_java_class_and_nothing_else() {
     let mut expected = native_methods();
-    assert!(expected.len() > 10, "Native.java was not understood: {expected:?}");
+    assert!(expected.len() > 10, "the header was not understood: {expected:?}");
     expected.insert("JNI_OnLoad".to_owned());
     assert_eq!(exports(), expected);
 }
@@ -38,39 +38,39 @@ fn exports() -> BTreeSet<String> {
         .collect()
 }
 
-/// The symbols that the JVM looks for, from the declarations in `Native.java`
-/// (JNI specification, "Resolving Native Method Names": the long form, with the parameters' types).
+/// The symbols that the JVM looks for, from the header that `javac -h` makes of `Native.java`. It names the methods in the short
+/// form and tells their signatures; the library has the long form, with the parameters' types (JNI specification, "Resolving
+/// Native Method Names").
 fn native_methods() -> BTreeSet<String> {
+    let directory = tempfile::tempdir().expect("a directory for the header");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/src/main/java/um/imap/oauth2/Native.java");
-    let source = std::fs::read_to_string(source).expect("Native.java can be read");
-    source
-        .split("static native ")
-        .skip(1)
-        .map(|rest| {
-            let (declaration, _) = rest.split_once(");").expect("a declaration ends with );");
-            let (head, parameters) = declaration.split_once('(').expect("a declaration has parameters");
-            let name = head.split_whitespace().last().expect("a method has a name");
-            let types: String = parameters
-                .split(',')
-                .filter_map(|parameter| parameter.split_whitespace().next())
-                .map(mangled)
-                .collect();
-            format!("Java_um_imap_oauth2_Native_{name}__{types}")
-        })
-        .collect()
-}
-
-fn mangled(java_type: &str) -> String {
-    match java_type {
-        "int" => "I".to_owned(),
-        "long" => "J".to_owned(),
-        "byte" => "B".to_owned(),
-        "String" => "Ljava_lang_String_2".to_owned(),
-        array => {
-            let element = array.strip_suffix("[]").unwrap_or_else(|| panic!("unknown type {array}"));
-            format!("_3{}", mangled(element))
+    let output = Command::new("javac")
+        .args(["--release", "11", "-h"])
+        .arg(directory.path())
+        .arg("-d")
+        .arg(directory.path())
+        .arg(source)
+        .output()
+        .unwrap_or_else(|error| panic!("javac (a JDK): {error}"));
+    assert!(output.status.success(), "javac: {}", String::from_utf8_lossy(&output.stderr));
+    let header = directory.path().join("um_imap_oauth2_Native.h");
+    let header = std::fs::read_to_string(header).expect("javac has written a header");
+    let mut methods = BTreeSet::new();
+    let mut parameters = None;
+    for line in header.lines() {
+        if let Some(signature) = line.trim_start().strip_prefix("* Signature: (") {
+            parameters = signature.split(')').next().map(mangled);
+        } else if let Some((_, name)) = line.split_once(" JNICALL ") {
+            let parameters = parameters.take().expect("a signature stands before each function");
+            methods.insert(format!("{name}__{parameters}"));
         }
     }
+    methods
+}
+
+/// A descriptor as it stands in a symbol.
+fn mangled(descriptor: &str) -> String {
+    descriptor.replace('_', "_1").replace(';', "_2").replace('[', "_3").replace('/', "_")
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Names and signatures must equal those in `java/src/main/java/um/imap/oauth2/Native.java`, where each method is
 //! described. The compiler checks the functions here against the signatures that [`entry!`] is given,
-//! `tests/exports.rs` compares what is exported with the Java source.
+//! `tests/exports.rs` compares what is exported with what `javac -h` makes of it.
 
 mod convert;
 mod exception;

@@ -4,7 +4,15 @@ import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -56,6 +64,48 @@ class NativeTest {
         assertFails(MailboxException.Kind.USAGE, () -> Native.openSettings(null, new String[] {"a", null}, null));
         assertFails(MailboxException.Kind.USAGE, () -> Native.openUmHome(null, null, null));
         assertFails(MailboxException.Kind.USAGE, () -> Native.move(1, 1, 1, null));
+    }
+
+    /** Whoever declares another one must call it here, so that it is known to be linked and what it does with nothing. */
+    @Test
+    void everyNativeMethodIsLinkedAndDefinedForWhatWasNeverGiven() throws Throwable {
+        Map<String, Executable> calls = new TreeMap<>();
+        calls.put("version", () -> assertEquals(NativeLibrary.version(Native.class), Native.version()));
+        calls.put("target", () -> assertTrue(Native.target().contains("-"), Native.target()));
+        calls.put("trust", () -> assertThrows(MailboxException.class, () -> Native.trust(null)));
+        calls.put("proxy", () -> Native.proxy(null, null, null));
+        calls.put("language", () -> assertFails(MailboxException.Kind.USAGE, () -> Native.language(null)));
+        calls.put("keys", () -> assertTrue(List.of(Native.keys(null)).contains("cmsbs.mail.imap.server")));
+        calls.put("openSettings", () -> assertFails(MailboxException.Kind.CONFIGURATION,
+                () -> Native.openSettings(null, new String[0], null)));
+        calls.put("openUmHome", () -> assertFails(MailboxException.Kind.USAGE, () -> Native.openUmHome(null, null, null)));
+        calls.put("renewBySettings", () -> assertFails(MailboxException.Kind.CONFIGURATION,
+                () -> Native.renewBySettings(0, null, new String[0])));
+        calls.put("renewByUmHome", () -> assertFails(MailboxException.Kind.USAGE, () -> Native.renewByUmHome(0, null, null)));
+        calls.put("name", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.name(0)));
+        calls.put("fetch", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.fetch(0)));
+        calls.put("next", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.next(0, 0, new long[5], new String[2])));
+        calls.put("read", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.read(0, 0, new byte[1], 0, 1)));
+        calls.put("release", () -> Native.release(0));
+        calls.put("settle", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.settle(0, 1, 1, 0)));
+        calls.put("move", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.move(0, 1, 1, "folder")));
+        calls.put("delete", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.delete(0, 1, 1)));
+        calls.put("flush", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.flush(0)));
+        calls.put("health", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.health(0, new long[8])));
+        calls.put("check", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.check(0, new String[1][])));
+        calls.put("close", () -> Native.close(0));
+        calls.put("log", () -> assertNull(Native.log(0)));
+
+        Set<String> declared = new TreeSet<>();
+        for (Method method : Native.class.getDeclaredMethods()) {
+            if (Modifier.isNative(method.getModifiers())) {
+                assertTrue(declared.add(method.getName()), method + " is overloaded");
+            }
+        }
+        assertEquals(declared, calls.keySet());
+        for (Executable call : calls.values()) {
+            call.execute();
+        }
     }
 
     private static void assertFails(MailboxException.Kind kind, Executable call) {
