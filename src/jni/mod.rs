@@ -71,7 +71,7 @@ macro_rules! entry {
 
 entry! { fn version() -> JString, }
 entry! { fn target() -> JString, }
-entry! { fn trust(issuers: jbyte[][]), }
+entry! { fn trust(issuers: jbyte[][], problem: JString), }
 entry! { fn proxy(host: JString, port: JString, exceptions: JString), }
 entry! { fn language(name: JString), }
 entry! { fn keys(listener: JString) -> JString[], }
@@ -105,12 +105,22 @@ fn trust<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
     issuers: JObjectArray<'local, JByteArray<'local>>,
+    problem: JString<'local>,
 ) -> Result<(), Error> {
+    if issuers.is_null() {
+        let problem = convert::string(env, &problem, "problem")?;
+        registry::trust(Err(Failure::configuration(
+            "javax.net.ssl.trustStore",
+            format!("the trust store of the JVM cannot be read: {problem}"),
+            "Look at the JVM's system properties javax.net.ssl.trustStore*.",
+        )));
+        return Ok(());
+    }
     let mut anchors = Vec::new();
     for issuer in convert::byte_arrays(env, &issuers)? {
         anchors.push(CertificateDer::from(issuer));
     }
-    registry::trust(anchors);
+    registry::trust(Ok(anchors));
     Ok(())
 }
 

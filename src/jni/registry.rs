@@ -17,8 +17,8 @@ use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
 use crate::net::{Anchors, Cancel, JvmProxy, Trust};
 
-/// From now on mailboxes are opened with these issuers (those that the JVM trusts) instead of the platform's.
-pub(super) fn trust(issuers: Vec<CertificateDer<'static>>) {
+/// From now on these issuers (those that the JVM trusts) count instead of the platform's, or why they cannot be read.
+pub(super) fn trust(issuers: Result<Vec<CertificateDer<'static>>>) {
     registry().issuers = Some(issuers);
 }
 
@@ -53,8 +53,7 @@ pub(super) fn open(mut loaded: Loaded, work_directory: Option<PathBuf>) -> Resul
         }
     }
     let config = loaded.config.clone();
-    let anchors = registry().issuers.clone().map_or(Anchors::Platform, Anchors::Given);
-    let trust = Trust::new(anchors, config.ca_file.as_deref())?;
+    let trust = Trust::later(anchors, config.ca_file.as_deref())?;
     let name = format!("{}/{}", config.user, config.folders.inbox);
     *spoken() = config.language;
     let mailbox = Mailbox::open(config, trust, Access::ReadWrite, log.clone())?;
@@ -102,13 +101,14 @@ pub(super) fn check(number: i64) -> Result<Report> {
 }
 
 fn check_open(number: i64) -> Result<Report> {
-    let (loaded, cancel, log, issuers) = {
+    let anchors = anchors()?;
+    let (loaded, cancel, log) = {
         let registry = registry();
         let open = registry.mailboxes.get(&number).ok_or_else(closed)?;
-        (open.loaded.clone(), open.checks.clone(), open.log.clone(), registry.issuers.clone())
+        (open.loaded.clone(), open.checks.clone(), open.log.clone())
     };
     let options = Options {
-        anchors: issuers.map_or(Anchors::Platform, Anchors::Given),
+        anchors,
         write: false,
         language: loaded.config.language,
         cancel: &cancel,
@@ -153,7 +153,7 @@ struct Registry {
     /// The last number that was given; none is given twice.
     last: i64,
     mailboxes: HashMap<i64, Open>,
-    issuers: Option<Vec<CertificateDer<'static>>>,
+    issuers: Option<Result<Vec<CertificateDer<'static>>>>,
     proxy: JvmProxy,
     language: Option<Language>,
 }
@@ -170,6 +170,12 @@ struct Open {
 
 fn find(number: i64) -> Option<Mailbox> {
     registry().mailboxes.get(&number)?.mailbox.clone()
+}
+
+/// Whom the mailboxes trust, as far as that is known by now.
+fn anchors() -> Result<Anchors> {
+    let issuers = registry().issuers.clone();
+    issuers.map_or(Ok(Anchors::Platform), |issuers| issuers.map(Anchors::Given))
 }
 
 fn closed() -> Failure {

@@ -47,6 +47,9 @@ pub fn connect(
     deadline: Deadline,
     cancel: &Cancel,
 ) -> Result<Stream> {
+    if let Some(trust) = trust {
+        trust.client_config()?;
+    }
     let socket = match proxy {
         None => dial(host, port, resolve(host, port, deadline, cancel)?, deadline, cancel)?,
         Some(proxy) => {
@@ -312,7 +315,7 @@ fn handshake(mut socket: Socket, host: &str, trust: &Trust) -> Result<Stream> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
         Failure::new(Step::Tls, Kind::Configuration, format!("'{host}' is not a valid host name"))
     })?;
-    let mut connection = ClientConnection::new(trust.client_config(), name)
+    let mut connection = ClientConnection::new(trust.client_config()?, name)
         .map_err(|error| tls_failure(&socket.peer, &error))?;
     while connection.is_handshaking() {
         connection.complete_io(&mut socket).map_err(|error| match error.kind() {

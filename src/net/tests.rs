@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,25 @@ fn an_unusable_ca_file_is_a_configuration_failure() {
 fn nobody_to_trust_is_a_configuration_failure() {
     let failure = Trust::new(Anchors::Given(vec![]), None).unwrap_err();
     assert_eq!(failure.kind, Kind::Configuration);
+}
+
+#[test]
+fn whom_to_trust_is_asked_for_at_the_first_connection_and_again_after_a_failure() {
+    let ca = Authority::new();
+    let port = listen_tls(ca.server_for(&["localhost"]), echo);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, file) = (asked.clone(), ca.pem_file());
+    let anchors = move || match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(Failure::configuration("a key", "unreadable", "")),
+        _ => Ok(Anchors::Given(vec![])),
+    };
+    let trust = Trust::later(anchors, Some(file.path())).unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(refused(1, "localhost", &trust).observed, "unreadable", "before anybody is connected to");
+    for _ in 0..2 {
+        connect("localhost", port, None, Some(&trust), soon(), &Cancel::default()).unwrap();
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[test]

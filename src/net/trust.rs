@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate};
+use once_cell::sync::OnceCell;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
@@ -25,7 +26,14 @@ use crate::failure::{Failure, Result};
 /// TLS 1.2 or newer; name, validity and chain of the peer's certificate are always checked.
 #[derive(Clone)]
 pub struct Trust {
-    config: Arc<ClientConfig>,
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    /// What is in the file.
+    file: RootCertStore,
+    anchors: Box<dyn Fn() -> Result<Anchors> + Send + Sync>,
+    config: OnceCell<Arc<ClientConfig>>,
 }
 
 impl Trust {
@@ -33,10 +41,33 @@ impl Trust {
     ///
     /// Fails when the file cannot be read, holds no certificate or one that cannot be used, and when nobody is trusted at all.
     pub fn new(anchors: Anchors, ca_file: Option<&Path>) -> Result<Self> {
-        let mut roots = anchors.into_roots();
+        let trust = Self::later(move || Ok(anchors.clone()), ca_file)?;
+        trust.client_config()?;
+        Ok(trust)
+    }
+
+    /// The same where nobody is asked for the anchors before the first connection; what is wrong with them ends that.
+    pub fn later(
+        anchors: impl Fn() -> Result<Anchors> + Send + Sync + 'static,
+        ca_file: Option<&Path>,
+    ) -> Result<Self> {
+        let mut file = RootCertStore::empty();
         if let Some(path) = ca_file {
-            add_file(&mut roots, path)?;
+            add_file(&mut file, path)?;
         }
+        let parts = Parts { file, anchors: Box::new(anchors), config: OnceCell::new() };
+        Ok(Self { parts: Arc::new(parts) })
+    }
+
+    pub(super) fn client_config(&self) -> Result<Arc<ClientConfig>> {
+        self.parts.config.get_or_try_init(|| self.parts.client_config()).cloned()
+    }
+}
+
+impl Parts {
+    fn client_config(&self) -> Result<Arc<ClientConfig>> {
+        let mut roots = (self.anchors)()?.into_roots();
+        roots.extend(self.file.roots.iter().cloned());
         let provider = Arc::new(crypto::ring::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .build()
@@ -60,11 +91,7 @@ impl Trust {
         // What a session ticket resumes was verified in an earlier connection, and a certificate that has expired since is not
         // looked at again; there are few connections, so nothing is lost without.
         config.resumption = rustls::client::Resumption::disabled();
-        Ok(Self { config: Arc::new(config) })
-    }
-
-    pub(super) fn client_config(&self) -> Arc<ClientConfig> {
-        self.config.clone()
+        Ok(Arc::new(config))
     }
 }
 

@@ -106,7 +106,10 @@ public final class BounceMailbox implements AutoCloseable {
      * @throws MailboxException if that fails, of any kind but LIBRARY
      */
     public Iterable<BounceMessage> fetch() {
-        return new Fetch(call(() -> Native.fetch(handle.number)));
+        return new Fetch(call(() -> {
+            NativeLibrary.INSTANCE.trust();
+            return Native.fetch(handle.number);
+        }));
     }
 
     /**
@@ -173,6 +176,7 @@ public final class BounceMailbox implements AutoCloseable {
      */
     public void flush() {
         call(() -> {
+            NativeLibrary.INSTANCE.trust();
             Native.flush(handle.number);
             return null;
         });
@@ -207,7 +211,7 @@ public final class BounceMailbox implements AutoCloseable {
      * }</pre>
      *
      * @return what was found; a step that failed is part of it and throws nothing
-     * @throws MailboxException if the mailbox is closed (CLOSED)
+     * @throws MailboxException if the mailbox is closed (CLOSED), or the JVM's trust store cannot be read (CONFIGURATION)
      */
     public CheckReport check() {
         try {
@@ -218,6 +222,7 @@ public final class BounceMailbox implements AutoCloseable {
             }
         }
         return call(() -> {
+            NativeLibrary.INSTANCE.trust();
             String[][] texts = new String[1][];
             Throwable[] failures = Native.check(handle.number, texts);
             return new CheckReport(texts[0], failures);

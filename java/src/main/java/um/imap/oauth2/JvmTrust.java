@@ -15,22 +15,16 @@ final class JvmTrust {
     }
 
     /** The certificates (DER) of the issuers that the JVM's default trust manager accepts. */
-    static byte[][] issuers() {
+    static byte[][] issuers() throws GeneralSecurityException {
         List<byte[]> issuers = new ArrayList<>();
-        try {
-            TrustManagerFactory factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
-            factory.init((KeyStore) null);
-            for (TrustManager manager : factory.getTrustManagers()) {
-                if (manager instanceof X509TrustManager) {
-                    for (X509Certificate issuer : ((X509TrustManager) manager).getAcceptedIssuers()) {
-                        issuers.add(issuer.getEncoded());
-                    }
+        TrustManagerFactory factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        factory.init((KeyStore) null);
+        for (TrustManager manager : factory.getTrustManagers()) {
+            if (manager instanceof X509TrustManager) {
+                for (X509Certificate issuer : ((X509TrustManager) manager).getAcceptedIssuers()) {
+                    issuers.add(issuer.getEncoded());
                 }
             }
-        } catch (GeneralSecurityException e) {
-            throw MailboxException.configuration("javax.net.ssl.trustStore",
-                    "the trust store of the JVM cannot be read: " + e,
-                    "Look at the JVM's system properties javax.net.ssl.trustStore*.", e);
         }
         return issuers.toArray(new byte[0][]);
     }

@@ -17,8 +17,13 @@ final class Native {
     /** The platform that the library was built for, as Rust names it: {@code x86_64-unknown-linux-gnu}. */
     static native String target();
 
-    /** From now on mailboxes are opened with these issuers (DER) instead of the platform's. */
-    static native void trust(byte[][] issuers);
+    /**
+     * From now on these issuers (DER) are trusted instead of the platform's, by each mailbox that has not connected yet.
+     *
+     * @param issuers null: they cannot be read, and no such mailbox can connect
+     * @param problem why not, or null
+     */
+    static native void trust(byte[][] issuers, String problem);
 
     /**
      * From now on mailboxes are opened with these: the values of {@code https.proxyHost}, {@code https.proxyPort} and

@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
@@ -49,7 +50,7 @@ final class NativeLibrary {
     }
 
     /**
-     * Loads the library, unless it is loaded, and tells it whom the JVM trusts.
+     * Loads the library, unless it is loaded.
      *
      * @param workDirectory null: there is none
      * @throws MailboxException of kind LIBRARY
@@ -74,9 +75,21 @@ final class NativeLibrary {
                             + " or on java.library.path.",
                     "Take jar and library from one build, and restart the JVM.", null);
         }
+    }
+
+    /**
+     * Tells the library whom the JVM trusts, unless it knows; to be called before anything that connects. Not earlier: in a JVM
+     * that has just started the trust store takes longer than all the rest.
+     */
+    synchronized void trust() {
         if (!trusted) {
-            Native.trust(JvmTrust.issuers());
-            trusted = true;
+            try {
+                Native.trust(JvmTrust.issuers(), null);
+                trusted = true;
+            } catch (GeneralSecurityException e) {
+                // It may be in order the next time.
+                Native.trust(null, e.getCause() == null ? e.toString() : e + " (" + e.getCause() + ")");
+            }
         }
     }
 

@@ -59,7 +59,7 @@ class NativeTest {
 
     @Test
     void aNullReferenceIsAnException() {
-        assertThrows(MailboxException.class, () -> Native.trust(null));
+        assertThrows(MailboxException.class, () -> Native.trust(null, null));
         assertThrows(MailboxException.class, () -> Native.openSettings(null, null, null));
         assertFails(MailboxException.Kind.USAGE, () -> Native.openSettings(null, new String[] {"a", null}, null));
         assertFails(MailboxException.Kind.USAGE, () -> Native.openUmHome(null, null, null));
@@ -72,7 +72,7 @@ class NativeTest {
         Map<String, Executable> calls = new TreeMap<>();
         calls.put("version", () -> assertEquals(NativeLibrary.version(Native.class), Native.version()));
         calls.put("target", () -> assertTrue(Native.target().contains("-"), Native.target()));
-        calls.put("trust", () -> assertThrows(MailboxException.class, () -> Native.trust(null)));
+        calls.put("trust", () -> assertThrows(MailboxException.class, () -> Native.trust(null, null)));
         calls.put("proxy", () -> Native.proxy(null, null, null));
         calls.put("language", () -> assertFails(MailboxException.Kind.USAGE, () -> Native.language(null)));
         calls.put("keys", () -> assertTrue(List.of(Native.keys(null)).contains("cmsbs.mail.imap.server")));

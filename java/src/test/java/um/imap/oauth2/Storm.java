@@ -65,7 +65,10 @@ final class Storm {
         StringBuilder report = new StringBuilder();
         long started = System.nanoTime();
         try (Standin standin = new Standin(directory, text)) {
-            BounceMailbox.builder().settings(standin.settings(user(0))).open().close();
+            try (BounceMailbox first = BounceMailbox.builder().settings(standin.settings(user(0))).open()) {
+                // The JVM opens files, and keeps them, when it is asked whom it trusts.
+                first.flush();
+            }
             int descriptors = Vitals.descriptors();
             Storm storm = new Storm(standin, Long.parseLong(arguments[1]));
             int references = Vitals.references();

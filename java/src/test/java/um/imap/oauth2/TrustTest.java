@@ -18,6 +18,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Whom a JVM trusts is trusted here: child JVMs with trust stores of their own, against the real servers. */
 class TrustTest {
+    /** What {@link #main} was told last. */
+    private static Health.State state = Health.State.WELL;
+
     @TempDir
     private Path directory;
 
@@ -34,6 +37,14 @@ class TrustTest {
     }
 
     @Test
+    void aTrustStoreThatCannotBeReadIsNamed() throws Exception {
+        String failure = read("ca.pem", "another password");
+        assertTrue(failure.startsWith("CONFIGURATION configuration: the trust store of the JVM cannot be read"), failure);
+        assertTrue(failure.contains("javax.net.ssl.trustStore") && failure.contains("password was incorrect"), failure);
+        assertTrue(failure.endsWith("FAILING"), failure);
+    }
+
+    @Test
     void aPinnedServerCertificateIsNoAuthorityAndTheIssuerIsNamed() throws Exception {
         String failure = read("server.pem");
         assertTrue(failure.startsWith("TLS tls: "), failure);
@@ -42,6 +53,10 @@ class TrustTest {
 
     /** What {@link #main} says in a JVM whose trust store holds the first certificate of a file of the test servers'. */
     private String read(String trusted) throws Exception {
+        return read(trusted, "changeit");
+    }
+
+    private String read(String trusted, String password) throws Exception {
         KeyStore store = KeyStore.getInstance("PKCS12");
         store.load(null, null);
         if (trusted != null) {
@@ -52,9 +67,11 @@ class TrustTest {
             store.store(out, "changeit".toCharArray());
         }
         ChildJvm.Output output = new ChildJvm(directory).with("-Xcheck:jni", "-Djavax.net.ssl.trustStore=" + file,
-                "-Djavax.net.ssl.trustStorePassword=changeit").run(TrustTest.class.getName());
+                "-Djavax.net.ssl.trustStorePassword=" + password).run(TrustTest.class.getName());
         assertEquals("", output.err);
-        return output.out.trim();
+        // Opening a mailbox asks nobody whom to trust.
+        assertTrue(output.out.startsWith("open\n"), output.out);
+        return output.out.substring("open\n".length()).trim();
     }
 
     /** Reads an empty mailbox of the test servers, without a word about trust in the settings. */
@@ -68,14 +85,19 @@ class TrustTest {
         settings.put("cmsbs.mail.imap.oauth2.clientId", client);
         settings.put("cmsbs.mail.imap.oauth2.clientSecret", System.getenv("UM_TEST_SECRET"));
         int mails = 0;
-        try (BounceMailbox mailbox = BounceMailbox.builder().settings(settings).open()) {
+        try (BounceMailbox mailbox = BounceMailbox.builder().settings(settings).onHealth(TrustTest::keep).open()) {
+            System.out.println("open");
             for (BounceMessage mail : mailbox.fetch()) {
                 mails += mail.size() > 0 ? 1 : 0;
             }
             System.out.println(mails + " mails");
         } catch (MailboxException e) {
-            System.out.println(e.kind() + " " + e.getMessage());
+            System.out.println(e.kind() + " " + e.getMessage() + " " + state);
         }
+    }
+
+    private static void keep(Health health) {
+        state = health.state();
     }
 
     private static Certificate certificate(String name) throws Exception {

@@ -1,5 +1,7 @@
 package um.imap.oauth2;
 
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -23,15 +25,21 @@ public class Opening {
         return Native.version();
     }
 
-    /** What the loader does besides: asking the JVM whom it trusts. */
+    /** What the first fetch does besides: asking the JVM whom it trusts. */
     @Benchmark
-    public byte[][] trust() {
+    public byte[][] trust() throws GeneralSecurityException {
         return JvmTrust.issuers();
     }
 
-    /** All that the loader does, so also whom the JVM trusts is read and handed over. */
+    /** All that the loader does. */
     @Benchmark
     public void loader() {
         NativeLibrary.INSTANCE.load(null);
+    }
+
+    /** What UM waits for: a mailbox is opened. */
+    @Benchmark
+    public BounceMailbox mailbox() {
+        return BounceMailbox.builder().umHome(Path.of(System.getProperty("um.home"))).open();
     }
 }
