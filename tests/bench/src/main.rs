@@ -175,7 +175,7 @@ fn bare(
             let tag = format!("\r\nU{last} OK");
             let tail = &buffer[end.saturating_sub(200)..end];
             answered = if memmem::find(tail, tag.as_bytes()).is_some() { last } else { 0 };
-            kept = 0;
+            kept = keep_end(&mut buffer, 0, end);
             continue;
         }
         let mut from = 0;
@@ -184,12 +184,16 @@ fn bare(
             answered += 1;
             send(1, &mut stream)?;
         }
-        // A tag may lie across two reads.
-        let keep = (end - from).min(16);
-        buffer.copy_within(end - keep..end, 0);
-        kept = keep;
+        kept = keep_end(&mut buffer, from, end);
     }
     Ok(read)
+}
+
+/// A tag may lie across two reads: the end of what was read since `from` goes to the beginning of the buffer.
+fn keep_end(buffer: &mut [u8], from: usize, end: usize) -> usize {
+    let keep = (end - from).min(16);
+    buffer.copy_within(end - keep..end, 0);
+    keep
 }
 
 async fn with_async_imap(
