@@ -146,13 +146,14 @@ pub(super) fn login_under(uid_validity: u32, capabilities: &str) -> String {
     )
 }
 
-/// The dialogue of a search that finds `uids`.
+/// What comes before the search on a session that was open already.
+pub(super) const LOOK: &str = "C: A NOOP\nS: A OK done\n";
+
+/// The dialogue of a search that finds `uids`, on a session that has just been opened.
 pub(super) fn search(uids: &[u32]) -> String {
     let uids: String = uids.iter().map(|uid| format!(" {uid}")).collect();
     format!(
-        "C: A NOOP
-         S: A OK done
-         C: A UID SEARCH UNDELETED
+        "C: A UID SEARCH UNDELETED
          S: * SEARCH{uids}
          S: A OK done
          "
@@ -586,6 +587,7 @@ fn what_the_server_refused_is_not_handed_out_again_and_tried_later() {
         // The next fetch tries it first. The server still has all three mails.
         refusal,
         &still_there(&[1]),
+        LOOK,
         &search(&[1, 2, 3]),
         &asked("2:3"),
         &mail(2),
@@ -692,7 +694,7 @@ fn where_dates_are_refused_of_mails_that_are_there_nothing_is_touched() {
 
 #[test]
 fn mails_that_vanish_again_and_again_are_warned_of_once() {
-    let script: String = (1..=5).map(|uid| fetch(&uid.to_string(), &[uid])).collect();
+    let script = (1..=5).map(|uid| fetch(&uid.to_string(), &[uid])).collect::<Vec<_>>().join(LOOK);
     let played = play("vanishing", &[login(EXCHANGE) + &script]);
     let warned = |played: &Played| {
         played.warnings().iter().filter(|text| text.contains("somebody else reads the mailbox")).count()
@@ -747,6 +749,7 @@ fn the_next_fetch_after_a_cut_settles_first() {
          C: A UID MOVE 1 \"debug\"
          S: A OK done
         ",
+        LOOK,
         &fetch("2", &[2]),
     ];
     let played = play("cut-fetch", &[first, second.concat()]);
@@ -867,7 +870,8 @@ fn the_first_settlement_of_a_mail_counts() {
 #[test]
 fn what_is_kept_stays_and_comes_again() {
     let settled = "C: A UID STORE 2 +FLAGS.SILENT (\\Seen)\n S: A OK done\n";
-    let script = [&login(EXCHANGE), &fetch("1:3", &[1, 2, 3]), settled, &fetch("1,3", &[1, 3])].concat();
+    let script =
+        [&login(EXCHANGE), &fetch("1:3", &[1, 2, 3]), settled, LOOK, &fetch("1,3", &[1, 3])].concat();
     let played = play("keep", &[script]);
     assert_eq!(played.fetch(), whole([1, 2, 3]));
     assert!(played.settle(1, Outcome::Keep) && played.settle(2, Outcome::KeepRead));

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::dialogue_tests::{
-    EXCHANGE, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail, play_with,
-    search, still_there, whole,
+    EXCHANGE, LOOK, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail,
+    play_with, search, still_there, whole,
 };
 use super::{Grade, Outcome};
 use crate::failure::Kind;
@@ -67,6 +67,7 @@ fn what_was_settled_before_a_kill_is_carried_out_first_and_not_handed_out_again(
          C: A UID MOVE 2 \"error\"
          S: A OK done
         ",
+        LOOK,
         &fetch("3", &[3]),
     ];
     let played = play_in(work.path(), "killed", &[script.concat()]);
@@ -137,6 +138,7 @@ fn a_uid_that_means_another_mail_now_is_left_alone_and_handed_out() {
         &dated(1, " 9-Mar-2025 00:00:00 +0000"),
         "S: * 2 FETCH (UID 2 INTERNALDATE NIL)\n",
         "S: A OK done\n",
+        LOOK,
         &fetch("1:3", &[1, 2, 3]),
     ];
     let played = play_in(work.path(), "another", &[script.concat()]);
@@ -175,6 +177,7 @@ fn what_is_still_refused_after_a_kill_is_not_handed_out() {
         &refusal(2, "error"),
         &still_there(&[2]),
         // The server still has all of them.
+        LOOK,
         &search(&[1, 2, 3]),
         &asked("3"),
         &mail(3),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::dialogue_tests::{
-    EXCHANGE, asked, asked_for_sizes, fetch, login, mail, play, play_with, search, size, whole,
+    EXCHANGE, LOOK, asked, asked_for_sizes, fetch, login, mail, play, play_with, search, size, whole,
 };
 use super::{Grade, Outcome};
 use crate::failure::{Kind, Retry};
@@ -12,7 +12,7 @@ use crate::failure::{Kind, Retry};
 fn throttling_is_waited_out_on_the_same_connection() {
     let throttled = "S: A BAD Request is throttled. Suggested Backoff Time: 300 milliseconds\n";
     let mut commands = Vec::new();
-    for line in fetch("1", &[1]).lines().map(|line| format!("{}\n", line.trim_start())) {
+    for line in (LOOK.to_owned() + &fetch("1", &[1])).lines().map(|line| format!("{}\n", line.trim_start())) {
         // Each command is throttled the first time.
         if line.starts_with("C:") {
             commands.extend([line.clone(), throttled.to_owned()]);
@@ -30,7 +30,8 @@ fn throttling_is_waited_out_on_the_same_connection() {
     commands.extend(
         [moved, throttled, dates, throttled, dates, date, moved, "S: A OK done\n"].map(str::to_owned),
     );
-    let played = play("throttled", &[login(EXCHANGE) + &commands.concat()]);
+    let played = play("throttled", &[login(EXCHANGE) + &search(&[]) + &commands.concat()]);
+    assert_eq!(played.fetch(), whole([]));
     let begun = Instant::now();
     assert_eq!(played.fetch(), whole([1]));
     assert!(played.settle(1, Outcome::Handled));

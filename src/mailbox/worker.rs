@@ -426,6 +426,12 @@ impl Worker {
                 self.end_run(&mut state, Err(shared.explain(failure)));
             }
         }
+        // SELECT has just told which mails there are, unless some are settled before SEARCH.
+        if let Some(run) = self.run.as_mut().filter(|run| run.stage == Stage::New)
+            && state.decisions.is_settled()
+        {
+            run.stage = Stage::Ready;
+        }
         drop(state);
         shared.record().worked(config);
         self.session = Some(session);
