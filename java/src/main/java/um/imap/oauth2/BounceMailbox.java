@@ -238,7 +238,7 @@ public final class BounceMailbox implements AutoCloseable {
      *
      * <pre>{@code
      * try (BounceMailbox mailbox = BounceMailbox.builder().umHome(home).open()) {
-     *     …
+     *     log.info(mailbox.check().toString());
      * }
      * }</pre>
      */
@@ -408,6 +408,14 @@ public final class BounceMailbox implements AutoCloseable {
     /**
      * Describes the mailbox to open. Needs {@link #settings(Function) settings} or a {@link #umHome home}.
      *
+     * <pre>{@code
+     * BounceMailbox mailbox = BounceMailbox.builder()
+     *         .umHome(Path.of("/opt/um"))
+     *         .log((level, text) -> logger.log(level, text))
+     *         .onHealth(health -> tellThePostmaster(health.toString()))
+     *         .open();
+     * }</pre>
+     *
      * <p>A builder is for one thread. It can open a mailbox more than once.
      */
     public static final class Builder {
@@ -425,7 +433,7 @@ public final class BounceMailbox implements AutoCloseable {
          * Takes the configuration from UM's own.
          *
          * <pre>{@code
-         * builder.settings(config::get)
+         * builder.settings(config::get);
          * }</pre>
          *
          * @param settings returns the value of a key such as {@code cmsbs.mail.imap.server}, or null; it is asked for each
@@ -443,7 +451,10 @@ public final class BounceMailbox implements AutoCloseable {
          * Takes the configuration from a map.
          *
          * <pre>{@code
-         * builder.settings(Map.of("cmsbs.mail.imap.server", "outlook.office365.com", …))
+         * Map<String, String> settings = new HashMap<>();
+         * settings.put("cmsbs.mail.imap.server", "outlook.office365.com");
+         * settings.put("cmsbs.mail.imap.user", "bounces@example.com");      // and so on
+         * builder.settings(settings);
          * }</pre>
          *
          * @param settings from a key such as {@code cmsbs.mail.imap.server} to its value
@@ -457,7 +468,7 @@ public final class BounceMailbox implements AutoCloseable {
          * Reads the configuration from UM's files.
          *
          * <pre>{@code
-         * builder.umHome(Path.of("/opt/um"))
+         * builder.umHome(Path.of("/opt/um"));
          * }</pre>
          *
          * @param umHome the directory that holds {@code cmsbs-conf}
@@ -498,7 +509,7 @@ public final class BounceMailbox implements AutoCloseable {
          * <p>It is called by the threads that call the mailbox, at the end of a call, possibly by several at once.
          *
          * <pre>{@code
-         * builder.log((level, text) -> logger.log(level, text))
+         * builder.log((level, text) -> logger.log(level, text));
          * }</pre>
          *
          * @param log takes a level and a text
@@ -516,7 +527,7 @@ public final class BounceMailbox implements AutoCloseable {
          * <p>It is called by the threads that call the mailbox, at the end of a call, also of one that fails.
          *
          * <pre>{@code
-         * builder.onHealth(health -> mail(postmaster, health.toString()))
+         * builder.onHealth(health -> tellThePostmaster(health.toString()));
          * }</pre>
          *
          * @param onHealth takes the health

@@ -19,7 +19,14 @@ import java.util.Optional;
  * }</pre>
  */
 public final class CheckReport {
-    /** The whole of it in a word, the worst last. In step with {@code Outcome} in Rust. */
+    /**
+     * The whole of it in a word, the worst last.
+     *
+     * <pre>{@code
+     * boolean mailCanBeRead = mailbox.check().outcome().compareTo(CheckReport.Outcome.WARNINGS) <= 0;
+     * }</pre>
+     */
+    // In step with Outcome in Rust.
     public enum Outcome {
         /** Nothing is wrong. */
         WELL,
@@ -31,7 +38,18 @@ public final class CheckReport {
         FAILED
     }
 
-    /** How a step ended. In step with {@code Status} in Rust. */
+    /**
+     * How a step ended.
+     *
+     * <pre>{@code
+     * for (CheckReport.Step step : mailbox.check().steps()) {
+     *     if (step.status() == CheckReport.Status.NOT_REACHED) {
+     *         log.info(step.title() + " could not be tried");
+     *     }
+     * }
+     * }</pre>
+     */
+    // In step with Status in Rust.
     public enum Status {
         /** All is well. */
         DONE,
@@ -100,7 +118,16 @@ public final class CheckReport {
         return text;
     }
 
-    /** One step. */
+    /**
+     * One step.
+     *
+     * <pre>{@code
+     * for (CheckReport.Step step : mailbox.check().steps()) {
+     *     log.info(step.title() + ": " + step.status() + " after " + step.duration().toMillis() + " ms");
+     *     step.seen().forEach(line -> log.info(line));
+     * }
+     * }</pre>
+     */
     public static final class Step {
         private final String name;
         private final String connection;

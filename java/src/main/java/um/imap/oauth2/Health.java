@@ -20,7 +20,14 @@ import java.util.Optional;
  * }</pre>
  */
 public final class Health {
-    /** The short form, for whoever only wants to know whether to look. In step with {@code Grade} in Rust. */
+    /**
+     * The short form, for whoever only wants to know whether to look.
+     *
+     * <pre>{@code
+     * boolean mailIsRead = mailbox.health().state() != Health.State.FAILING;
+     * }</pre>
+     */
+    // In step with Grade in Rust.
     public enum State {
         /** Nothing is wrong, as far as it is known. */
         WELL,

@@ -11,7 +11,7 @@ import java.util.Optional;
  * <pre>{@code
  * try {
  *     for (BounceMessage mail : mailbox.fetch()) {
- *         …
+ *         mailbox.settle(mail, Outcome.HANDLED);
  *     }
  * } catch (MailboxException e) {
  *     if (e.kind() == MailboxException.Kind.CLOSED) {
@@ -27,7 +27,26 @@ import java.util.Optional;
 public final class MailboxException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
-    /** What kind of failure it is, so that a program can react. Later versions can add constants. */
+    /**
+     * What kind of failure it is, so that a program can react. Later versions can add constants.
+     *
+     * <pre>{@code
+     * try {
+     *     BounceMailbox mailbox = builder.open();
+     * } catch (MailboxException e) {
+     *     switch (e.kind()) {
+     *         case LIBRARY:             // it cannot be loaded here
+     *             readWithUmsOwnReader();
+     *             break;
+     *         case CONFIGURATION:
+     *             tellThePostmaster(e.key().orElse(""), e.remedy());
+     *             break;
+     *         default:
+     *             throw e;
+     *     }
+     * }
+     * }</pre>
+     */
     public enum Kind {
         /** A property is missing or wrong. */
         CONFIGURATION,
