@@ -36,6 +36,9 @@ import java.util.Locale;
 final class NativeLibrary {
     static final String PROPERTY = "um.imap.oauth2.library";
 
+    private static final String ELSEWHERE = "put the library elsewhere (java -jar um-imap-oauth2.jar install-native DIRECTORY)"
+            + " and name it in the system property " + PROPERTY + ".";
+
     /** The one of this class loader. */
     static final NativeLibrary INSTANCE = new NativeLibrary(version(NativeLibrary.class), Platform.current());
 
@@ -108,6 +111,7 @@ final class NativeLibrary {
         private final List<String> seen = new ArrayList<>();
         private Throwable last;
         private String noexec;
+        private boolean unwritten;
 
         Search(Path workDirectory) {
             this.workDirectory = workDirectory;
@@ -220,6 +224,7 @@ final class NativeLibrary {
                     remove(directory);
                 }
             } catch (IOException e) {
+                unwritten = true;
                 seen(where, e);
                 return null;
             }
@@ -258,8 +263,10 @@ final class NativeLibrary {
             String remedy = "Name a library for " + platform.name() + " in the system property " + PROPERTY + ".";
             if (noexec != null) {
                 cause = noexec + " is mounted with noexec, so that no library can be loaded from there.";
-                remedy = "Take a work directory that is mounted without noexec (or another java.io.tmpdir), or put the library"
-                        + " elsewhere and name it in the system property " + PROPERTY + ".";
+                remedy = "Take a work directory that is mounted without noexec (or another java.io.tmpdir), or " + ELSEWHERE;
+            } else if (unwritten) {
+                cause = "The library is unpacked to the work directory, where there is one, or to java.io.tmpdir; neither can be written.";
+                remedy = "Let UM write to one of them, or " + ELSEWHERE;
             } else if (!Platform.NAMES.contains(platform.name())) {
                 cause = "There are libraries for " + String.join(", ", Platform.NAMES) + " only.";
                 remedy = "Run UM with a 64-bit JVM on one of these, or go on with UM's own reader.";

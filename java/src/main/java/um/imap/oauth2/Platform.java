@@ -85,8 +85,14 @@ final class Platform {
         return names.isEmpty() ? "no native library" : names;
     }
 
-    /** The mount point above the path if it is mounted with {@code noexec}, else null. */
-    static String noexecMount(Path path) {
+    /** The mount point above the file if it is mounted with {@code noexec}, else null. */
+    static String noexecMount(Path file) {
+        Path path = file;
+        try {
+            path = file.toRealPath();
+        } catch (IOException e) {
+            // Then without following links.
+        }
         return noexecMount(path, read("/proc/self/mounts"));
     }
 

@@ -2,9 +2,11 @@ package um.imap.oauth2;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.File;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -45,11 +47,35 @@ final class ChildJvm {
         return this;
     }
 
-    /** Without the entries that contain {@code part}, and with {@code first} before all others. */
-    ChildJvm classPath(Path first, String without) {
+    /**
+     * Under another mount of the same directory, {@code noexec} or {@code ro}, which this JVM alone sees. Where that is
+     * not allowed the test is skipped.
+     */
+    ChildJvm underMount(String option, Path directory) throws IOException, InterruptedException {
+        under("unshare", "--mount", "sh", "-c",
+                "mount --bind \"$0\" \"$0\" && mount -o remount,bind," + option + " \"$0\" && exec \"$@\"", directory.toString());
+        List<String> trial = new ArrayList<>(prefix);
+        trial.add("true");
+        String refusal;
+        try {
+            Process process = new ProcessBuilder(trial).redirectErrorStream(true).start();
+            refusal = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            refusal = process.waitFor() == 0 ? null : refusal;
+        } catch (IOException e) {
+            refusal = e.getMessage();
+        }
+        if (refusal != null) {
+            System.err.println("Skipped: nothing can be mounted here: " + refusal);
+        }
+        assumeTrue(refusal == null, "nothing can be mounted here: " + refusal);
+        return this;
+    }
+
+    /** With {@code first} before all others, and without the entries that contain {@code without}. */
+    ChildJvm classPath(Path first, String... without) {
         List<String> entries = new ArrayList<>(List.of(first.toString()));
         for (String entry : System.getProperty("java.class.path").split(File.pathSeparator)) {
-            if (!entry.contains(without)) {
+            if (Arrays.stream(without).noneMatch(entry::contains)) {
                 entries.add(entry);
             }
         }

@@ -35,6 +35,10 @@ class NativeLibraryTest {
     private static final Platform PLATFORM = Platform.current();
     private static final String ALPINE = "7f2c7d1b2000-7f2c7d1b3000 r--p 00000000 08:01 1051 /lib/ld-musl-x86_64.so.1\n";
 
+    /** Of this class, for a JVM of its own, and what that has to end with where all is well. */
+    private static final String NAME = NativeLibraryTest.class.getName();
+    private static final String OPENED = new ChildJvm.Output(0, "bounces@example.test/INBOX", "").toString();
+
     @TempDir
     private Path directory;
 
@@ -157,6 +161,44 @@ class NativeLibraryTest {
     }
 
     @Test
+    void aMountWithNoexecIsNamedWithWhatToDo() throws Exception {
+        Path mount = Files.createDirectory(directory.resolve("mount")).toRealPath();
+        Path temporary = Files.createDirectory(mount.resolve("tmp"));
+        // By another name, which the list of mounts does not know.
+        Path link = Files.createSymbolicLink(directory.resolve("link"), mount);
+        Path work = link.resolve("work");
+        Path file = Files.copy(LIBRARY, link.resolve("copy.so"));
+        String[] named = {"library: ", mount + " is mounted with noexec", "Take a work directory that is mounted without noexec",
+            "another java.io.tmpdir", "install-native DIRECTORY", NativeLibrary.PROPERTY};
+        assertContains(jvm("noexec", mount, "-Djava.io.tmpdir=" + temporary).run(NAME, work.toString()).out, named);
+        assertContains(jvm("noexec", mount, "-D" + NativeLibrary.PROPERTY + "=" + file).run(NAME).out, named);
+        // One of the two is enough.
+        assertEquals(OPENED, jvm("noexec", mount, "-Djava.io.tmpdir=" + directory).run(NAME, work.toString()).toString());
+        assertEquals(OPENED, jvm("noexec", temporary, "-Djava.io.tmpdir=" + temporary).run(NAME, work.toString()).toString());
+    }
+
+    @Test
+    void withoutADirectoryThatCanBeWrittenItIsSaidHowToInstallTheLibrary() throws Exception {
+        Path mount = Files.createDirectory(directory.resolve("mount"));
+        assertContains(jvm("ro", mount, "-Djava.io.tmpdir=" + mount).run(NAME, mount.resolve("work").toString()).out,
+                "Read-only file system", "neither can be written. Let UM write to one of them, or", "install-native DIRECTORY", NativeLibrary.PROPERTY);
+    }
+
+    /** For a JVM of its own: opens a mailbox with this work directory and the library in the jar, or with neither. */
+    public static void main(String[] arguments) {
+        BounceMailbox.Builder builder = BounceMailbox.builder().settings(ExampleSettings.oauth2());
+        if (arguments.length > 0) {
+            System.clearProperty(NativeLibrary.PROPERTY);
+            builder.workDirectory(Path.of(arguments[0]));
+        }
+        try (BounceMailbox mailbox = builder.open()) {
+            System.out.print(mailbox);
+        } catch (MailboxException e) {
+            System.out.print(e.getMessage());
+        }
+    }
+
+    @Test
     void aMissingLibraryForMuslIsExplained() throws Throwable {
         System.clearProperty(NativeLibrary.PROPERTY);
         assertContains(failureOn(application(), "Linux", "amd64", ALPINE), "linux-x86_64-musl", "Alpine");
@@ -242,6 +284,15 @@ class NativeLibraryTest {
                 return name.startsWith("um/imap/oauth2/native/") ? natives.findResource(name) : super.findResource(name);
             }
         };
+    }
+
+    /** A JVM with the library in the jar, and a mount with this option. */
+    private ChildJvm jvm(String option, Path mount, String... options) throws Exception {
+        Path jar = directory.resolve("jar");
+        if (!Files.exists(jar)) {
+            putIntoJar(jar);
+        }
+        return new ChildJvm(directory).classPath(jar).with("-Xcheck:jni").with(options).underMount(option, mount);
     }
 
     private static void putIntoJar(Path jar) throws IOException {
