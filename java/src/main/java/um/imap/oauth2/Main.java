@@ -5,8 +5,10 @@ import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
+import java.util.Set;
 
 /**
  * {@code java -jar um-imap-oauth2.jar install-native DIRECTORY [PLATFORM]}: the native library as a file, for systems on
@@ -60,7 +62,11 @@ final class Main {
     /** An image is made by one account and run by another one. */
     private static void readableForAll(Path file) throws IOException {
         if (file.getFileSystem().supportedFileAttributeViews().contains("posix")) {
-            Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwxr-xr-x"));
+            Set<PosixFilePermission> permissions = PosixFilePermissions.fromString("rwxr-xr-x");
+            // What is right already may lie where nothing can be written.
+            if (!Files.getPosixFilePermissions(file).equals(permissions)) {
+                Files.setPosixFilePermissions(file, permissions);
+            }
         }
     }
 

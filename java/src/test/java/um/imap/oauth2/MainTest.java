@@ -35,9 +35,10 @@ class MainTest {
         assertEquals("rwxr-xr-x", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
         assertContains(run.text, NativeLibrary.hash(Files.readAllBytes(file)), "It can be loaded here.",
                 "-Dum.imap.oauth2.library=" + file);
-        // Once more, and after somebody has changed it.
+        // Once more: a JVM may have it open. And after somebody has changed it.
+        Object inode = Files.getAttribute(file, "unix:ino");
         assertEquals(0, run(directory, "install-native", target.toString()).code);
-        Files.delete(file);
+        assertEquals(inode, Files.getAttribute(file, "unix:ino"));
         Files.writeString(file, "changed");
         assertEquals(0, run(directory, "install-native", target.toString()).code);
         assertArrayEquals(Files.readAllBytes(LIBRARY), Files.readAllBytes(file));
@@ -71,7 +72,25 @@ class MainTest {
         Path file = Files.createFile(directory.resolve("file"));
         Run run = run(directory, "install-native", file.toString());
         assertEquals(1, run.code);
-        assertContains(run.text, file.toString());
+        assertContains(run.text, "The library could not be written to " + file);
+    }
+
+    @Test
+    void aMountWithoutTheRightToWriteOrToLoadIsNamed() throws Exception {
+        Path mount = Files.createDirectory(directory.resolve("mount")).toRealPath();
+        Run writable = run(directory, "install-native", mount.toString());
+        assertEquals(0, writable.code, writable.text);
+        // What is there already need not be written.
+        ChildJvm.Output same = jvm("ro", mount).run("um.imap.oauth2.Main", "install-native", mount.toString());
+        assertContains(same.out, "It can be loaded here.");
+        Files.delete(mount.resolve(PLATFORM.file()));
+        ChildJvm.Output readOnly = jvm("ro", mount).run("um.imap.oauth2.Main", "install-native", mount.toString());
+        assertEquals(1, readOnly.code, readOnly.toString());
+        assertContains(readOnly.err, "The library could not be written to " + mount, "Read-only file system");
+        ChildJvm.Output noexec = jvm("noexec", mount).run("um.imap.oauth2.Main", "install-native", mount.toString());
+        assertEquals(1, noexec.code, noexec.toString());
+        assertContains(noexec.err, "library: ", mount + " is mounted with noexec");
+        assertFalse(noexec.out.contains("Start UM's JVM"), noexec.out);
     }
 
     @Test
@@ -88,8 +107,17 @@ class MainTest {
         Run help = run(directory, "--help");
         assertEquals(0, help.code);
         assertContains(help.text, "um-imap-oauth2 " + NativeLibrary.version(NativeLibrary.class), "install-native", PLATFORM.name());
-        assertEquals(2, run(directory).code);
-        assertEquals(2, run(directory, "install-native").code);
+        for (String[] wrong : new String[][] {
+            {}, {"install-native"}, {"install", "out"}, {"install-native", "out", PLATFORM.name(), "more"}, {"--help", "more"}
+        }) {
+            Run run = run(directory, wrong);
+            assertEquals(2, run.code, run.text);
+            assertEquals(help.text, run.text);
+        }
+    }
+
+    private ChildJvm jvm(String option, Path mount) throws Exception {
+        return new ChildJvm(directory).classPath(directory).underMount(option, mount);
     }
 
     private static final class Run {
