@@ -162,7 +162,7 @@ fn get(oauth2: &OAuth2) -> Result<AccessToken> {
 }
 
 fn trust() -> Trust {
-    Trust::new(Anchors::Given(vec![]), Some(Path::new(&variable("UM_TEST_CA")))).unwrap()
+    Trust::new(Anchors::given(vec![]), Some(Path::new(&variable("UM_TEST_CA")))).unwrap()
 }
 
 fn soon() -> Deadline {

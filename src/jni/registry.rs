@@ -17,7 +17,7 @@ use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
 use crate::net::{Anchors, Cancel, JvmProxy, Trust};
 
-/// From now on these issuers (those that the JVM trusts) count instead of the platform's, or why they cannot be read.
+/// From now on these issuers (those that the JVM trusts) count, or why they cannot be read.
 pub(super) fn trust(issuers: Result<Vec<CertificateDer<'static>>>) {
     registry().issuers = Some(issuers);
 }
@@ -172,10 +172,10 @@ fn find(number: i64) -> Option<Mailbox> {
     registry().mailboxes.get(&number)?.mailbox.clone()
 }
 
-/// Whom the mailboxes trust, as far as that is known by now.
+/// Whom the JVM trusts: nobody, as long as it has not said so.
 fn anchors() -> Result<Anchors> {
     let issuers = registry().issuers.clone();
-    issuers.map_or(Ok(Anchors::Platform), |issuers| issuers.map(Anchors::Given))
+    issuers.unwrap_or(Ok(Vec::new())).map(Anchors::given)
 }
 
 fn closed() -> Failure {

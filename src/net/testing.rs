@@ -37,7 +37,7 @@ impl Authority {
     }
 
     pub(crate) fn trust(&self) -> Trust {
-        Trust::new(Anchors::Given(vec![self.certificate.clone()]), None).unwrap()
+        Trust::new(Anchors::given(vec![self.certificate.clone()]), None).unwrap()
     }
 
     pub(crate) fn pem_file(&self) -> tempfile::NamedTempFile {

@@ -31,7 +31,7 @@ fn the_ca_file_adds_to_the_anchors() {
     let ca = Authority::new();
     let port = listen_tls(ca.server_for(&["127.0.0.1"]), echo);
     let file = ca.pem_file();
-    for anchors in [Anchors::Given(vec![]), Anchors::Platform] {
+    for anchors in [Anchors::given(vec![]), Anchors::platform()] {
         let trust = Trust::new(anchors, Some(file.path())).unwrap();
         connect("127.0.0.1", port, None, Some(&trust), soon(), &Cancel::default()).unwrap();
     }
@@ -51,7 +51,7 @@ fn an_unusable_ca_file_is_a_configuration_failure() {
         if let Some(content) = content {
             fs::write(path, content).unwrap();
         }
-        let failure = Trust::new(Anchors::Platform, Some(path)).unwrap_err();
+        let failure = Trust::new(Anchors::platform(), Some(path)).unwrap_err();
         assert_eq!((failure.step, failure.kind), (Step::Configuration, Kind::Configuration));
         assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.ssl.caFile"));
         assert!(failure.observed.starts_with(&path.display().to_string()), "{failure}");
@@ -60,7 +60,7 @@ fn an_unusable_ca_file_is_a_configuration_failure() {
 
 #[test]
 fn nobody_to_trust_is_a_configuration_failure() {
-    let failure = Trust::new(Anchors::Given(vec![]), None).unwrap_err();
+    let failure = Trust::new(Anchors::given(vec![]), None).unwrap_err();
     assert_eq!(failure.kind, Kind::Configuration);
 }
 
@@ -72,7 +72,7 @@ fn whom_to_trust_is_asked_for_at_the_first_connection_and_again_after_a_failure(
     let (count, file) = (asked.clone(), ca.pem_file());
     let anchors = move || match count.fetch_add(1, Ordering::SeqCst) {
         0 => Err(Failure::configuration("a key", "unreadable", "")),
-        _ => Ok(Anchors::Given(vec![])),
+        _ => Ok(Anchors::given(vec![])),
     };
     let trust = Trust::later(anchors, Some(file.path())).unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 0);
@@ -96,7 +96,7 @@ fn an_unknown_issuer_is_named() {
         )
     );
 
-    let failure = refused(port, "localhost", &Trust::new(Anchors::Platform, None).unwrap());
+    let failure = refused(port, "localhost", &Trust::new(Anchors::platform(), None).unwrap());
     assert_eq!(
         failure.observed,
         format!("the certificate of localhost:{port} was issued by 'CN=test CA', which is not trusted")

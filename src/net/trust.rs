@@ -66,7 +66,7 @@ impl Trust {
 
 impl Parts {
     fn client_config(&self) -> Result<Arc<ClientConfig>> {
-        let mut roots = (self.anchors)()?.into_roots();
+        let mut roots = (self.anchors)()?.0;
         roots.extend(self.file.roots.iter().cloned());
         let provider = Arc::new(crypto::ring::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
@@ -103,29 +103,25 @@ impl fmt::Debug for Trust {
 
 /// Where trust begins.
 #[derive(Debug, Clone)]
-pub enum Anchors {
-    /// The platform's certificate authorities; where it has none, Mozilla's as of this build.
-    Platform,
-    /// These, as a JVM's trust manager names its accepted issuers. One that is no usable anchor is left out.
-    Given(Vec<CertificateDer<'static>>),
-}
+pub struct Anchors(RootCertStore);
 
 impl Anchors {
-    fn into_roots(self) -> RootCertStore {
+    /// The platform's certificate authorities; where it has none, Mozilla's as of this build.
+    pub fn platform() -> Self {
         let mut roots = RootCertStore::empty();
-        match self {
-            Anchors::Given(issuers) => {
-                roots.add_parsable_certificates(issuers);
-            }
-            Anchors::Platform => {
-                // Single unreadable files are no reason to do without the others.
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                if roots.is_empty() {
-                    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-                }
-            }
+        // Single unreadable files are no reason to do without the others.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        roots
+        Self(roots)
+    }
+
+    /// These, as a JVM's trust manager names its accepted issuers. One that is no usable anchor is left out.
+    pub fn given(issuers: Vec<CertificateDer<'static>>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(issuers);
+        Self(roots)
     }
 }
 

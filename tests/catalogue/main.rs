@@ -215,7 +215,7 @@ impl Run<'_> {
         let loaded = config::from_um_home_in(Some(Language::English), place.um_home.path(), None, &nobody);
         let config = loaded.map_err(|failure| failure.to_string())?.config;
         let trust =
-            Trust::new(Anchors::Given(Vec::new()), config.ca_file.as_deref()).map_err(|f| f.to_string())?;
+            Trust::new(Anchors::given(Vec::new()), config.ca_file.as_deref()).map_err(|f| f.to_string())?;
         let times = Times { opening, ..Times::default() };
         let mailbox = Mailbox::open_within(times, config, trust, Access::ReadWrite, Log::default());
         let failure = mailbox.and_then(|mailbox| mailbox.fetch()).err().ok_or("it worked")?;

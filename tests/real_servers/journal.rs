@@ -129,7 +129,7 @@ fn drain_goes_through_every_mailbox_and_ends_as_the_worst_does() {
         .with("cmsbs.bouncelistener.good.oauth2.clientId", other.user.split('@').next().unwrap())
         .with("cmsbs.bouncelistener.bad.mail.imap.port", "none");
     let config = config::from_um_home(account.um_home(), Some("good"), &|_| None).unwrap().config;
-    let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref()).unwrap();
+    let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref()).unwrap();
     let mailbox = Mailbox::open(config, trust, Access::ReadWrite, Log::default()).unwrap();
     let fetch = mailbox.fetch().unwrap();
     let mail = mailbox.next(fetch).unwrap().unwrap();

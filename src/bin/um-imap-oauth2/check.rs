@@ -92,7 +92,7 @@ fn one(
         }
     };
     let options = Options {
-        anchors: Anchors::Platform,
+        anchors: Anchors::platform(),
         write: arguments.write,
         language: spoken,
         cancel,

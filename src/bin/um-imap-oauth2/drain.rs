@@ -78,7 +78,7 @@ fn one(
 
 fn drain(config: MailboxConfig, log: &Log, terminal: &Terminal, interruption: &Interruption) -> Result<()> {
     let ours = |failure| explained(failure, &config);
-    let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref()).map_err(ours)?;
+    let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref()).map_err(ours)?;
     let mailbox = Mailbox::open(config.clone(), trust, Access::ReadWrite, log.clone())?;
     interruption.watch(&mailbox);
     let name = format!("{}/{}", config.user, config.folders.inbox);

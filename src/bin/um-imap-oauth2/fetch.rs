@@ -91,7 +91,7 @@ fn fetch(
     let ours = |failure| explained(failure, &config);
 
     let settles = arguments.settle.is_some();
-    let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref()).map_err(ours)?;
+    let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref()).map_err(ours)?;
     let directory = Directory::open(&arguments.to, settles, config.language).map_err(ours)?;
     let access = if settles { Access::ReadWrite } else { Access::ReadOnly };
     let mailbox = Mailbox::open(config.clone(), trust, access, log.clone())?;

@@ -193,7 +193,7 @@ fn look(config: &MailboxConfig, environment: &dyn Fn(&str) -> Option<String>, lo
         ));
     };
     let oauth2 = by_proxy_of_environment(oauth2, environment)?;
-    let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref())?;
+    let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref())?;
     let names = &config.names;
     let deadline = Deadline::after(LIMIT);
     let token = token::access_token(&oauth2, names, &trust, deadline, &Cancel::default(), log)?;

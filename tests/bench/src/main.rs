@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn ours(um_home: &str, what: &str, commands: Option<&str>) -> Result<Reading, Box<dyn Error>> {
     let mut config = config::from_um_home(Path::new(um_home), None, &|_| None)?.config;
     config.trace = commands.is_some();
-    let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref())?;
+    let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref())?;
     let log = Log::default();
     let access = if what == "read" { Access::ReadOnly } else { Access::ReadWrite };
     let mailbox = Mailbox::open(config, trust, access, log.clone())?;

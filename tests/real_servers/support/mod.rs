@@ -154,7 +154,7 @@ impl Account {
     /// The mailbox that the properties in `um_home` describe.
     pub fn open_home(um_home: &Path, times: Times, access: Access) -> Result<Opened> {
         let config = config::from_um_home(um_home, None, &|_| None)?.config;
-        let trust = Trust::new(Anchors::Platform, config.ca_file.as_deref())?;
+        let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref())?;
         let log = Log::default();
         Ok(Opened { mailbox: Mailbox::open_within(times, config, trust, access, log.clone())?, log })
     }

@@ -18,7 +18,7 @@ final class Native {
     static native String target();
 
     /**
-     * From now on these issuers (DER) are trusted instead of the platform's, by each mailbox that has not connected yet.
+     * From now on these issuers (DER) are trusted, by each mailbox that has not connected yet; before, nobody is.
      *
      * @param issuers null: they cannot be read, and no such mailbox can connect
      * @param problem why not, or null
