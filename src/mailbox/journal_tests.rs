@@ -1,7 +1,7 @@
 //! The journal at work: processes that are killed, and the ones after them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use tempfile::TempDir;
 
@@ -29,7 +29,11 @@ fn killed(work: &Path) -> TempDir {
         let copy = left.path().join(folder.file_name());
         fs::create_dir(&copy).unwrap();
         for file in fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()) {
-            fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+            match fs::copy(file.path(), copy.join(file.file_name())) {
+                // It got its final name meanwhile; what it replaces is what the killed process would have left.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                copied => drop(copied.unwrap()),
+            }
         }
     }
     left
