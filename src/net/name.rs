@@ -27,10 +27,12 @@ impl fmt::Display for Readable<'_> {
                 let value = text(attribute.value.tag(), attribute.value.value());
                 write!(f, "{before}{keyword}=")?;
                 for c in value.chars() {
-                    if ESCAPED.contains(c) {
-                        f.write_str("\\")?;
+                    match c {
+                        // A peer's certificate writes no lines of its own into a message.
+                        c if c.is_ascii_control() => write!(f, "\\{:02x}", u32::from(c))?,
+                        c if ESCAPED.contains(c) => write!(f, "\\{c}")?,
+                        c => write!(f, "{c}")?,
                     }
-                    write!(f, "{c}")?;
                 }
             }
         }
@@ -79,14 +81,14 @@ mod tests {
         name.push(DnType::CountryName, "DE");
         name.push(DnType::OrganizationName, DnValue::BmpString("Müller, Söhne".try_into().unwrap()));
         name.push(DnType::CustomDnType(vec![1, 2, 3, 4]), "other");
-        name.push(DnType::CommonName, "Größe + Co");
+        name.push(DnType::CommonName, "Größe + Co\n");
         let mut params = CertificateParams::default();
         params.distinguished_name = name;
         let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
         let certificate = Certificate::from_der(&der).unwrap();
         assert_eq!(
             Readable(certificate.tbs_certificate().subject()).to_string(),
-            "CN=Größe \\+ Co,1.2.3.4=other,O=Müller\\, Söhne,C=DE"
+            "CN=Größe \\+ Co\\0a,1.2.3.4=other,O=Müller\\, Söhne,C=DE"
         );
     }
 }
