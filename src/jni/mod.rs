@@ -81,7 +81,7 @@ entry! { fn renew_by_settings(mailbox: jlong, listener: JString, keys_and_values
 entry! { fn renew_by_um_home(mailbox: jlong, um_home: JString, listener: JString) -> jboolean, }
 entry! { fn name(mailbox: jlong) -> JString, }
 entry! { fn fetch(mailbox: jlong) -> jlong, }
-entry! { fn next(mailbox: jlong, fetch: jlong, numbers: jlong[], texts: JString[]) -> jbyte[], }
+entry! { fn next(mailbox: jlong, fetch: jlong, numbers: jlong[], flags: JString[]) -> jbyte[], }
 entry! { fn read(file: jlong, position: jlong, buffer: jbyte[], offset: jint, length: jint) -> jint, }
 entry! { fn release(file: jlong), }
 entry! { fn settle(mailbox: jlong, uid_validity: jlong, uid: jlong, outcome: jint) -> jboolean, }
@@ -225,15 +225,16 @@ fn next<'local>(
     mailbox: jlong,
     fetch: jlong,
     numbers: JLongArray<'local>,
-    texts: JObjectArray<'local, JString<'local>>,
+    flags: JObjectArray<'local, JString<'local>>,
 ) -> Result<JByteArray<'local>, Error> {
     let fetch = FetchId(fetch.cast_unsigned());
     let Some(message) = registry::call(mailbox, |mailbox| mailbox.next(fetch))? else {
         return Ok(JByteArray::null());
     };
-    let received = message.received_millis().unwrap_or(jlong::MIN);
-    convert::set_string(env, &texts, 0, &message.flags.join(" "))?;
-    convert::set_string(env, &texts, 1, &message.internal_date)?;
+    let received = message.received_millis.unwrap_or(jlong::MIN);
+    if !message.flags.is_empty() {
+        convert::set_string(env, &flags, 0, &message.flags.join(" "))?;
+    }
     let (octets, file, length) = match message.body {
         Body::Memory(octets) => (env.byte_array_from_slice(&octets)?, 0, 0),
         Body::File(file, length) => {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use chrono::DateTime;
+use chrono::format::{Fixed, Item, Numeric, Pad, Parsed, parse};
 
 /// One mail, as the server sent it.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub struct Message {
     pub flags: Vec<String>,
     /// As the server wrote it: `17-Jul-1996 02:44:25 -0700`; empty if it wrote none.
     pub internal_date: String,
+    /// The same in milliseconds since 1970-01-01T00:00Z; `None` where the server wrote no date.
+    pub received_millis: Option<i64>,
     pub body: Body,
 }
 
@@ -48,18 +50,30 @@ pub enum Outcome {
     KeepRead,
 }
 
-impl Message {
-    /// The internal date in milliseconds since 1970-01-01T00:00Z; `None` where the server wrote no date.
-    pub fn received_millis(&self) -> Option<i64> {
-        received_millis(&self.internal_date)
-    }
+/// An internal date in milliseconds since 1970-01-01T00:00Z.
+pub(super) fn received_millis(internal_date: &str) -> Option<i64> {
+    let mut parsed = Parsed::new();
+    parse(&mut parsed, internal_date.trim(), DATE_TIME.iter()).ok()?;
+    Some(parsed.to_datetime().ok()?.timestamp_millis())
 }
 
-/// `date-time` (RFC 9051 §9), in which `date-day-fixed` has a blank before a single digit.
-pub(super) fn received_millis(internal_date: &str) -> Option<i64> {
-    let date = DateTime::parse_from_str(internal_date.trim(), "%e-%b-%Y %H:%M:%S %z").ok()?;
-    Some(date.timestamp_millis())
-}
+/// `date-time` (RFC 9051 §9), in which `date-day-fixed` has a blank before a single digit: `%e-%b-%Y %H:%M:%S %z`, which is
+/// not to be taken to pieces for each mail.
+const DATE_TIME: [Item<'static>; 13] = [
+    Item::Numeric(Numeric::Day, Pad::Space),
+    Item::Literal("-"),
+    Item::Fixed(Fixed::ShortMonthName),
+    Item::Literal("-"),
+    Item::Numeric(Numeric::Year, Pad::Zero),
+    Item::Space(" "),
+    Item::Numeric(Numeric::Hour, Pad::Zero),
+    Item::Literal(":"),
+    Item::Numeric(Numeric::Minute, Pad::Zero),
+    Item::Literal(":"),
+    Item::Numeric(Numeric::Second, Pad::Zero),
+    Item::Space(" "),
+    Item::Fixed(Fixed::TimezoneOffset),
+];
 
 impl Body {
     pub fn len(&self) -> u64 {
@@ -176,15 +190,10 @@ mod tests {
 
     #[test]
     fn the_internal_date_is_a_point_in_time() {
-        let millis = |date: &str| {
-            let id = MessageId { uid_validity: 1, uid: 1 };
-            let body = Body::Memory(Vec::new());
-            Message { id, flags: Vec::new(), internal_date: date.into(), body }.received_millis()
-        };
-        assert_eq!(millis("17-Jul-1996 02:44:25 -0700"), Some(837_596_665_000));
-        assert_eq!(millis(" 1-Jan-1970 00:00:01 +0000"), Some(1_000));
-        assert_eq!(millis("01-Jan-1970 00:00:01 +0000"), Some(1_000));
-        assert_eq!(millis("yesterday"), None);
+        assert_eq!(received_millis("17-Jul-1996 02:44:25 -0700"), Some(837_596_665_000));
+        assert_eq!(received_millis(" 1-Jan-1970 00:00:01 +0000"), Some(1_000));
+        assert_eq!(received_millis("01-Jan-1970 00:00:01 +0000"), Some(1_000));
+        assert_eq!(received_millis("yesterday"), None);
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Mailbox {
                 }
                 if shared.access == Access::ReadWrite {
                     let uid = message.id.uid;
-                    state.open.insert(uid, message.received_millis());
+                    state.open.insert(uid, message.received_millis);
                     state.highest = state.highest.max(uid);
                 }
                 return Ok(Some(message));

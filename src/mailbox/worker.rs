@@ -591,6 +591,8 @@ impl Worker {
         run.progress();
         self.left_alone = Duration::ZERO;
         self.shared.record().progress();
+        let internal_date = fetch.internal_date.unwrap_or_default();
+        let received_millis = received_millis(&internal_date);
         let mut state = self.shared.lock();
         if state.fetch.id != run.fetch {
             return Ok(());
@@ -603,7 +605,8 @@ impl Worker {
                 state.fetch.ready.push_back(Message {
                     id: MessageId { uid_validity, uid },
                     flags: fetch.flags.unwrap_or_default(),
-                    internal_date: fetch.internal_date.unwrap_or_default(),
+                    internal_date,
+                    received_millis,
                     body,
                 });
                 if state.fetch.told.is_none_or(|told| told.elapsed() >= QUIET) {

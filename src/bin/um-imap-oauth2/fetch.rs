@@ -108,7 +108,7 @@ fn fetch(
         let found = mailbox.found(fetch)?;
         terminal.expect(arguments.limit.map_or(found, |limit| limit.min(found)));
         while arguments.limit.is_none_or(|limit| done.mails < limit)
-            && let Some(Message { id, flags, internal_date, body }) =
+            && let Some(Message { id, flags, internal_date, body, .. }) =
                 renewing(&renewed, || mailbox.next(fetch))?
         {
             let octets = body.len();

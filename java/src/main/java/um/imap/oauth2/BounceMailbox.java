@@ -392,12 +392,12 @@ public final class BounceMailbox implements AutoCloseable {
 
         private BounceMessage nextMail() {
             long[] numbers = new long[5];
-            String[] texts = new String[2];
-            byte[] octets = Native.next(handle.number, fetch, numbers, texts);
+            String[] written = new String[1];
+            byte[] octets = Native.next(handle.number, fetch, numbers, written);
             if (octets == null) {
                 return null;
             }
-            Set<String> flags = texts[0].isEmpty() ? Set.of() : Set.copyOf(List.of(texts[0].split(" ")));
+            Set<String> flags = written[0] == null ? Set.of() : Set.copyOf(List.of(written[0].split(" ")));
             Instant internalDate = numbers[2] == Long.MIN_VALUE ? null : Instant.ofEpochMilli(numbers[2]);
             MessageOctets content = numbers[3] == 0
                     ? new MessageOctets.InMemory(octets) : new MessageOctets.InFile(numbers[3], numbers[4]);

@@ -71,10 +71,10 @@ final class Native {
      *
      * @param numbers is given UIDVALIDITY, UID, when it was received (milliseconds since 1970 or {@link Long#MIN_VALUE}),
      *     and for a large mail, which is in a file, the file's number and its length; else two zeros
-     * @param texts is given the flags, separated by blanks, and the internal date as the server wrote it
+     * @param flags its only element is given the flags, separated by blanks, if there are any
      * @return its octets, none for one in a file; null: there is no mail any more
      */
-    static native byte[] next(long mailbox, long fetch, long[] numbers, String[] texts);
+    static native byte[] next(long mailbox, long fetch, long[] numbers, String[] flags);
 
     /**
      * Reads a large mail.

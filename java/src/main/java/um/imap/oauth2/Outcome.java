@@ -20,7 +20,8 @@ package um.imap.oauth2;
  * mailbox.settle(mail, outcome);
  * }</pre>
  */
-// The native side knows a constant by its ordinal: in step with OUTCOMES in src/jni/mod.rs, which OutcomeTest checks.
+// The native side knows a constant by its ordinal: in step with Outcome::ALL in src/mailbox/message.rs, which OutcomeTest
+// checks.
 public enum Outcome {
     /** The address does not exist, or does not take mail any more. */
     HARDBOUNCE,

@@ -29,7 +29,7 @@ class NativeTest {
         for (long mailbox : new long[] {0, -1, Long.MIN_VALUE, Long.MAX_VALUE}) {
             assertFails(MailboxException.Kind.CLOSED, () -> Native.name(mailbox));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.fetch(mailbox));
-            assertFails(MailboxException.Kind.CLOSED, () -> Native.next(mailbox, 1, new long[5], new String[2]));
+            assertFails(MailboxException.Kind.CLOSED, () -> Native.next(mailbox, 1, new long[5], new String[1]));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.settle(mailbox, 1, 1, 0));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.move(mailbox, 1, 1, "folder"));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.delete(mailbox, 1, 1));
@@ -84,7 +84,7 @@ class NativeTest {
         calls.put("renewByUmHome", () -> assertFails(MailboxException.Kind.USAGE, () -> Native.renewByUmHome(0, null, null)));
         calls.put("name", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.name(0)));
         calls.put("fetch", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.fetch(0)));
-        calls.put("next", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.next(0, 0, new long[5], new String[2])));
+        calls.put("next", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.next(0, 0, new long[5], new String[1])));
         calls.put("read", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.read(0, 0, new byte[1], 0, 1)));
         calls.put("release", () -> Native.release(0));
         calls.put("settle", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.settle(0, 1, 1, 0)));

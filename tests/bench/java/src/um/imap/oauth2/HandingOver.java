@@ -29,7 +29,7 @@ import org.openjdk.jmh.infra.Blackhole;
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
 @OperationsPerInvocation(HandingOver.MAILS)
-@Fork(3)
+@Fork(value = 3, jvmArgsAppend = {"-Xms512m", "-Xmx512m", "-XX:+AlwaysPreTouch"})
 @Warmup(iterations = 15)
 @Measurement(iterations = 15)
 public class HandingOver {
@@ -57,7 +57,7 @@ public class HandingOver {
     @Benchmark
     public void next(FetchedByNumber fetched, Blackhole hole) {
         for (int mails = 0; mails < MAILS; mails++) {
-            hole.consume(Native.next(fetched.mailbox, fetched.fetch, new long[5], new String[2]));
+            hole.consume(Native.next(fetched.mailbox, fetched.fetch, new long[5], new String[1]));
         }
     }
 
