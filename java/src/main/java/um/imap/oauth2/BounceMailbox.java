@@ -274,6 +274,8 @@ public final class BounceMailbox implements AutoCloseable {
                 return nativeCall.get();
             }
             throw e;
+        } catch (UnsatisfiedLinkError e) {
+            throw NativeLibrary.ofAnotherBuild(e);
         } finally {
             Log.drain(handle.number, log);
             if (onHealth != null) {
@@ -551,6 +553,14 @@ public final class BounceMailbox implements AutoCloseable {
                 throw MailboxException.usage("the builder needs either settings or umHome");
             }
             NativeLibrary.INSTANCE.load(workDirectory != null ? workDirectory : configuredWorkDirectory());
+            try {
+                return opened();
+            } catch (UnsatisfiedLinkError e) {
+                throw NativeLibrary.ofAnotherBuild(e);
+            }
+        }
+
+        private BounceMailbox opened() {
             Native.proxy(System.getProperty("https.proxyHost"), System.getProperty("https.proxyPort"),
                     System.getProperty("http.nonProxyHosts"));
             Native.language(Locale.getDefault(Locale.Category.DISPLAY).getLanguage());

@@ -39,6 +39,8 @@ final class NativeLibrary {
     private static final String ELSEWHERE = "put the library elsewhere (java -jar um-imap-oauth2.jar install-native DIRECTORY)"
             + " and name it in the system property " + PROPERTY + ".";
 
+    private static final String FROM_ONE_BUILD = "Take jar and library from one build, and restart the JVM.";
+
     /** The one of this class loader. */
     static final NativeLibrary INSTANCE = new NativeLibrary(version(NativeLibrary.class), Platform.current());
 
@@ -67,17 +69,21 @@ final class NativeLibrary {
         String found;
         try {
             found = Native.version();
-        } catch (LinkageError e) {
-            throw MailboxException.library("the native library that was loaded is not the one of this jar: " + e, "",
-                    "Take jar and library from one build, and restart the JVM.", e);
+        } catch (UnsatisfiedLinkError e) {
+            throw ofAnotherBuild(e);
         }
         if (!found.equals(version)) {
             throw MailboxException.library(
                     "the native library has version " + found + " (" + Native.target() + "), the jar has " + version,
                     "A library of another version was found first, in the system property " + PROPERTY
                             + " or on java.library.path.",
-                    "Take jar and library from one build, and restart the JVM.", null);
+                    FROM_ONE_BUILD, null);
         }
+    }
+
+    /** What a native method is that the library does not have, though it has the jar's version. */
+    static MailboxException ofAnotherBuild(UnsatisfiedLinkError e) {
+        return MailboxException.library("the native library that was loaded is not the one of this jar: " + e, "", FROM_ONE_BUILD, e);
     }
 
     /**

@@ -261,6 +261,28 @@ class NativeLibraryTest {
     }
 
     @Test
+    void aLibraryOfTheSameVersionThatLacksAMethodIsRefused() throws Throwable {
+        for (String method : List.of("version", "openSettings")) {
+            nameLibraryWithout(method);
+            assertContains(failure(application(), null), "is not the one of this jar", method, "from one build");
+        }
+        nameLibraryWithout("flush");
+        try (AutoCloseable mailbox = open(application(), null)) {
+            Method flush = mailbox.getClass().getMethod("flush");
+            Throwable e = assertThrows(InvocationTargetException.class, () -> flush.invoke(mailbox)).getCause();
+            assertContains(e.getMessage(), "library: ", "is not the one of this jar", "flush", "from one build");
+        }
+    }
+
+    /** The JVM does not find the method under another name. */
+    private void nameLibraryWithout(String method) throws IOException {
+        String content = new String(Files.readAllBytes(LIBRARY), StandardCharsets.ISO_8859_1);
+        String renamed = content.replace("\0Java_um_imap_oauth2_Native_" + method + "__", "\0Lava_um_imap_oauth2_Native_" + method + "__");
+        Path file = Files.writeString(directory.resolve(method + ".so"), renamed, StandardCharsets.ISO_8859_1);
+        System.setProperty(NativeLibrary.PROPERTY, file.toString());
+    }
+
+    @Test
     void theJarsVersionIsTheCrates() throws IOException {
         List<String> crate = Sources.all("(?m)^version = \"(.*)\"", Sources.rust("Cargo.toml"));
         assertEquals(crate.get(0), NativeLibrary.version(NativeLibrary.class));
