@@ -16,8 +16,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Threads, descriptors, memory: each test in a JVM of its own. */
 class ResourcesTest {
-    /** {@code -Dcycles=2000} for a long one. */
-    private static final int CYCLES = Integer.getInteger("cycles", 300);
+    /** {@code -Dcycles=100} for a short one. */
+    private static final int CYCLES = Integer.getInteger("cycles", 2_000);
 
     @TempDir
     private Path directory;

@@ -192,6 +192,8 @@ final class Storm {
         } else if (what < 902) {
             mailbox.flush();
             return "flush";
+        } else if (what < 903) {
+            return "check " + mailbox.check().outcome();
         } else if (what < 930) {
             return mailbox.health().state().toString();
         } else if (what < 940) {
