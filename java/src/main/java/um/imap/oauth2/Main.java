@@ -2,11 +2,15 @@ package um.imap.oauth2;
 
 import java.io.IOException;
 import java.io.PrintStream;
+import java.math.BigInteger;
+import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.List;
 import java.util.Set;
 
@@ -36,14 +40,15 @@ final class Main {
             return 2;
         }
         try {
-            byte[] content = NativeLibrary.inJar(platform);
-            if (content == null) {
-                err.println("There is no library for " + platform.name() + " in this jar; it has " + Platform.inJar() + ".");
+            URL library = platform.inJar();
+            if (library == null) {
+                err.println("There is no library for " + platform.name() + " in this jar; it has " + Platform.allInJar() + ".");
                 return 1;
             }
-            Path file = NativeLibrary.write(content, Path.of(arguments.get(1)).toAbsolutePath().normalize(), platform);
+            Path directory = Path.of(arguments.get(1)).toAbsolutePath().normalize();
+            Path file = NativeLibrary.write(library, NativeLibrary.crc(library), directory, platform);
             readableForAll(file);
-            out.println("Wrote " + file + " (" + platform.name() + ", SHA-256 " + NativeLibrary.hash(content) + ").");
+            out.println("Wrote " + file + " (" + platform.name() + ", SHA-256 " + sha256(file) + ").");
             if (platform.name().equals(here.name())) {
                 System.setProperty(NativeLibrary.PROPERTY, file.toString());
                 NativeLibrary.INSTANCE.load(null);
@@ -70,8 +75,18 @@ final class Main {
         }
     }
 
+    /** In hexadecimal digits. */
+    private static String sha256(Path file) throws IOException {
+        try {
+            byte[] hash = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(file));
+            return String.format("%064x", new BigInteger(1, hash));
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);     // every JVM has it
+        }
+    }
+
     private static String usage() {
-        return "um-imap-oauth2 " + NativeLibrary.version(NativeLibrary.class) + ", with libraries for: " + Platform.inJar() + "\n"
+        return "um-imap-oauth2 " + NativeLibrary.version(NativeLibrary.class) + ", with libraries for: " + Platform.allInJar() + "\n"
                 + "\n"
                 + "java -jar um-imap-oauth2.jar install-native DIRECTORY [PLATFORM]\n"
                 + "    writes the native library into DIRECTORY, for this platform or another one, and loads it if it is for\n"

@@ -4,26 +4,29 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.System.Logger.Level;
+import java.net.JarURLConnection;
+import java.net.URL;
+import java.net.URLConnection;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.GeneralSecurityException;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.jar.JarEntry;
+import java.util.jar.JarFile;
+import java.util.zip.CRC32;
 
 /**
  * Answers the whole question: which native library, and where from. In this order:
  *
  * <ol>
  * <li>the path in the system property {@value #PROPERTY}; when that is set, nothing else counts;
- * <li>the jar's resource for this platform, unpacked to {@code <work directory>/native/<version>-<hash>/} and used again
- *     there, or else to a private temporary directory;
+ * <li>the jar's resource for this platform, unpacked to {@code <work directory>/native/<version>-<CRC-32>/} and used again
+ *     there if it is whole, or else to a private temporary directory;
  * <li>{@code java.library.path}.
  * </ol>
  *
@@ -168,20 +171,14 @@ final class NativeLibrary {
 
         private String fromJar() {
             String where = "the jar's " + platform.resource();
-            byte[] content;
-            try {
-                content = inJar(platform);
-            } catch (IOException e) {
-                seen(where, e);
-                return null;
-            }
-            if (content == null) {
-                seen.add(where + ": not there; the jar has " + Platform.inJar());
+            URL resource = platform.inJar();
+            if (resource == null) {
+                seen.add(where + ": not there; the jar has " + Platform.allInJar());
                 return null;
             }
             if (workDirectory != null) {
                 try {
-                    String origin = load(where, unpacked(content));
+                    String origin = load(where, unpacked(resource));
                     if (origin != null) {
                         return origin;
                     }
@@ -189,7 +186,12 @@ final class NativeLibrary {
                     seen(where, e);
                 }
             }
-            return fromCopy(where, content);
+            try {
+                return fromCopy(where, content(resource));
+            } catch (IOException e) {
+                seen(where, e);
+                return null;
+            }
         }
 
         private String fromLibraryPath() {
@@ -212,9 +214,10 @@ final class NativeLibrary {
         }
 
         /** The library in the work directory, where it stays for the next start. */
-        private Path unpacked(byte[] content) throws IOException {
-            String hash = hash(content).substring(0, 16);
-            return write(content, workDirectory.resolve("native").resolve(version + "-" + hash), platform);
+        private Path unpacked(URL resource) throws IOException {
+            long crc = crc(resource);
+            String name = String.format("%s-%08x", version, crc);
+            return write(resource, crc, workDirectory.resolve("native").resolve(name), platform);
         }
 
         /** A private copy, which nobody else finds. */
@@ -276,7 +279,7 @@ final class NativeLibrary {
             } else if (!Platform.NAMES.contains(platform.name())) {
                 cause = "There are libraries for " + String.join(", ", Platform.NAMES) + " only.";
                 remedy = "Run UM with a 64-bit JVM on one of these, or go on with UM's own reader.";
-            } else if (platform.isMusl() && NativeLibrary.class.getResource(platform.resource()) == null) {
+            } else if (platform.isMusl() && platform.inJar() == null) {
                 cause = "This JVM runs on the C library musl (Alpine Linux); a library that was built for glibc cannot be"
                         + " loaded there, and the jar has none for musl.";
                 remedy = "Take a jar that was built with " + platform.name() + ", or name such a library in the system property "
@@ -288,17 +291,11 @@ final class NativeLibrary {
         }
     }
 
-    /** What the jar has for the platform, or null. */
-    static byte[] inJar(Platform platform) throws IOException {
-        try (InputStream in = NativeLibrary.class.getResourceAsStream(platform.resource())) {
-            return in == null ? null : in.readAllBytes();
-        }
-    }
-
-    /** Makes sure that the directory has the library, octet for octet, and returns its file. */
-    static Path write(byte[] content, Path directory, Platform platform) throws IOException {
+    /** Makes sure that the directory has the library of the jar, whole, and returns its file. */
+    static Path write(URL resource, long crc, Path directory, Platform platform) throws IOException {
         Path file = directory.resolve(platform.file());
-        if (!holds(file, content)) {
+        if (!holds(file, crc)) {
+            byte[] content = content(resource);
             Files.createDirectories(directory);
             // Another JVM may do the same at this moment: the file is there as a whole or not at all.
             Path unfinished = Files.createTempFile(directory, platform.file(), ".tmp");
@@ -307,7 +304,7 @@ final class NativeLibrary {
                 Files.move(unfinished, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             } catch (IOException e) {
                 // On Windows a file that is in use cannot be replaced; the other JVM's does as well.
-                if (!holds(file, content)) {
+                if (!holds(file, crc)) {
                     throw e;
                 }
             } finally {
@@ -317,22 +314,49 @@ final class NativeLibrary {
         return file;
     }
 
-    /** SHA-256, in hexadecimal digits. */
-    static String hash(byte[] content) {
-        try {
-            StringBuilder hex = new StringBuilder();
-            for (byte octet : MessageDigest.getInstance("SHA-256").digest(content)) {
-                hex.append(String.format("%02x", octet));
-            }
-            return hex.toString();
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);     // every JVM has it
+    private static byte[] content(URL resource) throws IOException {
+        try (InputStream in = resource.openStream()) {
+            return in.readAllBytes();
         }
     }
 
-    private static boolean holds(Path file, byte[] content) throws IOException {
-        return Files.isRegularFile(file) && Files.size(file) == content.length
-                && Arrays.equals(Files.readAllBytes(file), content);
+    /**
+     * The library's CRC-32, as the jar's directory has it: in a JVM that has just started it takes 40 ms to unpack the library,
+     * and as long again for the SHA-256 of it. It finds damage; no hash helps against somebody who may write to the file.
+     */
+    static long crc(URL resource) throws IOException {
+        URLConnection connection = resource.openConnection();
+        if (connection instanceof JarURLConnection) {
+            // Else the jar stays open, and cannot be replaced on Windows.
+            connection.setUseCaches(false);
+            try (JarFile jar = ((JarURLConnection) connection).getJarFile()) {
+                JarEntry entry = jar.getJarEntry(((JarURLConnection) connection).getEntryName());
+                if (entry != null && entry.getCrc() >= 0) {
+                    return entry.getCrc();
+                }
+            }
+        }
+        try (InputStream in = resource.openStream()) {
+            return crc(in);
+        }
+    }
+
+    private static boolean holds(Path file, long crc) throws IOException {
+        if (!Files.isRegularFile(file)) {
+            return false;
+        }
+        try (InputStream in = Files.newInputStream(file)) {
+            return crc(in) == crc;
+        }
+    }
+
+    private static long crc(InputStream in) throws IOException {
+        CRC32 crc = new CRC32();
+        byte[] piece = new byte[64 * 1024];
+        for (int read = in.read(piece); read > 0; read = in.read(piece)) {
+            crc.update(piece, 0, read);
+        }
+        return crc.getValue();
     }
 
     /** At once where a mapped file can be removed, else when the JVM ends. */

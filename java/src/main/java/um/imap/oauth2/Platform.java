@@ -2,6 +2,7 @@ package um.imap.oauth2;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.URL;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -77,10 +78,15 @@ final class Platform {
         return "/um/imap/oauth2/native/" + name + "/" + file();
     }
 
+    /** The library in the jar; null: there is none. */
+    URL inJar() {
+        return Platform.class.getResource(resource());
+    }
+
     /** The platforms that the jar has a library for, in words. */
-    static String inJar() {
+    static String allInJar() {
         String names = NAMES.stream()
-                .filter(name -> Platform.class.getResource(new Platform(name).resource()) != null)
+                .filter(name -> new Platform(name).inJar() != null)
                 .collect(Collectors.joining(", "));
         return names.isEmpty() ? "no native library" : names;
     }
