@@ -395,6 +395,7 @@ impl Case {
         let lines = self.properties.iter().map(|(key, value)| format!("{key} = \"{value}\"\n"));
         let directory = self.um_home.path().join("cmsbs-conf");
         fs::create_dir_all(&directory).expect("cmsbs-conf");
+        fs::create_dir_all(self.um_home.path().join("cmsbs-work")).expect("cmsbs-work");
         let file = directory.join("cmsbs.properties");
         fs::write(&file, lines.collect::<String>()).expect("cmsbs.properties");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");

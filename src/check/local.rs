@@ -5,6 +5,7 @@ use crate::config::{
     Authentication, Credential, Loaded, MailboxConfig, Security, Severity, keys, others_can_read,
 };
 use crate::failure::Result;
+use crate::mailbox;
 use crate::net::{Anchors, Trust};
 use crate::token;
 
@@ -82,6 +83,13 @@ pub(super) fn files(
             language,
             "{key} = {shown} is no directory: a mail larger than the buffer cannot be read. Make it, or take the line out.",
             "{key} = {shown} ist kein Verzeichnis: Eine Mail, die größer ist als der Puffer, kann nicht gelesen werden. Legen Sie es an, oder entfernen Sie die Zeile."
+        ));
+    }
+    if let Some(obstacle) = mailbox::obstacle(config) {
+        notes.warn(text!(
+            language,
+            "{obstacle}. Without lock and journal there a second reader of the mailbox would not be noticed, and after a crash the last second's decisions come again. Make the directory, or let the account of Universal Messenger write there.",
+            "{obstacle}. Ohne Sperre und Journal dort würde ein zweiter Leser des Postfachs nicht bemerkt, und nach einem Absturz kommen die Entscheidungen der letzten Sekunde wieder. Legen Sie das Verzeichnis an, oder lassen Sie das Konto des Universal Messenger dort schreiben."
         ));
     }
     Ok(())

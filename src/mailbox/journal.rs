@@ -553,7 +553,7 @@ fn set_aside(place: &Place) -> io::Result<String> {
 const SYNC_AFTER: Duration = Duration::from_millis(100);
 
 const VERSION: u32 = 1;
-const JOURNAL: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 /// The file that is to take its place.
 const NEW: &str = "journal.new";
 

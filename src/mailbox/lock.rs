@@ -99,7 +99,7 @@ impl Owner {
     }
 }
 
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 const OWNER: &str = "owner";
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::{DateTime, Utc};
 use roaring::RoaringBitmap;
 
+use crate::config::keys::SERVER_HOME;
 use crate::config::{Authentication, MailboxConfig};
 use crate::explain::{Circumstances, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result, Step};
@@ -42,6 +43,7 @@ use crate::token::{self, Expiry};
 pub(crate) use decisions::targets;
 pub use health::{Grade, Health, STATUS, Status};
 pub use message::{Body, Message, MessageId, Outcome};
+pub(crate) use place::obstacle;
 pub use place::place;
 
 use decisions::{Action, Decided, Decisions};
@@ -267,12 +269,16 @@ impl Mailbox {
     }
 
     /// How many settled mails the server has still to be told of, by this process or, with what the journal holds, by an
-    /// earlier one. Touches no network. Can be [`Kind::Busy`] as a fetch.
+    /// earlier one. Touches no network. Can be [`Kind::Busy`] as a fetch, and [`Kind::Storage`] where the journal cannot be
+    /// read.
     pub fn pending(&self) -> Result<u64> {
         let shared = self.shared();
         let mut state = shared.usable()?;
         shared.claim(&mut state)?;
-        Ok(state.decisions.len())
+        match &state.journal_trouble {
+            Some(trouble) if state.journal.is_none() => Err(trouble.clone()),
+            _ => Ok(state.decisions.len()),
+        }
     }
 
     /// Ends every call at once, tells the server what was decided as far as that can be done in five seconds, and logs out.
@@ -487,6 +493,14 @@ impl Shared {
     /// Takes the mailbox for this reader, with what an earlier one has left undone.
     fn claim(&self, state: &mut State) -> Result<()> {
         let config = &self.config;
+        if self.place.is_none() && self.access == Access::ReadWrite && config.journal && !state.claimed {
+            self.log.warning(format!(
+                "{}: there is no work directory ({} is not set), so a second reader of the mailbox would not be noticed, and \
+                 after a crash the last second's decisions come again",
+                config.user,
+                SERVER_HOME.name
+            ));
+        }
         if let Some(place) = self.place.as_ref().filter(|_| !state.claimed) {
             let made = place.make().map_err(|error| place.failed("", &error));
             match made.and_then(|()| Lock::take(place)) {
@@ -566,8 +580,14 @@ impl Shared {
     fn journal_failed(&self, state: &mut State, failure: Failure) {
         let failure = self.explain(failure);
         if state.journal_trouble.is_none() {
+            let unlocked = if state.lock.is_none() {
+                "a second reader of the mailbox would not be noticed, and "
+            } else {
+                ""
+            };
             self.log.warning(format!(
-                "{}: settled mail is not written down, so after a crash the last second's decisions come again: {failure}",
+                "{}: {unlocked}settled mail is not written down, so after a crash the last second's decisions come again: \
+                 {failure}",
                 self.config.user
             ));
         }

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::MailboxConfig;
 use crate::failure::{Failure, Kind, Step};
 
+use super::journal::JOURNAL;
+use super::lock::LOCK;
+
 /// The mailbox's folder; `None` without a work directory.
 ///
 /// Its name begins with the mailbox's, for whoever looks into the work directory, and ends with a hash of server, port,
@@ -28,6 +31,21 @@ pub fn place(config: &MailboxConfig) -> Option<PathBuf> {
         .map(|c| if c.is_ascii_alphanumeric() || "@.-_".contains(c) { c } else { '_' })
         .collect();
     Some(config.work_directory.as_ref()?.join(format!("{readable}-{hash}")))
+}
+
+/// Why no lock and no journal could be there, as far as that shows without writing anything.
+pub(crate) fn obstacle(config: &MailboxConfig) -> Option<String> {
+    let place = Place::of(config)?;
+    // The work directory is made in it.
+    if let Some(above) =
+        config.work_directory.as_deref().and_then(Path::parent).filter(|above| !above.is_dir())
+    {
+        return Some(format!("{}: there is no such directory", above.display()));
+    }
+    let files = [LOCK, JOURNAL].into_iter();
+    let mut errors = files.filter_map(|name| Some((place.path(name), place.open(name).err()?)));
+    let (path, error) = errors.find(|(_, error)| error.kind() != io::ErrorKind::NotFound)?;
+    Some(format!("{}: {error}", path.display()))
 }
 
 /// Whose folder it is. Two folders of one mailbox on the server are two readers' business.

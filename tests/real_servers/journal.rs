@@ -116,6 +116,17 @@ fn drain_carries_out_what_is_in_the_journal_and_fetches_nothing() {
 }
 
 #[test]
+fn drain_does_not_say_that_nothing_is_left_where_it_cannot_look() {
+    let account = Account::new();
+    // There is a file where the directory should be.
+    let work = account.um_home().join("cmsbs-work/um-imap-oauth2");
+    fs::write(&work, "").unwrap();
+    let (code, said) = drain(&account);
+    assert_eq!(code, 2, "{said}");
+    assert!(!said.contains("nothing is left") && said.contains(&*work.to_string_lossy()), "{said}");
+}
+
+#[test]
 fn drain_goes_through_every_mailbox_and_ends_as_the_worst_does() {
     let relay = Relay::to(&server("UM_TEST_IMAP_PORT"), Flow::Free);
     let other = Account::new().with_mails(&mails(2));
