@@ -9,7 +9,7 @@ use super::dialogue_tests::{
     EXCHANGE, LOOK, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail,
     play_with, search, still_there, whole,
 };
-use super::{Grade, Outcome};
+use super::{Grade, Outcome, STATUS};
 use crate::failure::Kind;
 
 /// A mailbox with a work directory.
@@ -262,14 +262,45 @@ fn without_a_place_for_the_journal_settling_works_and_says_so_once() {
         played.check();
         let warnings = played.warnings();
         assert_eq!(
-            warnings.iter().filter(|text| text.contains("not written down")).count(),
+            warnings
+                .iter()
+                .filter(|text| text.contains("second reader") && text.contains("not written down"))
+                .count(),
             1,
             "{warnings:?}"
         );
+        // What an earlier process has left there is not known.
+        assert_eq!(played.mailbox.pending().unwrap_err().kind, Kind::Storage);
         let health = played.mailbox.health();
         assert_eq!(health.state, Grade::Warning);
         assert!(health.warnings[0].observed.contains(&*work.to_string_lossy()), "{health:?}");
     }
+}
+
+#[test]
+fn without_a_work_directory_it_is_said_what_that_means_unless_it_is_wanted() {
+    for (server, journal) in [("no-work", true), ("no-work-wanted", false)] {
+        let played =
+            play_with(server, &[login(EXCHANGE) + &fetch("1", &[1])], |config| config.journal = journal);
+        played.fetch();
+        let warnings = played.warnings();
+        let said =
+            warnings.iter().any(|text| text.contains("second reader") && text.contains("cmsbs.server.home"));
+        assert_eq!(said, journal, "{warnings:?}");
+    }
+}
+
+#[test]
+fn only_who_has_looked_for_mail_writes_the_status() {
+    let work = left_behind("status-of-a-drain");
+    let said = "{ what the process before has seen }";
+    fs::write(file(work.path(), STATUS), said).unwrap();
+    let moves = "C: A UID MOVE 1 \"debug\"\n S: A OK done\n C: A UID MOVE 2 \"error\"\n S: A OK done\n";
+    let script = [&login(EXCHANGE), &still_there(&[1, 2]), moves];
+    let played = play_in(work.path(), "status-of-a-drain", &[script.concat()]);
+    played.mailbox.flush().unwrap();
+    played.mailbox.close();
+    assert_eq!(fs::read_to_string(file(work.path(), STATUS)).unwrap(), said);
 }
 
 #[test]

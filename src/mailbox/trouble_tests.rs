@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::dialogue_tests::{
-    EXCHANGE, LOOK, asked, asked_for_sizes, fetch, login, mail, play, play_with, search, size, whole,
+    EXCHANGE, LOOK, asked, asked_for_sizes, fetch, login, mail, play, play_with, search, size, still_there,
+    whole,
 };
 use super::{Grade, Outcome};
 use crate::failure::{Kind, Retry};
@@ -118,6 +119,18 @@ fn a_login_that_worked_before_is_tried_again_before_it_is_called_wrong() {
     let health = played.mailbox.health();
     assert_eq!((health.state, health.failures), (Grade::Failing, 1));
     assert_eq!(health.failure, Some(failure));
+}
+
+#[test]
+fn a_refused_move_is_explained_with_its_folder_and_the_property_that_names_it() {
+    let refused = "C: A UID MOVE 1 \"error\"\n S: A NO [NOPERM] Permission denied\n";
+    let script = [&login(EXCHANGE), &fetch("1", &[1]), refused, &still_there(&[1])];
+    let played = play("no-permission", &[script.concat()]);
+    played.fetch();
+    assert!(played.settle(1, Outcome::Unrecognised));
+    let failure = played.mailbox.flush().unwrap_err();
+    assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.folder.error"), "{failure}");
+    assert!(failure.cause.contains("folder error"), "{failure}");
 }
 
 #[test]

@@ -47,8 +47,11 @@ pub(super) struct Worker {
     rest_until: Option<Instant>,
     /// How long the server has asked to be left alone since it last did something.
     left_alone: Duration,
-    /// When `status.json` is to be brought up to date.
+    /// When `status.json` is to be brought up to date. Nobody's business before mail was looked for: what an earlier process
+    /// has written is worth more.
     status_due: Option<Instant>,
+    /// Mail was looked for.
+    asked: bool,
     /// One warning is enough.
     warned_of_marks: bool,
     warned_of_status: bool,
@@ -129,7 +132,8 @@ impl Worker {
             pipeline: shared.config.fetch.pipeline,
             rest_until: None,
             left_alone: Duration::ZERO,
-            status_due: Some(Instant::now()),
+            status_due: None,
+            asked: false,
             shared,
             session: None,
             run: None,
@@ -171,8 +175,7 @@ impl Worker {
         state.broken = Some(failure.clone());
         self.shared.log.error(format!("{}: {failure}", self.shared.config.user));
         self.shared.record().failed(&failure);
-        self.status_due = Some(Instant::now());
-        self.write_status(state);
+        self.write_status_now(state);
     }
 
     /// False at the end.
@@ -180,16 +183,15 @@ impl Worker {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         let turn = self.plan(&mut state);
+        let written = self.write_status(&state);
         if let Turn::Wait(until) = turn {
-            let written = self.write_status(&state);
             drop(wait(&shared, state, until.into_iter().chain(written).min()));
             return Ok(true);
         }
         drop(state);
         match turn {
             Turn::Exit => {
-                self.status_due = Some(Instant::now());
-                self.write_status(&shared.lock());
+                self.write_status_now(&shared.lock());
                 if let Some(session) = self.session.take()
                     && !shared.cancel.is_cancelled()
                 {
@@ -235,6 +237,7 @@ impl Worker {
                 state.fetch.phase = Phase::Running;
             }
             self.run = Some(ended.unwrap_or_else(|| Run::new(state.fetch.id)));
+            self.asked = true;
             self.shared.record().asked();
         }
         if let Some(turn) = self.leave_alone(state) {
@@ -591,6 +594,7 @@ impl Worker {
         run.progress();
         self.left_alone = Duration::ZERO;
         self.shared.record().progress();
+        self.status_due.get_or_insert_with(|| Instant::now() + STATUS_PAUSE);
         let internal_date = fetch.internal_date.unwrap_or_default();
         let received_millis = received_millis(&internal_date);
         let mut state = self.shared.lock();
@@ -754,7 +758,7 @@ impl Worker {
                 match made {
                     Ok(()) => state.decisions.again(batch),
                     Err(failure) => {
-                        let failure = self.refused(failure);
+                        let failure = self.refused(failure, &batch.action);
                         state.decisions.refused(batch, failure);
                     }
                 }
@@ -782,7 +786,8 @@ impl Worker {
                     }
                     state.decisions.again(batch);
                 } else {
-                    let failure = self.refused(Session::<Sent>::refused(Step::Settle, condition));
+                    let failure = Session::<Sent>::refused(Step::Settle, condition);
+                    let failure = self.refused(failure, &batch.action);
                     state.decisions.doubted(batch, failure);
                 }
             }
@@ -822,8 +827,12 @@ impl Worker {
         }
     }
 
-    /// The server said no to a batch.
-    fn refused(&self, failure: Failure) -> Failure {
+    /// The server said no to a batch. Where a property names the folder, it is the one to look at.
+    fn refused(&self, mut failure: Failure, action: &Action) -> Failure {
+        if let Action::Move(folder) = action {
+            failure.key =
+                targets(&self.shared.config).into_iter().find(|(_, name)| name == folder).map(|(key, _)| key);
+        }
         let failure = self.shared.explain(failure);
         self.shared.log.warning(format!("{}: {failure}", self.shared.config.user));
         failure
@@ -874,6 +883,7 @@ impl Worker {
         let state = &mut *shared.lock();
         state.decisions.connection_lost();
         if shared.cancel.is_cancelled() {
+            self.write_status_now(state);
             return false;
         }
         if let Some(run) = &mut self.run {
@@ -1000,9 +1010,14 @@ impl Worker {
         }
     }
 
+    fn write_status_now(&mut self, state: &State) {
+        self.status_due = Some(Instant::now());
+        self.write_status(state);
+    }
+
     /// Brings `status.json` up to date, if it is time to. When to come again.
     fn write_status(&mut self, state: &State) -> Option<Instant> {
-        let place = self.shared.place.as_ref()?;
+        let place = self.shared.place.as_ref().filter(|_| self.asked)?;
         let due = self.status_due?;
         if due > Instant::now() {
             return Some(due);

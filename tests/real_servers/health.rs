@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use um_imap_oauth2::mailbox::{Access, Grade};
 
-use crate::support::{Account, mails, tree};
+use crate::support::{Account, Flow, Relay, mails, server, tree};
 
 #[test]
 fn status_tells_monitoring_systems_how_the_mailbox_is_doing() {
@@ -80,6 +80,21 @@ fn settled_mail_that_the_server_was_not_told_of_is_pending() {
     let health = mailbox.health();
     assert_eq!((health.state, health.failures, health.set_aside), (Grade::Well, 0, 0));
     assert!(health.last_success.is_some());
+}
+
+#[test]
+fn a_fetch_that_is_given_up_leaves_its_status() {
+    let relay = Relay::to(&server("UM_TEST_IMAP_PORT"), Flow::Free);
+    let account =
+        Account::new().with("cmsbs.mail.imap.port", &relay.port.to_string()).with_mails(&mails(100));
+    let mailbox = account.open();
+    mailbox.fetch().unwrap();
+    // Mails that were asked for are still to come.
+    relay.set(Flow::StallAfter(0));
+    mailbox.close();
+    let (code, text) = status(&account, &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("last read 2"), "{text}");
 }
 
 #[test]

@@ -265,7 +265,7 @@ impl Opened {
         let in_file = matches!(message.body, um_imap_oauth2::mailbox::Body::File(..));
         Some(Mail {
             id: message.id,
-            received: message.received_millis(),
+            received: message.received_millis,
             flags: message.flags,
             octets: message.body.into_bytes().expect("a body can be read"),
             in_file,
