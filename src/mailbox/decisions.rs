@@ -84,6 +84,10 @@ pub(super) struct Batch {
     pub step: Step,
     /// Its folder was created after the server had said that there is none.
     pub created: bool,
+    /// Nobody knows whether its mails are still the same: to be compared with the server's before it is sent.
+    unsure: bool,
+    /// How often the connection was lost while it was under way.
+    lost: u32,
     /// How often the server said no to it.
     refusals: u32,
     /// What it said last, while nobody knows what it has done nevertheless.
@@ -103,7 +107,22 @@ pub(super) enum Step {
 
 impl Batch {
     fn new(action: Action, mails: Vec<Decided>) -> Self {
-        Self { action, mails, step: Step::First, created: false, refusals: 0, refusal: None }
+        Self {
+            action,
+            mails,
+            step: Step::First,
+            created: false,
+            unsure: false,
+            lost: 0,
+            refusals: 0,
+            refusal: None,
+        }
+    }
+
+    /// What is refused, or ends the connection, may be one mail of many.
+    fn halves(mut self) -> [Batch; 2] {
+        let mails = self.mails.split_off(self.mails.len() / 2);
+        [self.clone(), Batch { mails, ..self }]
     }
 
     pub(super) fn uids(&self) -> RoaringBitmap {
@@ -141,7 +160,8 @@ impl Batch {
 /// Everything that is decided and not done.
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
-    new: BTreeMap<Action, New>,
+    /// By action, and whether they are to be compared with the server's mails first.
+    new: BTreeMap<(Action, bool), New>,
     /// To be sent again: at once, or after a refusal later.
     waiting: VecDeque<Waiting>,
     /// Of which nobody knows what was done, because the connection was lost, the server said no, or the process was killed:
@@ -149,6 +169,8 @@ pub(super) struct Decisions {
     pub unverified: Vec<Batch>,
     /// The batch that the server works on.
     pub under_way: Option<Batch>,
+    /// Batches that the server refused since it last did one.
+    refused_in_a_row: u32,
 }
 
 /// What was decided since the last batch with the same action.
@@ -167,9 +189,10 @@ struct Waiting {
 }
 
 impl Decisions {
-    pub(super) fn add(&mut self, action: Action, mail: Decided) {
+    /// `unsure`: the connection on which the mail was read is lost; on another one its UID can mean another mail.
+    pub(super) fn add(&mut self, action: Action, mail: Decided, unsure: bool) {
         let new = || New { mails: Vec::new(), due: Instant::now() + AT_LATEST };
-        self.new.entry(action).or_insert_with(new).mails.push(mail);
+        self.new.entry((action, unsure)).or_insert_with(new).mails.push(mail);
     }
 
     /// What an earlier process left in the journal.
@@ -223,7 +246,7 @@ impl Decisions {
         let batches = self.waiting.iter().map(|waiting| &waiting.batch);
         let batches = batches.chain(&self.unverified).chain(&self.under_way);
         let batches = batches.map(|batch| (&batch.action, batch.is_copied(), &batch.mails));
-        self.new.iter().map(|(action, new)| (action, false, &new.mails)).chain(batches)
+        self.new.iter().map(|((action, _), new)| (action, false, &new.mails)).chain(batches)
     }
 
     /// The server is told everything now, also what it refused before.
@@ -233,16 +256,37 @@ impl Decisions {
         self.waiting.iter_mut().for_each(|waiting| waiting.not_before = now);
     }
 
+    /// Those of the decisions whose time has come that are to be compared with the server's mails become
+    /// [`unverified`](Self::unverified).
+    pub(super) fn doubt_due(&mut self) {
+        let now = Instant::now();
+        for ((action, unsure), new) in std::mem::take(&mut self.new) {
+            if unsure && new.is_due(now) {
+                self.doubt_all(&action, Step::First, &new.mails);
+            } else {
+                self.new.insert((action, unsure), new);
+            }
+        }
+        for Waiting { batch, not_before, refusal } in std::mem::take(&mut self.waiting) {
+            if batch.unsure && not_before <= now {
+                self.unverified.push(Batch { unsure: false, ..batch });
+            } else {
+                self.waiting.push_back(Waiting { batch, not_before, refusal });
+            }
+        }
+    }
+
     /// The next batch whose time has come; the caller puts it under way.
     pub(super) fn next_due(&mut self) -> Option<Batch> {
         let now = Instant::now();
-        let ready = |new: &New| new.due <= now || new.mails.len() >= limits::CHANGE;
-        if let Some(action) = self.new.iter().find(|(_, new)| ready(new)).map(|(action, _)| action.clone())
-            && let Some(mut new) = self.new.remove(&action)
+        let due = self.new.iter().find(|((_, unsure), new)| !unsure && new.is_due(now));
+        if let Some(key) = due.map(|(key, _)| key.clone())
+            && let Some(mut new) = self.new.remove(&key)
         {
             let rest = new.mails.split_off(new.mails.len().min(limits::CHANGE));
+            let (action, _) = key.clone();
             if !rest.is_empty() {
-                self.new.insert(action.clone(), New { mails: rest, ..new });
+                self.new.insert(key, New { mails: rest, ..new });
             }
             return Some(Batch::new(action, new.mails));
         }
@@ -264,7 +308,12 @@ impl Decisions {
     /// These mails are not there any more.
     pub(super) fn gone(&mut self, uids: &RoaringBitmap) {
         for batch in &mut self.unverified {
+            let before = batch.mails.len();
             batch.mails.retain(|mail| !uids.contains(mail.uid));
+            if batch.mails.len() < before {
+                // It may have been for those.
+                batch.refusal = None;
+            }
         }
         self.unverified.retain(|batch| !batch.mails.is_empty());
     }
@@ -273,8 +322,36 @@ impl Decisions {
     pub(super) fn verified(&mut self, mut batch: Batch, fewer: bool) {
         match batch.refusal.take() {
             // It may have been refused for those.
-            Some(refusal) if !fewer => self.refused(batch, refusal),
+            Some(refusal) if !fewer => {
+                self.refused_in_a_row += 1;
+                if batch.mails.len() > 1 && self.refused_in_a_row <= SPLITS {
+                    batch.halves().into_iter().for_each(|half| self.again(half));
+                } else {
+                    self.refused(batch, refusal);
+                }
+            }
             _ => self.again(batch),
+        }
+    }
+
+    /// The server has done a batch.
+    pub(super) fn succeeded(&mut self) {
+        self.refused_in_a_row = 0;
+    }
+
+    /// These mails of unverified batches are there, but the server does not say whether they are still the same: they are
+    /// compared later.
+    pub(super) fn unknown(&mut self, uids: &RoaringBitmap, refusal: &Failure) {
+        for mut batch in std::mem::take(&mut self.unverified) {
+            let (unknown, known) = batch.mails.iter().partition(|mail| uids.contains(mail.uid));
+            let rest = Batch { mails: unknown, unsure: true, ..batch.clone() };
+            batch.mails = known;
+            if !rest.mails.is_empty() {
+                self.refused(rest, refusal.clone());
+            }
+            if !batch.mails.is_empty() {
+                self.unverified.push(batch);
+            }
         }
     }
 
@@ -295,13 +372,22 @@ impl Decisions {
         self.waiting.iter().rev().find_map(|waiting| waiting.refusal.as_ref())
     }
 
-    /// The connection is lost: nobody knows what of it was done.
-    pub(super) fn connection_lost(&mut self) {
-        for (action, new) in std::mem::take(&mut self.new) {
+    /// The connection is lost, as `failure` says: nobody knows what was done of what was under way. Where that happens again, it
+    /// may be what the server cannot cope with: less of it is sent, and a mail at which it breaks down alone waits.
+    pub(super) fn connection_lost(&mut self, failure: &Failure) {
+        for ((action, _), new) in std::mem::take(&mut self.new) {
             self.doubt_all(&action, Step::First, &new.mails);
         }
         self.unverified.extend(self.waiting.drain(..).map(|waiting| waiting.batch));
-        self.unverified.extend(self.under_way.take());
+        if let Some(mut batch) = self.under_way.take() {
+            batch.lost += 1;
+            if batch.lost > 1 && batch.mails.len() > 1 {
+                self.unverified.extend(batch.halves());
+            } else {
+                batch.refusal = (batch.lost > 1).then(|| failure.clone());
+                self.unverified.push(batch);
+            }
+        }
     }
 
     /// All of it is void.
@@ -315,6 +401,16 @@ impl Decisions {
         self.unverified.extend(batches);
     }
 }
+
+impl New {
+    fn is_due(&self, now: Instant) -> bool {
+        self.due <= now || self.mails.len() >= limits::CHANGE
+    }
+}
+
+/// Batches that the server may refuse in a row and that are sent again in halves: one mail of it may be the reason. Where it
+/// refuses everything, it is not asked more and more.
+const SPLITS: u32 = 4;
 
 /// A decision is told to the server within this time.
 const AT_LATEST: Duration = Duration::from_secs(1);

@@ -476,7 +476,6 @@ fn a_connection_that_is_cut_after_a_copy_does_not_copy_again() {
         play("cut-copy", &[[&login("UIDPLUS"), &fetch("1:2", &[1, 2]), first].concat(), second.concat()]);
     played.fetch();
     assert!(played.settle(1, Outcome::Unrecognised) && played.settle(2, Outcome::Unrecognised));
-    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
     played.mailbox.flush().unwrap();
     played.check();
 }
@@ -498,7 +497,6 @@ fn a_copy_that_is_cut_is_made_again_and_no_mail_is_deleted_without_one() {
     let played = play("cut-copying", &[first, second.concat()]);
     played.fetch();
     assert!(played.settle(1, Outcome::Unrecognised) && played.settle(2, Outcome::Unrecognised));
-    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
     played.mailbox.flush().unwrap();
     played.check();
 }
@@ -616,6 +614,9 @@ fn what_a_server_did_in_spite_of_its_no_is_done() {
         &asked_for_dates("1:3"),
         &dated(2, &date(2)),
         "S: A OK done
+         C: A UID SEARCH UID 1,3
+         S: * SEARCH
+         S: A OK done
          C: A UID MOVE 2 \"debug\"
          S: A OK done
         ",
@@ -631,12 +632,12 @@ fn what_a_server_did_in_spite_of_its_no_is_done() {
 
 #[test]
 fn a_flush_ends_where_the_server_had_done_everything_before_the_cut() {
+    const GONE: &str = "C: A UID SEARCH UID 1\n S: * SEARCH\n S: A OK done\n";
     let first = [&login(EXCHANGE), &fetch("1", &[1]), "C: A UID MOVE 1 \"debug\"\n"].concat();
-    let second = [&login(EXCHANGE), &asked_for_dates("1"), "S: A OK done\n"].concat();
+    let second = [&login(EXCHANGE), &asked_for_dates("1"), "S: A OK done\n", GONE].concat();
     let played = play("done-before", &[first, second]);
     played.fetch();
     assert!(played.settle(1, Outcome::Handled));
-    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
     played.mailbox.flush().unwrap();
     played.check();
 }
@@ -662,7 +663,6 @@ fn where_dates_are_refused_because_mails_are_gone_a_search_tells_which() {
     for uid in 1..=4 {
         assert!(played.settle(uid, Outcome::Handled));
     }
-    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
     played.mailbox.flush().unwrap();
     played.check();
 }
@@ -679,14 +679,14 @@ fn where_dates_are_refused_of_mails_that_are_there_nothing_is_touched() {
          S: * SEARCH 2
          S: A OK done
         ",
+        // The mail that is gone is not asked for again.
+        &still_there(&[2]),
+        "C: A UID MOVE 2 \"debug\"\n S: A OK done\n",
     ]
     .concat();
-    // The mail that is gone is not asked for again.
-    let third = [&login(EXCHANGE), &still_there(&[2]), "C: A UID MOVE 2 \"debug\"\n S: A OK done\n"].concat();
-    let played = play("refused-dates-2", &[first, second, third]);
+    let played = play("refused-dates-2", &[first, second]);
     played.fetch();
     assert!(played.settle(1, Outcome::Handled) && played.settle(2, Outcome::Handled));
-    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
     assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Refused);
     played.mailbox.flush().unwrap();
     played.check();
@@ -720,6 +720,9 @@ fn after_a_cut_only_what_is_still_the_same_mail_is_moved_again() {
         &dated(3, " 9-Mar-2025 00:00:00 +0000"),
         &dated(2, &date(2)),
         "S: A OK done
+         C: A UID SEARCH UID 1
+         S: * SEARCH
+         S: A OK done
          C: A UID MOVE 2 \"debug\"
          S: A OK done
         ",
@@ -731,7 +734,6 @@ fn after_a_cut_only_what_is_still_the_same_mail_is_moved_again() {
     for uid in [1, 2, 3] {
         assert!(played.settle(uid, Outcome::Handled));
     }
-    assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
     played.mailbox.flush().unwrap();
     played.check();
     let warnings = played.warnings();
@@ -755,7 +757,6 @@ fn the_next_fetch_after_a_cut_settles_first() {
     let played = play("cut-fetch", &[first, second.concat()]);
     played.fetch();
     assert!(played.settle(1, Outcome::Handled));
-    assert!(played.mailbox.flush().is_err());
     assert_eq!(played.fetch(), whole([2]));
     played.check();
 }
@@ -763,20 +764,19 @@ fn the_next_fetch_after_a_cut_settles_first() {
 #[test]
 fn under_another_uidvalidity_nothing_is_touched() {
     let first = [&login(EXCHANGE), &fetch("1:2", &[1, 2]), "C: A UID MOVE 1 \"debug\"\n"].concat();
-    let second = [&login_under(15, EXCHANGE), &fetch("1:2", &[1, 2])[..]].concat();
+    let second = [&login_under(15, EXCHANGE), LOOK, &fetch("1:2", &[1, 2])].concat();
     let played = play("validity", &[first, second]);
     played.fetch();
     assert!(played.settle(1, Outcome::Handled));
-    assert!(played.mailbox.flush().is_err());
-    assert_eq!(played.fetch(), whole([1, 2]));
-    let failure = played.mailbox.settle(id(2), Outcome::Handled).unwrap_err();
-    assert_eq!(failure.kind, Kind::Stale);
-    assert!(played.mailbox.delete(id(1)).is_err());
     assert_eq!(
         played.mailbox.flush().unwrap_err().kind,
         Kind::Stale,
         "what was decided is void, and said once"
     );
+    assert_eq!(played.fetch(), whole([1, 2]));
+    let failure = played.mailbox.settle(id(2), Outcome::Handled).unwrap_err();
+    assert_eq!(failure.kind, Kind::Stale);
+    assert!(played.mailbox.delete(id(1)).is_err());
     played.mailbox.flush().unwrap();
     played.check();
     let warnings = played.warnings();

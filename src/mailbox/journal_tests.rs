@@ -91,6 +91,9 @@ fn a_flush_alone_carries_out_what_an_earlier_process_left() {
         &asked_for_dates("1:2"),
         &dated(2, &date(2)),
         "S: A OK done
+         C: A UID SEARCH UID 1
+         S: * SEARCH
+         S: A OK done
          C: A UID MOVE 2 \"error\"
          S: A OK done
         ",
@@ -210,6 +213,9 @@ fn a_connection_that_is_lost_while_the_journal_is_carried_out_takes_nothing_with
         &asked_for_dates("1:2"),
         &dated(2, &date(2)),
         "S: A OK done
+         C: A UID SEARCH UID 1
+         S: * SEARCH
+         S: A OK done
          C: A UID MOVE 2 \"error\"
          S: A OK done
         ",

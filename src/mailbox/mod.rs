@@ -4,6 +4,8 @@
 //! caller leaves its wishes in the state and waits there, so that [`Mailbox::close`] ends its wait at once whatever the
 //! network does.
 
+#[cfg(test)]
+mod answering;
 mod decisions;
 #[cfg(test)]
 mod dialogue_tests;
@@ -17,6 +19,8 @@ mod place;
 #[cfg(test)]
 mod renewal_tests;
 mod run;
+#[cfg(test)]
+mod settling_tests;
 mod signal;
 #[cfg(test)]
 mod trouble_tests;
@@ -175,7 +179,8 @@ impl Mailbox {
                 }
                 if shared.access == Access::ReadWrite {
                     let uid = message.id.uid;
-                    state.open.insert(uid, message.received_millis);
+                    let received_millis = message.received_millis;
+                    state.open.insert(uid, Handed { received_millis, missed: false });
                     state.highest = state.highest.max(uid);
                 }
                 return Ok(Some(message));
@@ -307,7 +312,7 @@ impl Mailbox {
                 None => refuse(Kind::Usage, "no mail of this mailbox was handed out yet".into()),
             };
         }
-        let Some(received) = state.open.remove(&id.uid) else {
+        let Some(Handed { received_millis: received, .. }) = state.open.remove(&id.uid) else {
             // Lower numbers were handed out, and settled if they are not open.
             return if id.uid <= state.highest {
                 Ok(false)
@@ -319,7 +324,8 @@ impl Mailbox {
         if let Some(action) = action {
             let mail = Decided { uid: id.uid, received };
             shared.write_down(&mut state, id.uid_validity, &action, mail);
-            state.decisions.add(action, mail);
+            let unsure = state.unsure.contains(id.uid);
+            state.decisions.add(action, mail, unsure);
             shared.for_worker.notify();
         }
         Ok(true)
@@ -369,8 +375,10 @@ struct State {
     flush: Flush,
     /// That of the mails handed out.
     uid_validity: Option<u32>,
-    /// Mails that were handed out and not settled, with their internal dates in milliseconds.
-    open: BTreeMap<u32, Option<i64>>,
+    /// Mails that were handed out and not settled.
+    open: BTreeMap<u32, Handed>,
+    /// What was read on a connection that is lost: whether a UID still means the same mail is not known.
+    unsure: RoaringBitmap,
     /// What was decided about since the last SEARCH: it is not handed out, even if that found it.
     decided: RoaringBitmap,
     /// The highest UID that was handed out.
@@ -398,6 +406,14 @@ impl State {
     fn authentication<'a>(&'a self, config: &'a MailboxConfig) -> &'a Authentication {
         self.renewed.as_ref().unwrap_or(&config.authentication)
     }
+}
+
+/// A mail that was handed out.
+#[derive(Debug, Clone, Copy)]
+struct Handed {
+    received_millis: Option<i64>,
+    /// A later SEARCH has not found it: it is gone, or somebody has read it.
+    missed: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -39,8 +39,12 @@ pub(super) struct Worker {
     incoming: Option<Incoming>,
     /// What the server told of mails whose decisions are to be verified.
     dates: BTreeMap<u32, Seen>,
-    /// Mails whose dates the server refused to tell.
+    /// Mails whose dates the server did not tell.
     refused_dates: Option<RefusedDates>,
+    /// The server is being asked about what to compare with.
+    comparing: bool,
+    /// A connection was lost with decisions on it, and the next one made at once, since the server last did one.
+    connected_again: bool,
     /// Commands in flight at most; one after a server could not cope with two.
     pipeline: usize,
     /// No connection is tried before this time without somebody's asking.
@@ -69,7 +73,8 @@ enum Seen {
     Dated(i64),
 }
 
-/// The server said no, and nothing of these mails: `NO Some of the requested messages no longer exist` is Exchange's way.
+/// The server told nothing of these mails: they are gone, or Exchange cannot convert them. `NO Some of the requested messages no
+/// longer exist` is its way to refuse the others, too.
 struct RefusedDates {
     asked: RoaringBitmap,
     /// Those of them that SEARCH finds.
@@ -140,6 +145,8 @@ impl Worker {
             incoming: None,
             dates: BTreeMap::new(),
             refused_dates: None,
+            comparing: false,
+            connected_again: false,
             warned_of_marks: false,
             warned_of_status: false,
             vanishing: (0, 0),
@@ -261,7 +268,9 @@ impl Worker {
         };
         let in_flight = session.in_flight();
         if in_flight < self.pipeline {
-            let next = self.settlement(state).or_else(|| self.fetching(state));
+            // The numbers in the answers to two SEARCHes cannot be told apart.
+            let searches = self.refused_dates.is_some();
+            let next = self.settlement(state).or_else(|| if searches { None } else { self.fetching(state) });
             if let Some((command, sent)) = next {
                 return Turn::Send(command, sent);
             }
@@ -307,15 +316,14 @@ impl Worker {
     /// The next command for what was decided.
     fn settlement(&mut self, state: &mut State) -> Option<(Command, Sent)> {
         let session = self.session.as_ref()?;
-        if state.decisions.under_way.is_some() {
+        if state.decisions.under_way.is_some() || self.comparing {
             return None;
         }
+        state.decisions.doubt_due();
         if !state.decisions.unverified.is_empty() {
-            if session.in_flight() > 0 {
-                return None;
-            }
             if let Some(refused) = &self.refused_dates {
-                return Some((Command::Present(refused.asked.clone()), Sent::Present));
+                self.comparing = session.in_flight() == 0;
+                return self.comparing.then(|| (Command::Present(refused.asked.clone()), Sent::Present));
             }
             let mut uids: RoaringBitmap = state
                 .decisions
@@ -331,6 +339,7 @@ impl Worker {
                 return self.settlement(state);
             }
             self.dates.extend(uids.iter().map(|uid| (uid, Seen::Nothing)));
+            self.comparing = true;
             return Some((Command::Dates(uids), Sent::Dates));
         }
         let batch = state.decisions.next_due()?;
@@ -421,6 +430,7 @@ impl Worker {
             }
             state.decisions.clear();
             state.open.clear();
+            state.unsure.clear();
             state.decided.clear();
             state.highest = 0;
             if self.run.as_ref().is_some_and(|run| run.begun) {
@@ -606,6 +616,7 @@ impl Worker {
                 let uid_validity =
                     state.uid_validity.ok_or_else(|| Failure::internal("a mail without UIDVALIDITY"))?;
                 state.fetch.octets += body.memory();
+                state.unsure.remove(uid);
                 state.fetch.ready.push_back(Message {
                     id: MessageId { uid_validity, uid },
                     flags: fetch.flags.unwrap_or_default(),
@@ -639,6 +650,9 @@ impl Worker {
         if condition.status == Status::Bad {
             self.pipeline = 1;
         }
+        if matches!(sent, Sent::Dates | Sent::Present) {
+            self.comparing = false;
+        }
         if !ok && let Some(time) = backoff(&condition.line) {
             let failure = shared.explain(Session::<Sent>::refused(sent.step(), condition));
             self.throttled(time, failure);
@@ -665,9 +679,14 @@ impl Worker {
                 shared.record().progress();
                 state.decided = state.decisions.uids();
                 run.waiting -= &state.decided;
-                // A mail that is not there any more cannot be settled.
-                let open = state.open.len();
-                state.open.retain(|&uid, _| run.waiting.contains(uid));
+                let mut vanished = false;
+                for (_, mail) in state.open.iter_mut().filter(|(uid, _)| !run.waiting.contains(**uid)) {
+                    vanished |= !std::mem::replace(&mut mail.missed, true);
+                }
+                if shared.config.process_all {
+                    // A mail that is not there any more cannot be settled; one that was only read can.
+                    state.open.retain(|_, mail| !mail.missed);
+                }
                 run.stage = Stage::Fetching;
                 run.begun = true;
                 run.progress();
@@ -679,7 +698,7 @@ impl Worker {
                     state.fetch.phase = Phase::Running;
                     shared.for_callers.notify();
                 }
-                if state.open.len() < open {
+                if vanished {
                     self.vanished(fetch);
                 }
             }
@@ -729,7 +748,7 @@ impl Worker {
             Sent::Dates => {
                 let silent = self.dates.iter().filter(|(_, seen)| **seen == Seen::Nothing);
                 let mut silent: RoaringBitmap = silent.map(|(&uid, _)| uid).collect();
-                if !ok && !silent.is_empty() {
+                if !silent.is_empty() {
                     let asked = uid_set::take_front(&mut silent, usize::MAX);
                     self.dates.retain(|uid, _| !silent.contains(*uid));
                     let refusal = Session::<Sent>::refused(Step::Settle, condition);
@@ -740,15 +759,19 @@ impl Worker {
                 let Some(RefusedDates { asked, present, refusal }) = self.refused_dates.take() else {
                     return Ok(());
                 };
-                if !ok {
-                    return Err(refusal);
-                }
-                let gone = &asked - &present;
+                // Where the server does not say, nobody must believe that they are gone.
+                let there = if ok { &asked & &present } else { asked.clone() };
+                let gone = &asked - &there;
                 state.decisions.gone(&gone);
                 shared.cross_out(state, &gone);
                 self.dates.retain(|uid, _| !asked.contains(*uid));
-                if !asked.is_disjoint(&present) {
-                    return Err(refusal);
+                if let Some(uid) = there.min() {
+                    let observed = format!(
+                        "the server does not tell the date of the mail with UID {uid}: {}",
+                        refusal.observed
+                    );
+                    let refusal = self.refused(Failure { observed, ..refusal }, &Action::Delete);
+                    state.decisions.unknown(&there, &refusal);
                 }
             }
             Sent::Create(folder) => {
@@ -768,6 +791,8 @@ impl Worker {
                 let Some(mut batch) = state.decisions.under_way.take() else { return Ok(()) };
                 let session = self.session.as_mut().ok_or_else(|| Failure::internal("no session"))?;
                 if ok {
+                    state.decisions.succeeded();
+                    self.connected_again = false;
                     if let Some(step) = batch.next_step(session.capabilities) {
                         batch.step = step;
                         if step == BatchStep::Mark {
@@ -880,8 +905,11 @@ impl Worker {
         self.incoming = None;
         self.dates.clear();
         self.refused_dates = None;
+        self.comparing = false;
         let state = &mut *shared.lock();
-        state.decisions.connection_lost();
+        state.decisions.connection_lost(&shared.explain(failure.clone()));
+        let read = state.open.keys().copied().chain(state.fetch.ready.iter().map(|message| message.id.uid));
+        state.unsure.extend(read.collect::<RoaringBitmap>());
         if shared.cancel.is_cancelled() {
             self.write_status_now(state);
             return false;
@@ -898,6 +926,15 @@ impl Worker {
             return true;
         }
         if self.worth_another_try(&failure, had_session) {
+            shared.log.info(format!("{}: {failure}; connecting again", shared.config.user));
+            return true;
+        }
+        // A session ends with its token: what was decided is told on another one.
+        let again = had_session
+            && self.run.is_none()
+            && failure.retry != Retry::Never
+            && !state.decisions.is_settled();
+        if again && !std::mem::replace(&mut self.connected_again, true) {
             shared.log.info(format!("{}: {failure}; connecting again", shared.config.user));
             return true;
         }
