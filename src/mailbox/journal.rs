@@ -21,6 +21,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -493,6 +494,20 @@ fn read(input: &mut impl BufRead, header: &[u8]) -> std::result::Result<Contents
     }
     contents.pending = pending.into_values().map(|(_, pending)| pending).collect();
     Ok(contents)
+}
+
+/// Whose journal lies in `folder`, and how many mails are pending in it; `None`: nobody's that can be read.
+pub(super) fn look(folder: &Path) -> Option<(Identity, usize)> {
+    let mut input = BufReader::new(File::open(folder.join(JOURNAL)).ok()?);
+    let mut header = Vec::new();
+    (&mut input).take(LINE).read_until(b'\n', &mut header).ok()?;
+    let Some(Record::Journal(Header { version: VERSION, identity })) =
+        header.strip_suffix(b"\n").and_then(parse)
+    else {
+        return None;
+    };
+    let contents = read(&mut header.as_slice().chain(input), &header).ok()?;
+    Some((identity, contents.pending.len()))
 }
 
 /// What a file is that does not begin with the header of this mailbox.

@@ -9,7 +9,7 @@ use super::dialogue_tests::{
     EXCHANGE, LOOK, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail,
     play_with, search, still_there, whole,
 };
-use super::{Grade, Outcome, STATUS};
+use super::{Abandoned, Grade, Outcome, STATUS, abandoned};
 use crate::failure::Kind;
 
 /// A mailbox with a work directory.
@@ -294,6 +294,18 @@ fn without_a_work_directory_it_is_said_what_that_means_unless_it_is_wanted() {
             warnings.iter().any(|text| text.contains("second reader") && text.contains("cmsbs.server.home"));
         assert_eq!(said, journal, "{warnings:?}");
     }
+}
+
+#[test]
+fn what_nobody_asks_for_any_more_is_found_in_the_work_directory() {
+    let work = left_behind("old-server");
+    let folder = file(work.path(), "").components().collect::<PathBuf>();
+    fs::create_dir(work.path().join("native")).unwrap();
+    let found = abandoned(work.path(), &[]).unwrap();
+    let mailbox = "u/INBOX at old-server:993".to_owned();
+    assert_eq!(found, [Abandoned { folder: folder.clone(), mailbox, mails: 2 }]);
+    assert_eq!(abandoned(work.path(), &[folder]).unwrap(), []);
+    assert_eq!(abandoned(Path::new("/nowhere"), &[]).unwrap(), []);
 }
 
 #[test]

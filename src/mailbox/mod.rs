@@ -48,7 +48,7 @@ pub(crate) use decisions::targets;
 pub use health::{Grade, Health, STATUS, Status};
 pub use message::{Body, Message, MessageId, Outcome};
 pub(crate) use place::obstacle;
-pub use place::place;
+pub use place::{Abandoned, abandoned, place};
 
 use decisions::{Action, Decided, Decisions};
 use health::Record;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::MailboxConfig;
 use crate::failure::{Failure, Kind, Step};
 
-use super::journal::JOURNAL;
+use super::journal::{self, JOURNAL};
 use super::lock::LOCK;
 
 /// The mailbox's folder; `None` without a work directory.
@@ -46,6 +46,35 @@ pub(crate) fn obstacle(config: &MailboxConfig) -> Option<String> {
     let mut errors = files.filter_map(|name| Some((place.path(name), place.open(name).err()?)));
     let (path, error) = errors.find(|(_, error)| error.kind() != io::ErrorKind::NotFound)?;
     Some(format!("{}: {error}", path.display()))
+}
+
+/// Settled mails in the journal of a mailbox that nobody asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    pub folder: PathBuf,
+    /// How it is reached: `b@example.com/INBOX at outlook.office365.com:993`.
+    pub mailbox: String,
+    pub mails: usize,
+}
+
+/// What lies in the journals of the work directory beside those in the folders `known`: of mailboxes whose server, port, user or
+/// inbox was another one when it was written. Reads only.
+pub fn abandoned(work_directory: &Path, known: &[PathBuf]) -> io::Result<Vec<Abandoned>> {
+    let entries = match fs::read_dir(work_directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let folder = entry?.path();
+        if !known.contains(&folder)
+            && let Some((Identity { host, port, user, folder: inbox }, mails @ 1..)) = journal::look(&folder)
+        {
+            found.push(Abandoned { folder, mailbox: format!("{user}/{inbox} at {host}:{port}"), mails });
+        }
+    }
+    found.sort_by(|one, other| one.folder.cmp(&other.folder));
+    Ok(found)
 }
 
 /// Whose folder it is. Two folders of one mailbox on the server are two readers' business.
