@@ -21,7 +21,7 @@ use crate::failure::{Failure, Step};
 pub(super) struct Layers<'a> {
     /// UM_HOME, to which paths are relative.
     pub home: Option<PathBuf>,
-    /// What was odd about the files as a whole.
+    /// What was odd about the files as a whole. An error is a file that was not read: which keys stand in it is not known.
     pub problems: Problems,
     base: Base<'a>,
     /// What stands in the files that `key$file` names, each read once: text or error.
@@ -196,13 +196,13 @@ impl<'a> Layers<'a> {
                     includes.reverse();
                     waiting.append(&mut includes);
                 }
-                Err(error) => self.problems.warning(Problem {
+                Err(error) => self.problems.error(Problem {
                     origin: Some(include.origin),
                     key: include.name,
                     what: text!("{shown}: {error}", "{shown}: {error}"),
                     remedy: text!(
-                        "Nothing was read from it. The path is relative to UM_HOME.",
-                        "Daraus wurde nichts gelesen. Der Pfad bezieht sich auf UM_HOME."
+                        "No mailbox is read, since it is not known which keys stand there. The file must be there and readable for this account, its path begins at UM_HOME; or take this line out.",
+                        "Kein Postfach wird gelesen, denn welche Schlüssel dort stehen, ist nicht bekannt. Die Datei muss vorhanden und für dieses Konto lesbar sein, ihr Pfad beginnt bei UM_HOME; oder diese Zeile entfernen."
                     ),
                 }),
             }
@@ -220,29 +220,39 @@ impl<'a> Layers<'a> {
         let entries = fs::read_dir(&directory).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let mut paths = match entries {
             Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect::<Vec<_>>(),
-            // Nobody needs fragments; but who names a directory has some.
-            Err(error) if set.is_none() && error.kind() == io::ErrorKind::NotFound => return,
+            // Nobody needs fragments; but who names another directory has some.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && text == keys::CONF_D.default.value() => {
+                return;
+            }
             Err(error) => {
                 let shown = directory.display();
-                self.problems.warning(Problem {
+                self.problems.error(Problem {
                     origin: set.map(|value| value.origin),
                     key: keys::CONF_D.name.to_owned(),
                     what: text!("{shown}: {error}", "{shown}: {error}"),
-                    remedy: text!("No fragment was read.", "Kein Fragment wurde gelesen."),
+                    remedy: text!(
+                        "No mailbox is read, since it is not known which keys stand in the fragments. The directory must be there and readable for this account.",
+                        "Kein Postfach wird gelesen, denn welche Schlüssel in den Fragmenten stehen, ist nicht bekannt. Das Verzeichnis muss vorhanden und für dieses Konto lesbar sein."
+                    ),
                 });
                 return;
             }
         };
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "properties"));
+        paths.retain(|path| {
+            path.extension().is_some_and(|extension| extension == "properties") && !is_editors_lock(path)
+        });
         paths.sort();
         for path in paths {
             match read(&path, FILE_LIMIT) {
                 Ok(bytes) => self.add_with_includes(path, bytes, read_already),
-                Err(error) => self.problems.warning(Problem {
+                Err(error) => self.problems.error(Problem {
                     origin: Some(Origin::WholeFile(Arc::new(path))),
                     key: String::new(),
                     what: text!("{error}", "{error}"),
-                    remedy: text!("Nothing was read from it.", "Daraus wurde nichts gelesen."),
+                    remedy: text!(
+                        "No mailbox is read, since it is not known which keys stand there. Let this account read the file, or take it out of the directory.",
+                        "Kein Postfach wird gelesen, denn welche Schlüssel dort stehen, ist nicht bekannt. Dieses Konto die Datei lesen lassen, oder sie aus dem Verzeichnis nehmen."
+                    ),
                 }),
             }
         }
@@ -433,6 +443,11 @@ fn decoded(bytes: &[u8]) -> SecretString {
         Ok(text) => text.into(),
         Err(_) => Zeroizing::new(syntax::latin1(bytes)).as_str().into(),
     }
+}
+
+/// `.#name`, a link to nowhere: Emacs makes it as long as a file has unsaved changes.
+fn is_editors_lock(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".#"))
 }
 
 /// The same for every way to write the path of one file.

@@ -33,7 +33,7 @@ pub(super) fn load(layers: &Layers, listener: Option<&str>, language: Option<Lan
 
 /// A mailbox, and what was found on the way beside `problems`.
 pub(super) struct Reading {
-    /// `None`: the problems have an error.
+    /// `None`: the problems have an error about its own values.
     pub config: Option<MailboxConfig>,
     pub problems: Problems,
     pub language: Language,

@@ -90,11 +90,7 @@ impl Problems {
             .map(|(_, p)| p)
             .collect();
         if self.errors.len() == 1 && warnings.is_empty() {
-            return Some(Failure::configuration(
-                first.key.clone(),
-                first.observed(language),
-                first.remedy.in_language(language),
-            ));
+            return Some(first.failure(first.observed(language), first.remedy.in_language(language)));
         }
         let mut observed = self.errors.iter().map(|p| p.full(language)).collect::<Vec<_>>().join("\n");
         if !warnings.is_empty() {
@@ -105,7 +101,12 @@ impl Problems {
             observed = format!("{observed}\n{}", warning.full(language));
         }
         let remedy = text!("Correct what stands above.", "Berichtigen, was oben steht.");
-        Some(Failure::configuration(first.key.clone(), observed, remedy.in_language(language)))
+        Some(first.failure(observed, remedy.in_language(language)))
+    }
+
+    /// The errors alone.
+    pub fn errors_only(&self) -> Problems {
+        Problems { errors: self.errors.clone(), ..Problems::default() }
     }
 
     /// Every error's key and text.
@@ -130,6 +131,11 @@ impl Problems {
 }
 
 impl Problem {
+    fn failure(&self, observed: impl Into<String>, remedy: impl Into<String>) -> Failure {
+        let failure = Failure::configuration(&self.key, observed, remedy);
+        Failure { key: failure.key.filter(|key| !key.is_empty()), ..failure }
+    }
+
     /// Where, which key, what.
     fn observed(&self, language: Language) -> String {
         let mut parts = Vec::new();

@@ -32,7 +32,8 @@ pub fn report(
         }
     };
     let read = |listener: Option<String>| {
-        let reading = mailbox::read(&layers, listener.as_deref(), Problems::default(), language);
+        // What is wrong with the files concerns each mailbox.
+        let reading = mailbox::read(&layers, listener.as_deref(), problems.errors_only(), language);
         (listener, reading)
     };
     let readings: Vec<_> = listeners.into_iter().map(read).collect();
@@ -78,6 +79,7 @@ pub struct MailboxReport {
 /// One error: file and line, key, what was found, and what to write instead.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
+    /// Empty where a whole file is meant.
     pub key: String,
     pub text: String,
 }

@@ -215,9 +215,60 @@ fn fragments_lie_where_the_configuration_says() {
     home.add("fragments/a.properties", "cmsbs.mail.imap.folder.spam = a");
     home.add("cmsbs-conf/conf.d/a.properties", "cmsbs.mail.imap.folder.spam = wrong");
     assert_eq!(home.load().config.folders.spam.as_deref(), Some("a"));
-    let elsewhere = home.load_with(&[("cmsbs__directory__confd", "nowhere")]);
-    assert_eq!(elsewhere.config.folders.spam, None);
-    assert!(warnings(&elsewhere).iter().any(|text| text.contains("nowhere")));
+}
+
+#[test]
+fn a_missing_directory_of_fragments_is_refused_unless_it_is_the_default() {
+    for named in ["", "cmsbs.directory.confd = \"cmsbs-conf/conf.d\""] {
+        Home::new(named).load();
+    }
+    let failure = Home::new("cmsbs.directory.confd = nowhere").refused();
+    assert_eq!(failure.key.as_deref(), Some("cmsbs.directory.confd"));
+    assert!(failure.observed.contains("line 17: cmsbs.directory.confd: "), "{failure}");
+    let environment = map(&[("cmsbs__directory__confd", "nowhere")]);
+    let failure = from_um_home(Home::new("").0.path(), None, &environment).unwrap_err();
+    assert!(failure.observed.contains("nowhere"), "{failure}");
+    let home = Home::new("");
+    home.add("cmsbs-conf/conf.d", "no directory");
+    assert!(home.refused().observed.contains("conf.d"));
+}
+
+#[test]
+fn a_fragment_or_include_that_cannot_be_read_refuses_each_mailbox() {
+    let fragment = Home::new("cmsbs.bounce.listeners = x");
+    // Nobody can read it as a file, not even root.
+    fragment.add("cmsbs-conf/conf.d/60-x.properties/debug", "cmsbs.bounce.debug = true");
+    let failure = fragment.refused();
+    assert_eq!((failure.kind, failure.key.as_deref()), (Kind::Configuration, None));
+    assert!(failure.observed.contains("60-x.properties: "), "{failure}");
+    assert!(failure.to_string().contains("No mailbox is read"), "{failure}");
+    let failure = from_um_home(fragment.0.path(), Some("x"), &|_| None).unwrap_err();
+    assert!(failure.observed.contains("60-x.properties: "), "{failure}");
+    let include = Home::new("include.1 = nowhere.properties");
+    let failure = include.refused();
+    assert!(failure.observed.contains("line 17: include.1: "), "{failure}");
+    assert!(failure.observed.contains("nowhere.properties"), "{failure}");
+    for home in [fragment, include] {
+        let report = report(home.0.path(), None, &|_| None, None).unwrap();
+        assert!(report.mailboxes.iter().all(|mailbox| !mailbox.errors.is_empty()), "{report}");
+    }
+}
+
+#[test]
+fn a_fragment_larger_than_what_is_read_refuses_the_mailbox() {
+    let home = Home::new("");
+    home.add("cmsbs-conf/conf.d/x.properties", "# x\n".repeat(5 << 20));
+    assert!(home.refused().observed.contains("larger than"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_being_edited_refuses_nothing() {
+    let home = Home::new("");
+    home.add("cmsbs-conf/conf.d/x.properties", "cmsbs.mail.imap.folder.spam = x");
+    std::os::unix::fs::symlink("me@host.1:2", home.0.path().join("cmsbs-conf/conf.d/.#x.properties"))
+        .unwrap();
+    assert_eq!(home.load().config.folders.spam.as_deref(), Some("x"));
 }
 
 #[test]
@@ -230,13 +281,6 @@ fn files_that_include_each_other_are_read_once_and_it_is_said() {
     let warnings = warnings(&loaded);
     assert_eq!(warnings.len(), 2);
     assert!(warnings[0].contains("b.properties, line 1: include.1"), "{warnings:?}");
-}
-
-#[test]
-fn a_missing_include_is_said_and_stops_nothing() {
-    let home = Home::new("include.1 = nowhere.properties");
-    let loaded = home.load();
-    assert!(warnings(&loaded)[0].contains("nowhere.properties"));
 }
 
 #[test]
