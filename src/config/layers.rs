@@ -309,14 +309,25 @@ impl<'a> Layers<'a> {
                 ),
             });
         }
-        if let Some(line) = file.stray {
+        for &line in file.strays.iter().take(STRAYS_SHOWN) {
             self.problems.warning(Problem {
                 origin: at(line),
                 key: String::new(),
-                what: text!("The line has no name and no =.", "Die Zeile hat keinen Namen und kein =."),
+                what: text!("The line is no name = value.", "Die Zeile ist kein name = wert."),
                 remedy: text!(
-                    "It is skipped. A comment begins with #.",
-                    "Sie wird übergangen. Ein Kommentar beginnt mit #."
+                    r#"It is skipped. Write name = "value", or begin a comment with #."#,
+                    r#"Sie wird übergangen. name = "wert" schreiben, oder einen Kommentar mit # beginnen."#
+                ),
+            });
+        }
+        if let Some(more) = file.strays.len().checked_sub(STRAYS_SHOWN).filter(|more| *more > 0) {
+            self.problems.warning(Problem {
+                origin: Some(Origin::WholeFile(path.clone())),
+                key: String::new(),
+                what: text!("It has {more} more such lines.", "Sie hat {more} weitere solche Zeilen."),
+                remedy: text!(
+                    "Take the file out if it is no file of properties.",
+                    "Die Datei entfernen, wenn sie keine Properties enthält."
                 ),
             });
         }
@@ -474,5 +485,7 @@ pub(crate) fn others_can_read(_path: &Path) -> bool {
 const MAIN_FILE: &str = "cmsbs-conf/cmsbs.properties";
 /// A configuration of UM has some thousand lines; a file that was named by mistake must not fill the memory.
 const FILE_LIMIT: u64 = 16 << 20;
+/// A file that was named by mistake must not fill the log.
+const STRAYS_SHOWN: usize = 20;
 /// Secrets and URLs.
 const VALUE_FILE_LIMIT: u64 = 64 << 10;

@@ -30,10 +30,12 @@ pub(super) fn parse(bytes: &[u8]) -> File {
         });
         match option(line.trim_matches(BLANK)) {
             Line::Empty => {}
-            Line::Stray => match file.options.last_mut() {
-                Some(before) => _ = before.stray_after.get_or_insert(number),
-                None => _ = file.stray.get_or_insert(number),
-            },
+            Line::Stray => {
+                file.strays.push(number);
+                if let Some(before) = file.options.last_mut() {
+                    before.stray_after.get_or_insert(number);
+                }
+            }
             Line::Option { name, value, flaws } => {
                 file.options.push(Assignment { name, value, line: number, flaws, stray_after: None });
             }
@@ -45,8 +47,8 @@ pub(super) fn parse(bytes: &[u8]) -> File {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct File {
     pub options: Vec<Assignment>,
-    /// The first line before all options that is neither an option nor a comment.
-    pub stray: Option<usize>,
+    /// The lines that are neither an option nor a comment.
+    pub strays: Vec<usize>,
     /// The file says UTF-8, and this line is not.
     pub invalid_utf8: Option<usize>,
     /// The file does not say UTF-8, and this line has characters that look like it.
@@ -360,9 +362,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_a_name_is_noted_with_the_option_before_it() {
+    fn a_line_without_a_name_is_noted_also_with_the_option_before_it() {
         let file = parse(b"stray\na =\nhttps://example.org/token?x=y\n\nb = 1");
-        assert_eq!(file.stray, Some(1));
+        assert_eq!(file.strays, [1, 3]);
         assert_eq!(file.options[0].stray_after, Some(3));
         assert_eq!(file.options[1].stray_after, None);
     }

@@ -503,6 +503,29 @@ fn a_token_url_that_was_broken_by_the_pdf_is_named() {
 }
 
 #[test]
+fn every_line_that_is_no_option_is_said_without_its_text() {
+    let home = Home::new(
+        "cmsbs.mail.imap.password \"Pl4nted\"\ncmsbs.mail.imap.folder.spam : \"junk\"\n# a comment\n\nPl4nted",
+    );
+    let said = texts(&home.load().findings);
+    for line in [17, 18, 21] {
+        assert!(
+            said.contains(&format!("cmsbs.properties, line {line}: The line is no name = value.")),
+            "{said}"
+        );
+    }
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(!said.contains("Pl4nted"), "{said}");
+    let many = Home::new("");
+    many.add("cmsbs-conf/conf.d/x.properties", "x\n".repeat(1_000));
+    let said = texts(&many.load().findings);
+    assert!(
+        said.lines().count() < 30 && said.contains("x.properties: It has 980 more such lines."),
+        "{said}"
+    );
+}
+
+#[test]
 fn placeholders_are_refused() {
     let failure = Home::new(
         "cmsbs.mail.imap.oauth2.accessTokenUri = https://login.microsoftonline.com/<tenant_id>/oauth2/v2.0/token\n\
