@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use ureq::http::Uri;
@@ -253,7 +254,7 @@ impl Reader<'_> {
             self.required(&keys::GRANT_TYPE, |text| values::one_of(text, &[("client_credentials", ())]));
         let credential = self.credential();
         let next_secret = self.secret(&keys::CLIENT_SECRET_NEXT).transpose();
-        let secret_expires = self.optional(&keys::CLIENT_SECRET_EXPIRES, values::date);
+        let secret_expires = self.secret_expires();
         let scope = self.optional(&keys::SCOPE, values::any);
         let route = self.route(token_uri.as_deref().ok());
         let debug = self.required(&keys::OAUTH2_DEBUG, values::truth);
@@ -272,7 +273,7 @@ impl Reader<'_> {
             credential: credential?,
             scope,
             next_secret: next_secret?,
-            secret_expires: secret_expires?.map(|(date, _)| date),
+            secret_expires,
             route: route?,
             debug: debug?,
         })
@@ -464,6 +465,13 @@ impl Reader<'_> {
                 ),
             );
         }
+    }
+
+    /// What only reminds somebody is no reason not to read the mailbox.
+    fn secret_expires(&mut self) -> Option<NaiveDate> {
+        let value = self.value(&keys::CLIENT_SECRET_EXPIRES)?;
+        let date = values::date(value.text().trim());
+        date.map_err(|wrong| self.warn(&value, wrong.what, wrong.remedy)).ok()
     }
 
     /// The own key, else UM's proxy where the host is none of its exceptions (inferred).

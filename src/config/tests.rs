@@ -648,6 +648,17 @@ fn own_keys_are_read() {
 }
 
 #[test]
+fn a_reminder_in_a_wrong_format_is_said_and_stops_nothing() {
+    for wrong in ["31.12.2026", "<date>"] {
+        let loaded = Home::new(&format!("cmsbs.mail.imap.oauth2.clientSecretExpires = {wrong}")).load();
+        assert_eq!(oauth2(&loaded.config).secret_expires, None);
+        let said = warnings(&loaded);
+        assert!(said[0].contains("line 17: cmsbs.mail.imap.oauth2.clientSecretExpires: "), "{said:?}");
+        assert!(said[0].contains(&format!("\"{wrong}\" is no date.")), "{said:?}");
+    }
+}
+
+#[test]
 fn line_breaks_cannot_get_into_what_is_sent() {
     for key in ["user", "password", "folder.debug", "oauth2.clientId", "server"] {
         let home = Home::new(&format!("cmsbs.mail.imap.{key} = \"a\\u000d\\u000ab\""));

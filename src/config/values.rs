@@ -250,12 +250,16 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
         })
 }
 
+/// The last day of a secret.
 pub(super) fn date(text: &str) -> Parsed<NaiveDate> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| {
         let shown = Shown(text);
         Wrong {
             what: text!("{shown} is no date.", "{shown} ist kein Datum."),
-            remedy: text!("Write it as 2027-05-31.", "Als 2027-05-31 schreiben."),
+            remedy: text!(
+                "The end of the secret is not announced. Write it as 2027-05-31.",
+                "Das Ende des Geheimnisses wird nicht angekündigt. Als 2027-05-31 schreiben."
+            ),
         }
     })
 }
