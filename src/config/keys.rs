@@ -201,8 +201,8 @@ keys! {
         "true: TLS from the first byte; tls: STARTTLS; false: unencrypted, which OAuth2 does not allow.",
         "true: TLS vom ersten Byte an; tls: STARTTLS; false: unverschlüsselt, was OAuth2 nicht erlaubt.";
     USER = "cmsbs.mail.imap.user", Own, Kind::Text, Default::Required, false,
-        "The mailbox: its primary e-mail address.",
-        "Das Postfach: seine primäre E-Mail-Adresse.";
+        "The mailbox's primary e-mail address.",
+        "Die primäre E-Mail-Adresse des Postfachs.";
     PASSWORD = "cmsbs.mail.imap.password", Own, Kind::Text, Default::Unset, true,
         "The password; \"\" with OAuth2.",
         "Das Kennwort; \"\" bei OAuth2.";

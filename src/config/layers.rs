@@ -121,7 +121,7 @@ impl<'a> Layers<'a> {
             return Some(environment);
         }
         let Some(named_file) = named_file else { return plain };
-        match (self.content(name, &named_file, problems), plain) {
+        match (self.content(name, key, &named_file, problems), plain) {
             (Ok(content), Some(plain)) => {
                 // UM has read the file itself where it is the one that is asked.
                 if matches!(self.base, Base::Files { .. }) || content.text() != plain.text() {
@@ -151,6 +151,14 @@ impl<'a> Layers<'a> {
             .into_iter()
             .flatten()
             .filter_map(|(name, values)| Some((name.as_str(), &values.last()?.origin)))
+    }
+
+    /// Where a key is written that no file has; `None`: UM is asked, and has no files that are known.
+    pub fn main_file(&self) -> Option<PathBuf> {
+        match (&self.base, &self.home) {
+            (Base::Files { .. }, Some(home)) => Some(home.join(MAIN_FILE)),
+            _ => None,
+        }
     }
 
     /// A path as it stands in a file.
@@ -375,7 +383,13 @@ impl<'a> Layers<'a> {
     }
 
     /// What stands in the file that `name$file` names.
-    fn content(&self, name: &str, named: &Value, problems: &mut Problems) -> Result<Value, Problem> {
+    fn content(
+        &self,
+        name: &str,
+        key: &Key,
+        named: &Value,
+        problems: &mut Problems,
+    ) -> Result<Value, Problem> {
         let path = self.path(named.text().trim());
         let read_already = self.contents.borrow().get(&path).cloned();
         let content = read_already.unwrap_or_else(|| {
@@ -398,6 +412,18 @@ impl<'a> Layers<'a> {
         })?;
         let origin = Origin::ValueFile { path: Arc::new(path), named_by: Box::new(named.origin.clone()) };
         let without_end = text.expose_secret().trim_end_matches(['\r', '\n']);
+        // No default takes its place; a password is left empty on purpose.
+        if !key.secret && without_end.trim().is_empty() {
+            return Err(Problem {
+                origin: Some(origin),
+                key: named.name.clone(),
+                what: empty_file(),
+                remedy: text!(
+                    "Write the value to it, or take the line out.",
+                    "Den Wert hineinschreiben, oder die Zeile entfernen."
+                ),
+            });
+        }
         if without_end.len() < text.expose_secret().len() {
             problems.info(Problem {
                 origin: Some(origin.clone()),
@@ -429,6 +455,11 @@ fn set_twice(counts: &Value, other: &Value) -> Problem {
             "Es gilt dieses: die Umgebung vor $file vor dem einfachen Wert. Das andere entfernen."
         ),
     }
+}
+
+/// What is said of a file that `name$file` names.
+pub(super) fn empty_file() -> Text {
+    text!("The file is empty.", "Die Datei ist leer.")
 }
 
 /// The whole of a regular file: a pipe would wait for its writer, a device has no end.

@@ -234,15 +234,11 @@ impl Reader<'_> {
         match password {
             Some(password) => Ok(Authentication::Password(password?)),
             None => {
-                self.refuse(
-                    &keys::PASSWORD,
-                    text!("It is not set.", "Das ist nicht gesetzt."),
-                    text!(
-                        r#"Write the password, or authenticationMethod = "oauth2"."#,
-                        r#"Das Kennwort schreiben, oder authenticationMethod = "oauth2"."#
-                    ),
+                let meaning = text!(
+                    r#"the password. Or write authenticationMethod = "oauth2"."#,
+                    r#"das Kennwort. Oder authenticationMethod = "oauth2" schreiben."#
                 );
-                Err(Refused)
+                Err(self.refuse_unset(&keys::PASSWORD, &meaning))
             }
         }
     }
@@ -418,15 +414,11 @@ impl Reader<'_> {
             (None, Some(file), None) => Ok(Credential::Certificate { file, password }),
             (None, None, Some(file)) => Ok(Credential::AssertionFile(file)),
             (None, None, None) => {
-                self.refuse(
-                    &keys::CLIENT_SECRET,
-                    text!("It is not set.", "Das ist nicht gesetzt."),
-                    text!(
-                        "Write the value of the client secret, or clientCertificate, or clientAssertionFile.",
-                        "Den Wert des geheimen Clientschlüssels schreiben, oder clientCertificate, oder clientAssertionFile."
-                    ),
+                let meaning = text!(
+                    "the value of the client secret. Or set clientCertificate, or clientAssertionFile.",
+                    "der Wert des geheimen Clientschlüssels. Oder clientCertificate setzen, oder clientAssertionFile."
                 );
-                Err(Refused)
+                Err(self.refuse_unset(&keys::CLIENT_SECRET, &meaning))
             }
             _ => {
                 let set: Vec<_> =
@@ -688,9 +680,7 @@ impl Reader<'_> {
         if let Some(value) = key.default.value().and_then(|default| parse(default).ok()) {
             return Ok(value);
         }
-        let meaning = Text::new(key.english, key.german);
-        self.refuse(key, text!("It is not set.", "Das ist nicht gesetzt."), meaning);
-        Err(Refused)
+        Err(self.refuse_unset(key, &Text::new(in_sentence(key.english), in_sentence(key.german))))
     }
 
     /// What is set, and where.
@@ -883,6 +873,43 @@ impl Reader<'_> {
         self.problems.error(Problem { origin, key, what, remedy });
     }
 
+    /// There is no value, or an empty one, and no default.
+    fn refuse_unset(&mut self, key: &Key, meaning: &Text) -> Refused {
+        // It may stand in a file that was not read, and that is an error already.
+        if self.layers.problems.has_errors() {
+            return Refused;
+        }
+        let names = key.names(self.listener);
+        let empty = names.iter().find_map(|name| self.layers.value(name, key, &mut Problems::default()));
+        let name = empty.as_ref().map(|value| value.name.clone()).unwrap_or_else(|| self.written_name(key));
+        let origin = empty.map(|value| value.origin);
+        let line = |file: Option<&Path>| match file.map(Path::display) {
+            Some(file) => text!(r#"{name} = "…" in {file}"#, r#"{name} = "…" in {file}"#),
+            None => text!(r#"{name} = "…""#, r#"{name} = "…""#),
+        };
+        let (what, line) = match &origin {
+            Some(Origin::ValueFile { path, .. }) => {
+                let file = path.display();
+                (layers::empty_file(), text!("the value to {file}", "Den Wert in {file}"))
+            }
+            Some(Origin::File { path, .. }) => (empty_value(), line(Some(path))),
+            Some(_) => (empty_value(), line(None)),
+            None => {
+                let what = text!("It is not set.", "Das ist nicht gesetzt.");
+                (what, line(self.layers.main_file().as_deref()))
+            }
+        };
+        let [en, de] = [Language::English, Language::German]
+            .map(|language| (line.in_language(language), meaning.in_language(language)));
+        self.problems.error(Problem {
+            origin,
+            key: name,
+            what,
+            remedy: Text::new(format!("Write {}: {}", en.0, en.1), format!("{} schreiben: {}", de.0, de.1)),
+        });
+        Refused
+    }
+
     fn warn(&mut self, value: &Value, what: Text, remedy: Text) {
         self.problems.warning(Problem {
             origin: Some(value.origin.clone()),
@@ -922,6 +949,17 @@ impl Cloud {
         let host = uri.host()?;
         ALL.iter().find(|cloud| cloud.login.eq_ignore_ascii_case(host))
     }
+}
+
+fn empty_value() -> Text {
+    text!("The value is empty.", "Der Wert ist leer.")
+}
+
+/// What stands alone in the table of keys, after a colon.
+fn in_sentence(meaning: &str) -> String {
+    let mut characters = meaning.chars();
+    let first = characters.next().map(char::to_lowercase);
+    first.into_iter().flatten().chain(characters).collect()
 }
 
 /// The scope that goes with the login host (Microsoft's national clouds), else with the IMAP server.

@@ -104,6 +104,10 @@ impl Problems {
         Some(first.failure(observed, remedy.in_language(language)))
     }
 
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// The errors alone.
     pub fn errors_only(&self) -> Problems {
         Problems { errors: self.errors.clone(), ..Problems::default() }

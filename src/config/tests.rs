@@ -703,9 +703,71 @@ fn no_secret_gets_into_an_error_a_finding_or_a_debug_text() {
 }
 
 #[test]
+fn what_is_not_set_has_the_line_to_write_and_its_file() {
+    let without = |key: &str| MANUAL.replace(&format!("cmsbs.mail.imap.{key} ="), "# =");
+    for (key, english, german) in [
+        ("server", "the IMAP server.", "der IMAP-Server."),
+        ("user", "the mailbox's primary e-mail address.", "die primäre E-Mail-Adresse des Postfachs."),
+        ("oauth2.clientId", "the application (client) ID of", "die Anwendungs-ID (Client) der"),
+        ("oauth2.clientSecret", "the value of the client secret.", "der Wert des geheimen Clientschlüssels."),
+    ] {
+        let home = Home::with_main(without(key));
+        let file = home.0.path().join("cmsbs-conf/cmsbs.properties").display().to_string();
+        let remedy =
+            |language| from_um_home_in(Some(language), home.0.path(), None, &|_| None).unwrap_err().remedy;
+        let line = format!("cmsbs.mail.imap.{key} = \"…\" in {file}");
+        let english = format!("Write {line}: {english}");
+        assert!(remedy(Language::English).starts_with(&english), "{}", remedy(Language::English));
+        let german = format!("{line} schreiben: {german}");
+        assert!(remedy(Language::German).starts_with(&german), "{}", remedy(Language::German));
+    }
+    let pairs = syntax::parse(without("server").as_bytes()).options;
+    let ask =
+        |key: &str| pairs.iter().find(|option| option.name == key).map(|option| option.value.to_string());
+    let failure = from_settings(&ask, None).unwrap_err();
+    assert_eq!(failure.remedy, "cmsbs.mail.imap.server = \"…\" schreiben: der IMAP-Server.");
+    let home = Home::with_main(MANUAL);
+    let failure = from_um_home_in(Some(Language::English), home.0.path(), Some("x"), &|_| None).unwrap_err();
+    assert!(failure.to_string().contains("Write cmsbs.bouncelistener.x.mail.imap.server = "), "{failure}");
+}
+
+#[test]
+fn an_empty_value_or_file_is_said_to_be_empty() {
+    let failure = Home::new("cmsbs.mail.imap.oauth2.clientId = \"\"").refused();
+    assert!(failure.observed.contains("line 17: cmsbs.mail.imap.oauth2.clientId: The value is empty."));
+    for (line, remedy) in [
+        ("cmsbs.mail.imap.oauth2.clientSecret$file = secret", "Write the value to "),
+        // No default takes its place, which here would delete mail.
+        ("cmsbs.bounce.debug$file = secret", "Write the value to it"),
+    ] {
+        let home =
+            Home::with_main(format!("{}cmsbs.lang = en\n{line}\n", MANUAL.replace("clientSecret =", "x =")));
+        home.add("secret", "\n");
+        let failure = home.refused();
+        let file = home.0.path().join("secret").display().to_string();
+        assert!(failure.observed.contains(&file) && failure.observed.contains("line 18"), "{failure}");
+        assert!(
+            failure.observed.contains("The file is empty.") && failure.to_string().contains(remedy),
+            "{failure}"
+        );
+    }
+    // A password is left empty for OAuth2.
+    let home = Home::new("cmsbs.mail.imap.password$file = secret");
+    home.add("secret", "");
+    home.load();
+}
+
+#[test]
+fn what_may_stand_in_a_file_that_was_not_read_is_not_said_to_be_missing() {
+    let home = Home::with_main("cmsbs.lang = en\ninclude.1 = nowhere\n");
+    let failure = home.refused();
+    assert!(failure.observed.contains("include.1") && !failure.observed.contains("not set"), "{failure}");
+}
+
+#[test]
 fn blanks_alone_are_no_value() {
     let failure = Home::new("cmsbs.mail.imap.oauth2.clientId = \" \"").refused();
-    assert!(failure.observed.contains("cmsbs.mail.imap.oauth2.clientId: It is not set"), "{failure}");
+    assert!(failure.observed.contains("line 17: cmsbs.mail.imap.oauth2.clientId: The value is empty."));
 }
 
 #[test]
