@@ -80,28 +80,25 @@ impl Problems {
         other.findings.into_iter().for_each(|(severity, problem)| self.finding(severity, problem));
     }
 
-    /// All errors as one failure, the warnings below them; `None` where there is no error.
+    /// All errors as one failure, the warnings below them; `None` where there is no error. The remedy has a line for each
+    /// error, which can be understood alone.
     pub fn failure(&self, language: Language) -> Option<Failure> {
         let first = self.errors.first()?;
-        let warnings: Vec<_> = self
-            .findings
-            .iter()
-            .filter(|(severity, _)| *severity == Severity::Warning)
-            .map(|(_, p)| p)
-            .collect();
-        if self.errors.len() == 1 && warnings.is_empty() {
-            return Some(first.failure(first.observed(language), first.remedy.in_language(language)));
+        let mut observed: Vec<_> = self.errors.iter().map(|error| error.observed(language)).collect();
+        let warnings = self.findings.iter().filter(|(severity, _)| *severity == Severity::Warning);
+        let mut warnings = warnings.map(|(_, warning)| warning.full(language)).peekable();
+        if warnings.peek().is_some() {
+            observed.push(text!("Also:", "Außerdem:").in_language(language).to_owned());
         }
-        let mut observed = self.errors.iter().map(|p| p.full(language)).collect::<Vec<_>>().join("\n");
-        if !warnings.is_empty() {
-            let also = text!("Also:", "Außerdem:");
-            observed = format!("{observed}\n{}", also.in_language(language));
-        }
-        for warning in warnings {
-            observed = format!("{observed}\n{}", warning.full(language));
-        }
-        let remedy = text!("Correct what stands above.", "Berichtigen, was oben steht.");
-        Some(first.failure(observed, remedy.in_language(language)))
+        observed.extend(warnings);
+        let remedy = match self.errors.as_slice() {
+            [only] => only.remedy.in_language(language).to_owned(),
+            errors => {
+                errors.iter().map(|error| error.remedy_of_many(language)).collect::<Vec<_>>().join("\n")
+            }
+        };
+        let failure = Failure::configuration(&first.key, observed.join("\n"), remedy);
+        Some(Failure { key: failure.key.filter(|key| !key.is_empty()), ..failure })
     }
 
     pub fn has_errors(&self) -> bool {
@@ -135,11 +132,6 @@ impl Problems {
 }
 
 impl Problem {
-    fn failure(&self, observed: impl Into<String>, remedy: impl Into<String>) -> Failure {
-        let failure = Failure::configuration(&self.key, observed, remedy);
-        Failure { key: failure.key.filter(|key| !key.is_empty()), ..failure }
-    }
-
     /// Where, which key, what.
     fn observed(&self, language: Language) -> String {
         let mut parts = Vec::new();
@@ -147,6 +139,16 @@ impl Problem {
         parts.extend((!self.key.is_empty()).then(|| self.key.clone()));
         parts.push(self.what.in_language(language).to_owned());
         parts.join(": ")
+    }
+
+    /// The remedy, with the key or file that it is for.
+    fn remedy_of_many(&self, language: Language) -> String {
+        let remedy = self.remedy.in_language(language);
+        let of = match (&self.origin, self.key.as_str()) {
+            (Some(origin), "") => origin.place(language),
+            (_, key) => key.to_owned(),
+        };
+        if remedy.contains(&of) { remedy.to_owned() } else { format!("{of}: {remedy}") }
     }
 
     fn full(&self, language: Language) -> String {

@@ -241,7 +241,7 @@ fn a_fragment_or_include_that_cannot_be_read_refuses_each_mailbox() {
     let failure = fragment.refused();
     assert_eq!((failure.kind, failure.key.as_deref()), (Kind::Configuration, None));
     assert!(failure.observed.contains("60-x.properties: "), "{failure}");
-    assert!(failure.to_string().contains("No mailbox is read"), "{failure}");
+    assert!(failure.remedy.contains("No mailbox is read"), "{failure}");
     let failure = from_um_home(fragment.0.path(), Some("x"), &|_| None).unwrap_err();
     assert!(failure.observed.contains("60-x.properties: "), "{failure}");
     let include = Home::new("include.1 = nowhere.properties");
@@ -348,6 +348,11 @@ fn all_errors_come_at_once_with_file_line_and_key() {
     }
     assert!(failure.observed.contains("line 7: cmsbs.bounce.debug: "));
     assert_eq!(lines.len(), 10, "{failure}");
+    // Where the remedy is all that is looked at, it is enough.
+    let remedies: Vec<_> = failure.remedy.lines().collect();
+    assert_eq!(remedies.len(), 10, "{failure}");
+    assert!(remedies.contains(&"cmsbs.mail.imap.port: Write a number from 1 to 65535."), "{failure}");
+    assert!(remedies.iter().any(|remedy| remedy.starts_with("Write cmsbs.mail.imap.server = ")), "{failure}");
 }
 
 #[test]
