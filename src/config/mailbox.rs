@@ -17,6 +17,7 @@ use super::{
     Authentication, Credential, FetchLimits, Folders, Language, Loaded, MailboxConfig, OAuth2, Route,
     Security,
 };
+use crate::explain::{Circumstances, explain};
 use crate::failure::{Failure, Result};
 
 pub(super) fn load(layers: &Layers, listener: Option<&str>, language: Option<Language>) -> Result<Loaded> {
@@ -24,7 +25,11 @@ pub(super) fn load(layers: &Layers, listener: Option<&str>, language: Option<Lan
     names::check(layers, listener, &mut problems);
     let Reading { config, problems, language } = read(layers, listener, problems, language);
     if let Some(failure) = problems.failure(language) {
-        return Err(failure);
+        let names = &Reader { layers, listener, problems }.names();
+        return Err(explain(
+            failure,
+            &Circumstances { language, names, worked_before: false, values: &|_| None },
+        ));
     }
     match config {
         Some(config) => Ok(Loaded { config, findings: problems.into_findings(language) }),

@@ -466,6 +466,30 @@ fn any_other_authentication_method_is_user_and_password() {
 }
 
 #[test]
+fn a_refused_configuration_is_explained_without_placeholders() {
+    let wrong = keys::ALL.iter().flat_map(|key| {
+        let values = ["<x>", "http://x/token", "false"];
+        let lines = values.map(|value| format!("{} = \"{value}\"", key.name));
+        lines.into_iter().chain([format!("{}$file = nowhere", key.name)])
+    });
+    let mut explained = std::collections::BTreeSet::new();
+    for line in wrong.chain(["include.1 = nowhere".to_owned(), "cmsbs.mail.imap.ssl =".to_owned()]) {
+        let home = Home::new(&line);
+        for language in [Language::English, Language::German] {
+            let loaded = from_um_home_in(Some(language), home.0.path(), None, &|_| None);
+            let Err(failure) = loaded else { continue };
+            let texts = [failure.cause, failure.remedy];
+            assert!(crate::explain::tests::placeholders(&texts).is_empty(), "{line}: {texts:?}");
+            explained.extend(failure.id);
+        }
+    }
+    assert_eq!(
+        explained.iter().map(String::as_str).collect::<Vec<_>>(),
+        ["imap-unencrypted-oauth2", "storage-missing", "token-url-unencrypted"]
+    );
+}
+
+#[test]
 fn an_access_token_never_goes_over_an_unencrypted_connection() {
     assert!(Home::new("cmsbs.mail.imap.ssl = false").refused().observed.contains("cmsbs.mail.imap.ssl"));
     let without = MANUAL.replace("cmsbs.mail.imap.ssl", "# ");

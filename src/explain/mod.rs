@@ -264,4 +264,4 @@ pub fn tenant(url: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -317,6 +317,24 @@ fn every_entry_has_both_languages_and_only_known_holes() {
 }
 
 #[test]
+fn no_text_has_a_placeholder_that_the_configuration_fills() {
+    for entry in entries() {
+        for text in [&entry.en, &entry.de] {
+            let filled = [&text.cause, &text.remedy].map(|template| {
+                catalogue::fill(template, &|hole| value(hole).or_else(|| Some("x".to_owned())))
+            });
+            assert!(placeholders(&filled).is_empty(), "{}: {filled:?}", entry.id);
+        }
+    }
+}
+
+/// Names of holes that stand in a text in angle brackets.
+pub(crate) fn placeholders(texts: &[String]) -> Vec<&'static str> {
+    let stands = |hole: &&&str| texts.iter().any(|text| text.contains(&format!("<{hole}>")));
+    HOLES.iter().filter(stands).copied().collect()
+}
+
+#[test]
 fn an_entra_code_explains_but_never_decides_about_a_retry() {
     for entry in entries().iter().filter(|entry| !entry.aadsts.is_empty()) {
         assert!(entry.retry.is_none() && entry.kind.is_none(), "{}", entry.id);
