@@ -124,6 +124,8 @@ fn a_failure_on_one_way_leaves_the_other_one_to_be_tested() {
     assert_eq!(checked.step("greeting")["status"], "not_reached");
 
     // Nothing listens there.
+    let checked = Case::new(json!({})).with("cmsbs.mail.imap.port", "1").check(&[]);
+    assert_eq!(checked.failure_at("tcp", "imap")["key"], "cmsbs.mail.imap.port");
     let case = Case::new(json!({})).with("cmsbs.mail.imap.oauth2.proxy", "http://127.0.0.1:1/");
     let checked = case.check(&[]);
     assert_eq!(checked.failure_at("proxy", "token")["key"], "cmsbs.mail.imap.oauth2.proxy");

@@ -87,8 +87,8 @@ struct Host {
     name: String,
     port: u16,
     proxy: Option<Proxy>,
-    /// The property in which it stands itself.
-    key: String,
+    /// The property in which host and port stand; `None`: they have one each, and which is to be looked at depends.
+    key: Option<String>,
     security: Security,
 }
 
@@ -99,10 +99,7 @@ impl Host {
 
     /// The failure with the property to look at.
     fn blame(&self, failure: Failure) -> Failure {
-        match failure.key {
-            Some(_) => failure,
-            None => failure.key(&self.key),
-        }
+        Failure { key: failure.key.or_else(|| self.key.clone()), ..failure }
     }
 }
 
@@ -127,7 +124,7 @@ fn hosts(run: &Run, config: &MailboxConfig) -> Vec<Host> {
                 Route::Proxy(proxy) => Some(proxy.clone()),
                 Route::Direct | Route::Unset => None,
             },
-            key: run.written(&keys::ACCESS_TOKEN_URI),
+            key: Some(run.written(&keys::ACCESS_TOKEN_URI)),
             security: Security::Tls,
         });
     }
@@ -136,7 +133,7 @@ fn hosts(run: &Run, config: &MailboxConfig) -> Vec<Host> {
         name: config.server.clone(),
         port: config.port,
         proxy: config.proxy.clone(),
-        key: run.written(&keys::SERVER),
+        key: None,
         security: config.security,
     });
     hosts

@@ -55,7 +55,7 @@ pub struct Entry {
     pub kind: Option<Kind>,
     #[serde(default, deserialize_with = "retry")]
     pub retry: Option<Retry>,
-    /// The property to look at, in the primary mailbox's form, or [`KEY_OF_HOST`].
+    /// The property to look at, in the primary mailbox's form, or [`KEY_OF_HOST`] or [`KEY_OF_PORT`].
     #[serde(default)]
     pub key: Option<String>,
     pub en: Text,
@@ -321,6 +321,8 @@ static CATALOGUE: Lazy<Catalogue> = Lazy::new(|| {
 
 /// An entry's key that stands for the property in which the failing connection's host is written.
 pub(super) const KEY_OF_HOST: &str = "host";
+/// The same for its port.
+pub(super) const KEY_OF_PORT: &str = "port";
 
 /// How deep phrases stand in one another.
 const PHRASES_IN_PHRASES: usize = 2;

@@ -7,7 +7,7 @@ mod catalogue;
 mod document;
 mod pattern;
 
-use crate::config::keys::Names;
+use crate::config::keys::{self, Key, Names};
 use crate::config::{Authentication, Language, MailboxConfig, Security};
 use crate::failure::{Failure, Retry, Step};
 
@@ -105,7 +105,8 @@ fn adopt(failure: &mut Failure, source: &Failure) {
 fn apply(failure: &mut Failure, entry: &Entry, scene: &Scene) {
     if failure.key.is_none() {
         failure.key = entry.key.as_deref().and_then(|key| match key {
-            catalogue::KEY_OF_HOST => scene.key_of_host(failure.step),
+            catalogue::KEY_OF_HOST => scene.key_of(&keys::SERVER, failure.step),
+            catalogue::KEY_OF_PORT => scene.key_of(&keys::PORT, failure.step),
             key => Some(scene.key(key)),
         });
     }
@@ -207,6 +208,7 @@ impl<'a> Scene<'a> {
     fn hole(&self, hole: &str, key: Option<&str>) -> Option<String> {
         match hole {
             "key" => key.map(str::to_owned),
+            "keys" => Some(self.keys_of_port_and_host()),
             "folder" => self.folder(key),
             hole if hole.starts_with("cmsbs.") => Some(self.key(hole)),
             hole => self.value(hole),
@@ -224,15 +226,18 @@ impl<'a> Scene<'a> {
         self.circumstances.names.written(primary)
     }
 
-    /// The key in which the host stands that a connection was opened to.
-    fn key_of_host(&self, step: Step) -> Option<String> {
-        // A proxy's host stands in a key of its own, which only the room knows.
-        let primary = if self.at_token_endpoint {
-            "cmsbs.mail.imap.oauth2.accessTokenUri"
-        } else {
-            "cmsbs.mail.imap.server"
-        };
-        (step != Step::Proxy).then(|| self.key(primary))
+    /// The key in which the host or port stands that a connection was opened to; `imap` is the mail server's.
+    fn key_of(&self, imap: &Key, step: Step) -> Option<String> {
+        let key = if self.at_token_endpoint { &keys::ACCESS_TOKEN_URI } else { imap };
+        // A proxy's stands in a key of its own, which only the room knows.
+        (step != Step::Proxy).then(|| self.key(key.name))
+    }
+
+    fn keys_of_port_and_host(&self) -> String {
+        if self.at_token_endpoint {
+            return self.key(keys::ACCESS_TOKEN_URI.name);
+        }
+        format!("{}, {}", self.key(keys::PORT.name), self.key(keys::SERVER.name))
     }
 }
 

@@ -284,7 +284,9 @@ fn every_entry_has_both_languages_and_only_known_holes() {
         assert!(ids.insert(&entry.id), "{} stands there twice", entry.id);
         assert!(!entry.source.trim().is_empty() && !entry.steps.is_empty(), "{}", entry.id);
         let key = entry.key.as_deref();
-        assert!(key.is_none_or(|key| key == catalogue::KEY_OF_HOST || KEYS.contains(&key)), "{}", entry.id);
+        let of_connection = [catalogue::KEY_OF_HOST, catalogue::KEY_OF_PORT];
+        let known = |key| of_connection.contains(&key) || KEYS.contains(&key);
+        assert!(key.is_none_or(known), "{}", entry.id);
         for value in entry.values.keys() {
             let known = HOLES.contains(&value.as_str())
                 || ["endpoint", "security", "authentication"].contains(&value.as_str());
@@ -442,7 +444,7 @@ fn a_listeners_keys_are_written_as_the_manual_prints_them() {
     assert!(secret.remedy.contains("cmsbs.bouncelistener.inbox_2.oauth2.clientSecret"), "{}", secret.remedy);
     let refused = Failure::new(Step::Connect, Kind::Network, "Connection refused (os error 111)");
     let key = explain(refused, &circumstances).key;
-    assert_eq!(key.as_deref(), Some("cmsbs.bouncelistener.inbox_2.mail.imap.server"));
+    assert_eq!(key.as_deref(), Some("cmsbs.bouncelistener.inbox_2.mail.imap.port"));
 }
 
 #[test]
@@ -462,7 +464,7 @@ fn a_proxys_refusal_names_the_host_that_it_refused() {
 fn the_two_hosts_are_told_apart() {
     let refused = "Connection refused (os error 111)";
     let mailbox = explain(Failure::new(Step::Connect, Kind::Network, refused), &circumstances(false));
-    assert_eq!(mailbox.key.as_deref(), Some("cmsbs.mail.imap.server"));
+    assert_eq!(mailbox.key.as_deref(), Some("cmsbs.mail.imap.port"));
     assert!(mailbox.cause.contains("outlook.office365.com"), "{}", mailbox.cause);
 
     let by_key =
@@ -472,6 +474,26 @@ fn the_two_hosts_are_told_apart() {
     let named = format!("login.microsoftonline.com:443: {refused}");
     let by_name = explain(Failure::new(Step::Connect, Kind::Network, named), &circumstances(false));
     assert_eq!(by_name.key.as_deref(), Some("cmsbs.mail.imap.oauth2.accessTokenUri"));
+}
+
+#[test]
+fn a_host_that_was_found_and_does_not_answer_at_the_port_has_the_port_to_look_at() {
+    for (step, kind, observed) in [
+        (Step::Connect, Kind::Network, "Connection refused (os error 111)"),
+        (Step::Connect, Kind::Timeout, "x:9 did not answer in time"),
+        (Step::Connect, Kind::Network, "strange"),
+        (Step::Tls, Kind::Tls, "x:143 answered with something that is not TLS (received corrupt message)"),
+        (Step::Tls, Kind::Network, "x:143 closed the connection during the TLS handshake"),
+        (Step::Tls, Kind::Timeout, "x:143 did not finish the TLS handshake in time"),
+    ] {
+        let failure = explain(Failure::new(step, kind, observed), &circumstances(false));
+        assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.port"), "{observed}");
+        assert!(failure.remedy.contains("cmsbs.mail.imap.port"), "{}", failure.remedy);
+    }
+    for (step, observed) in [(Step::Resolve, "no address"), (Step::Connect, "Network is unreachable")] {
+        let failure = explain(Failure::new(step, Kind::Network, observed), &circumstances(false));
+        assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.server"), "{observed}");
+    }
 }
 
 #[test]
@@ -572,6 +594,7 @@ const HOLES: &[&str] = &[
     "inbox",
     "folder",
     "key",
+    "keys",
     "host",
     "host_port",
     "outlook_scope",

@@ -61,7 +61,7 @@ fn a_port_where_nobody_listens_is_a_failure_of_the_connection() {
         (Step::Connect, Kind::Network, Retry::Later),
         "{failure}"
     );
-    assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.server"));
+    assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.port"));
     explains(&failure);
 
     let failure = Account::new().with(TOKEN_URI, "https://localhost:1/t/oauth2/v2.0/token").failure();
