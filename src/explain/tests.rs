@@ -461,6 +461,23 @@ fn a_proxys_refusal_names_the_host_that_it_refused() {
 }
 
 #[test]
+fn a_proxys_failure_says_where_the_proxy_stands_also_in_the_environment() {
+    for observed in [
+        "the proxy p:3128 cannot be reached: no connection to p:3128 (192.0.2.1: Connection refused)",
+        "HTTP/1.1 407 Proxy Authentication Required",
+        "timed out",
+        "strange",
+    ] {
+        for language in [Language::English, Language::German] {
+            let failure = Failure::new(Step::Proxy, Kind::Network, observed).key("HTTPS_PROXY");
+            let explained = explain(failure, &Circumstances { language, ..circumstances(false) });
+            assert!(explained.remedy.contains("HTTPS_PROXY"), "{}", explained.remedy);
+            assert!(!explained.remedy.contains("cmsbs.mail.imap.proxy"), "{}", explained.remedy);
+        }
+    }
+}
+
+#[test]
 fn the_two_hosts_are_told_apart() {
     let refused = "Connection refused (os error 111)";
     let mailbox = explain(Failure::new(Step::Connect, Kind::Network, refused), &circumstances(false));
