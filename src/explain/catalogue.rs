@@ -106,14 +106,17 @@ impl Entry {
     }
 
     fn fits(&self, text: &Observed, failure: &Failure, scene: &Scene) -> bool {
-        let one = (self.any.is_empty() && self.aadsts.is_empty() && self.any_kind.is_empty())
-            || self.any_kind.contains(&failure.kind)
-            || self.any.iter().any(|pattern| pattern.is_in(&text.subject))
-            || self.aadsts.iter().any(|code| text.aadsts.contains(code));
+        // What takes time comes last.
+        let one = || {
+            (self.any.is_empty() && self.aadsts.is_empty() && self.any_kind.is_empty())
+                || self.any_kind.contains(&failure.kind)
+                || self.aadsts.iter().any(|code| text.aadsts.contains(code))
+                || self.any.iter().any(|pattern| pattern.is_in(&text.subject))
+        };
         self.steps.contains(&failure.step)
             && (self.kinds.is_empty() || self.kinds.contains(&failure.kind))
             && self.worked_before.is_none_or(|worked| worked == scene.circumstances.worked_before)
-            && one
+            && one()
             && self.all.iter().all(|pattern| pattern.is_in(&text.subject))
             && self.values.iter().all(|(name, patterns)| {
                 scene.value(name).is_some_and(|value| {
