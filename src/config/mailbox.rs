@@ -578,10 +578,7 @@ impl Reader<'_> {
                 ),
                 names => text!("{shown} is not among: {names}.", "{shown} ist nicht unter: {names}."),
             },
-            remedy: text!(
-                "Write its name there too, or correct it.",
-                "Den Namen auch dort schreiben, oder ihn berichtigen."
-            ),
+            remedy: names::name_it(&names.split_whitespace().collect::<Vec<_>>()),
         };
         if listener.is_empty() || listener.contains(char::is_whitespace) {
             self.problems.error(problem);

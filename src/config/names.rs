@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::keys::{self, FILE_SUFFIX, Key, LISTENER_PREFIX, Listener};
 use super::layers::{Layers, Value};
-use super::problem::{Problem, Problems, Shown, text};
+use super::problem::{Problem, Problems, Shown, Text, text};
 
 /// Notes what concerns a mailbox; the primary one's is everything but what is wrong inside a listener's values.
 pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Problems) {
@@ -44,10 +44,7 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
                     "There are settings for the listener {shown}, which {listeners} does not name.",
                     "Es gibt Einstellungen für den Listener {shown}, den {listeners} nicht nennt."
                 ),
-                remedy: text!(
-                    "Write its name there too, or correct it.",
-                    "Den Namen auch dort schreiben, oder ihn berichtigen."
-                ),
+                remedy: name_it(&named),
             });
         }
     }
@@ -63,10 +60,12 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
                     "The listener {shown} is named and has no settings.",
                     "Der Listener {shown} ist genannt und hat keine Einstellungen."
                 ),
-                remedy: text!(
-                    "Write {LISTENER_PREFIX}{name}.mail.imap.server and the like, or take the name out.",
-                    "{LISTENER_PREFIX}{name}.mail.imap.server usw. schreiben, oder den Namen entfernen."
-                ),
+                remedy: without_commas(&named).unwrap_or_else(|| {
+                    text!(
+                        "Write {LISTENER_PREFIX}{name}.mail.imap.server and the like, or take the name out.",
+                        "{LISTENER_PREFIX}{name}.mail.imap.server usw. schreiben, oder den Namen entfernen."
+                    )
+                }),
             });
         }
     }
@@ -78,6 +77,30 @@ pub(super) fn listeners(layers: &Layers, problems: &mut Problems) -> Vec<String>
     let text = value.as_ref().map(Value::text).unwrap_or_default();
     let mut known = HashSet::new();
     text.split_whitespace().filter(|name| known.insert(*name)).map(str::to_owned).collect()
+}
+
+/// What to do about a listener that is none of the named ones.
+pub(super) fn name_it(named: &[impl AsRef<str>]) -> Text {
+    let it = || {
+        text!(
+            "Write its name there too, or correct it.",
+            "Den Namen auch dort schreiben, oder ihn berichtigen."
+        )
+    };
+    without_commas(named).unwrap_or_else(it)
+}
+
+/// What to write where names are separated by commas, which are taken as parts of the names.
+fn without_commas(named: &[impl AsRef<str>]) -> Option<Text> {
+    if !named.iter().any(|name| name.as_ref().contains(',')) {
+        return None;
+    }
+    let names = named.iter().flat_map(|name| name.as_ref().split(',')).filter(|name| !name.is_empty());
+    let (listeners, names) = (keys::LISTENERS.name, names.collect::<Vec<_>>().join(" "));
+    Some(text!(
+        r#"Names are separated by blanks, without commas: write {listeners} = "{names}"."#,
+        r#"Namen werden durch Leerzeichen getrennt, ohne Kommas: {listeners} = "{names}" schreiben."#
+    ))
 }
 
 /// Settings that no file has: from the environment, or where UM is asked.

@@ -882,6 +882,25 @@ fn names_that_nobody_reads_are_said_to_those_whom_they_concern() {
     assert!(!texts(&loaded.findings).contains("\"z\""));
 }
 
+#[test]
+fn listeners_that_are_separated_by_commas_have_the_line_to_write() {
+    for listeners in ["events, big", "events,big"] {
+        let home = Home::new(&format!(
+            "cmsbs.bounce.listeners = \"{listeners}\"\n\
+             cmsbs.bouncelistener.big.mail.imap.server = imap.example.org\n\
+             cmsbs.bouncelistener.big.mail.imap.user = big@example.org\n\
+             cmsbs.bouncelistener.events.mail.imap.server = imap.example.org\n\
+             cmsbs.bouncelistener.events.mail.imap.user = events@example.org\n"
+        ));
+        let said =
+            r#"Names are separated by blanks, without commas: write cmsbs.bounce.listeners = "events big"."#;
+        for loaded in [home.load(), home.load_listener("events")] {
+            let text = texts(&loaded.findings);
+            assert!(text.contains(said) && !text.contains("events,.mail"), "{text}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_secret_that_every_account_can_read_is_said() {
