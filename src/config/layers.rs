@@ -25,7 +25,7 @@ pub(super) struct Layers<'a> {
     pub problems: Problems,
     base: Base<'a>,
     /// What stands in the files that `key$file` names, each read once: text or error.
-    contents: RefCell<HashMap<PathBuf, Result<SecretString, String>>>,
+    contents: RefCell<HashMap<PathBuf, Result<SecretString, Text>>>,
 }
 
 /// The value that counts for one name, and where it stands.
@@ -292,6 +292,17 @@ impl<'a> Layers<'a> {
 
     fn note_oddities(&mut self, path: &Arc<PathBuf>, file: &syntax::File) {
         let at = |line| Some(Origin::File { path: path.clone(), line });
+        if file.utf16 {
+            self.problems.error(Problem {
+                origin: Some(Origin::WholeFile(path.clone())),
+                key: String::new(),
+                what: utf16(),
+                remedy: text!(
+                    "Nothing was read from it. Save it as ISO-8859-1 (in Notepad ANSI), or as UTF-8 with the first line: # Pinuts File Encoding: UTF-8",
+                    "Daraus wurde nichts gelesen. Als ISO-8859-1 speichern (im Editor von Windows ANSI), oder als UTF-8 mit der ersten Zeile: # Pinuts File Encoding: UTF-8"
+                ),
+            });
+        }
         if let Some(line) = file.invalid_utf8 {
             self.problems.warning(Problem {
                 origin: at(line),
@@ -393,20 +404,24 @@ impl<'a> Layers<'a> {
         let path = self.path(named.text().trim());
         let read_already = self.contents.borrow().get(&path).cloned();
         let content = read_already.unwrap_or_else(|| {
-            let content =
-                read(&path, VALUE_FILE_LIMIT).map(|bytes| decoded(&bytes)).map_err(|error| error.to_string());
+            let content = match read(&path, VALUE_FILE_LIMIT) {
+                Ok(bytes) if syntax::is_utf16(&bytes) => Err(utf16()),
+                Ok(bytes) => Ok(decoded(&bytes)),
+                Err(error) => Err(text!("{error}", "{error}")),
+            };
             self.contents.borrow_mut().insert(path.clone(), content.clone());
             content
         });
         let text = content.map_err(|error| {
             let shown = path.display();
+            let (en, de) = (error.in_language(Language::English), error.in_language(Language::German));
             Problem {
                 origin: Some(named.origin.clone()),
                 key: named.name.clone(),
-                what: text!("{shown}: {error}", "{shown}: {error}"),
+                what: Text::new(format!("{shown}: {en}"), format!("{shown}: {de}")),
                 remedy: text!(
-                    "The file must be there and readable for this account; the path is relative to UM_HOME.",
-                    "Die Datei muss vorhanden und für dieses Konto lesbar sein; der Pfad bezieht sich auf UM_HOME."
+                    "The file must be there, readable for this account, and text in UTF-8 or ISO-8859-1; the path is relative to UM_HOME.",
+                    "Die Datei muss vorhanden, für dieses Konto lesbar und Text in UTF-8 oder ISO-8859-1 sein; der Pfad bezieht sich auf UM_HOME."
                 ),
             }
         })?;
@@ -460,6 +475,10 @@ fn set_twice(counts: &Value, other: &Value) -> Problem {
 /// What is said of a file that `name$file` names.
 pub(super) fn empty_file() -> Text {
     text!("The file is empty.", "Die Datei ist leer.")
+}
+
+fn utf16() -> Text {
+    text!("The file is UTF-16 (Unicode in Notepad).", "Die Datei ist UTF-16 (Unicode im Editor von Windows).")
 }
 
 /// The whole of a regular file: a pipe would wait for its writer, a device has no end.

@@ -39,7 +39,7 @@ pub(super) fn load(layers: &Layers, listener: Option<&str>, language: Option<Lan
 
 /// A mailbox, and what was found on the way beside `problems`.
 pub(super) struct Reading {
-    /// `None`: the problems have an error about its own values.
+    /// `None`: the problems have an error.
     pub config: Option<MailboxConfig>,
     pub problems: Problems,
     pub language: Language,
@@ -55,7 +55,8 @@ pub(super) fn read(
     let mut reader = Reader { layers, listener, problems };
     let configured = reader.language();
     let language = language.unwrap_or(configured);
-    let config = reader.config(language).ok();
+    // Without a file that was not read, much would look missing or wrong that is not.
+    let config = if layers.problems.has_errors() { None } else { reader.config(language).ok() };
     Reading { config, problems: reader.problems, language }
 }
 
@@ -877,10 +878,6 @@ impl Reader<'_> {
 
     /// There is no value, or an empty one, and no default.
     fn refuse_unset(&mut self, key: &Key, meaning: &Text) -> Refused {
-        // It may stand in a file that was not read, and that is an error already.
-        if self.layers.problems.has_errors() {
-            return Refused;
-        }
         let names = key.names(self.listener);
         let empty = names.iter().find_map(|name| self.layers.value(name, key, &mut Problems::default()));
         let name = empty.as_ref().map(|value| value.name.clone()).unwrap_or_else(|| self.written_name(key));

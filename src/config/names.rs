@@ -9,6 +9,10 @@ use super::problem::{Problem, Problems, Shown, Text, text};
 
 /// Notes what concerns a mailbox; the primary one's is everything but what is wrong inside a listener's values.
 pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Problems) {
+    // What is missing may stand in a file that was not read.
+    if layers.problems.has_errors() {
+        return;
+    }
     let named = listeners(layers, problems);
     let is_named: HashSet<_> = named.iter().map(String::as_str).collect();
     let mut with_settings = BTreeMap::new();

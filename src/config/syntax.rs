@@ -13,6 +13,9 @@ pub(super) fn parse(bytes: &[u8]) -> File {
         Some(rest) => (rest, true),
         None => (bytes, false),
     };
+    if is_utf16(bytes) {
+        return File { utf16: true, ..File::default() };
+    }
     let utf8 = byte_order_mark || says_utf8(Lines(bytes).next().unwrap_or_default());
     let mut file = File::default();
     for (index, bytes) in Lines(bytes).enumerate() {
@@ -49,6 +52,8 @@ pub(super) struct File {
     pub options: Vec<Assignment>,
     /// The lines that are neither an option nor a comment.
     pub strays: Vec<usize>,
+    /// The file is UTF-16, of which nothing is read.
+    pub utf16: bool,
     /// The file says UTF-8, and this line is not.
     pub invalid_utf8: Option<usize>,
     /// The file does not say UTF-8, and this line has characters that look like it.
@@ -110,6 +115,11 @@ pub(super) fn latin1(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     text.extend(bytes.iter().map(|&byte| char::from(byte)));
     text
+}
+
+/// What Windows calls Unicode begins with a byte order mark (RFC 2781 §3.2).
+pub(super) fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF")
 }
 
 /// `# Pinuts File Encoding: UTF-8`
