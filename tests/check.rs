@@ -285,6 +285,27 @@ fn a_configuration_of_no_use_names_each_step_that_is_not_reached() {
 }
 
 #[test]
+fn a_variable_of_the_environment_that_nobody_reads_is_said() {
+    let case = Case::new(json!({}));
+    let mut command = case.command(&["--json", "--lang", "en"]);
+    command.env("CMSBS__MAIL__IMAP__USER", "Pl4nted").env("cmsbs__mail__imap__usr", "Pl4nted");
+    // Another key of UM, and one that is read.
+    command.env("cmsbs__db__user", "Pl4nted").env("cmsbs__bounce__processAll", "true");
+    let out = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let warnings = json["mailboxes"][0]["steps"][0]["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for (warning, variable) in warnings.iter().zip(["CMSBS__MAIL__IMAP__USER", "cmsbs__mail__imap__usr"]) {
+        let said = format!(
+            "environment variable {variable}: Nobody reads this key; it looks like cmsbs__mail__imap__user. \
+             Write cmsbs__mail__imap__user."
+        );
+        assert_eq!(warning.as_str(), Some(said.as_str()));
+    }
+    assert!(!out.contains("Pl4nted"), "{out}");
+}
+
+#[test]
 fn every_mailbox_is_tested_unless_one_is_named() {
     let case = Case::new(json!({"mailboxes": [{"user": USER}, {"user": "second@example.com"}]}))
         .with("cmsbs.bounce.listeners", "second")

@@ -69,7 +69,7 @@ need no line in any file.
   `.authenticationMethod` are read with `.mail.imap` before them, too; the form in the table wins. *–*: the key holds for all mailboxes.
 - **Default**: what the vendor's manual says, or the library's own keys; *inferred*: no source says so.
 - Every key can also be set as `key$file`, with the path of a file that contains the value, and by an environment variable, whose dots may be
-  written as `__`. The environment wins over `$file`, and `$file` over the plain value. Paths are relative to UM_HOME.
+  written as `__`: `cmsbs__mail__imap__user`. Upper and lower case count in both, except for variables on Windows. The environment wins over `$file`, and `$file` over the plain value. Paths are relative to UM_HOME.
 - `um-imap-oauth2 config --um-home DIR` shows for each mailbox what is set, where, and what is odd about it.
 ";
 

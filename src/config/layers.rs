@@ -46,7 +46,12 @@ impl Value {
 }
 
 enum Base<'a> {
-    Files { values: BTreeMap<String, Vec<Value>>, environment: Ask<'a> },
+    Files {
+        values: BTreeMap<String, Vec<Value>>,
+        environment: Ask<'a>,
+        /// The variables that could be meant for UM, with the dots that their names stand for.
+        variables: BTreeMap<String, Origin>,
+    },
     Settings(Ask<'a>),
 }
 
@@ -88,7 +93,7 @@ impl<'a> Layers<'a> {
         let mut layers = Self {
             home: Some(home.to_owned()),
             problems: Problems::default(),
-            base: Base::Files { values: BTreeMap::new(), environment },
+            base: Base::Files { values: BTreeMap::new(), environment, variables: variables(environment) },
             contents: RefCell::default(),
         };
         let mut read_already = HashSet::new();
@@ -141,16 +146,16 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// Every name that the files set, and where each was set last, in the order of the names. None where UM is asked.
+    /// Every name that the files set, and where each was set last, in the order of the names; then those of the environment
+    /// that could be meant for UM, whether it reads them or not. None where UM is asked.
     pub fn names(&self) -> impl Iterator<Item = (&str, &Origin)> {
-        let values = match &self.base {
-            Base::Files { values, .. } => Some(values),
-            Base::Settings(_) => None,
+        let (values, variables) = match &self.base {
+            Base::Files { values, variables, .. } => (Some(values), Some(variables)),
+            Base::Settings(_) => (None, None),
         };
-        values
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, values)| Some((name.as_str(), &values.last()?.origin)))
+        let set = values.into_iter().flatten();
+        let set = set.filter_map(|(name, values)| Some((name.as_str(), &values.last()?.origin)));
+        set.chain(variables.into_iter().flatten().map(|(name, origin)| (name.as_str(), origin)))
     }
 
     /// Where a key is written that no file has; `None`: UM is asked, and has no files that are known.
@@ -449,6 +454,14 @@ impl<'a> Layers<'a> {
         }
         Ok(plain_value(name, without_end.into(), origin))
     }
+}
+
+/// Those of the process that begin with `cmsbs` in any case, as far as `environment` has them, too: it cannot list its own.
+fn variables(environment: Ask) -> BTreeMap<String, Origin> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let names = names.filter(|name| name.to_ascii_lowercase().starts_with("cmsbs"));
+    let names = names.filter(|name| environment(name).is_some());
+    names.map(|name| (name.replace("__", "."), Origin::Environment(name))).collect()
 }
 
 fn plain_value(name: &str, text: SecretString, origin: Origin) -> Value {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::keys::{self, FILE_SUFFIX, Key, LISTENER_PREFIX, Listener};
 use super::layers::{Layers, Value};
-use super::problem::{Problem, Problems, Shown, Text, text};
+use super::problem::{Origin, Problem, Problems, Shown, Text, text};
 
 /// Notes what concerns a mailbox; the primary one's is everything but what is wrong inside a listener's values.
 pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Problems) {
@@ -23,10 +23,11 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
         }
         if (listener.is_none() || owner.is_none_or(|(owner, _)| Some(owner) == listener))
             && let Some(meant) = lookalike(name, owner)
+            && let Some((key, meant)) = as_written(name, meant, origin)
         {
             problems.warning(Problem {
                 origin: Some(origin.clone()),
-                key: name.to_owned(),
+                key,
                 what: text!(
                     "Nobody reads this key; it looks like {meant}.",
                     "Diesen Schlüssel liest niemand; er sieht aus wie {meant}."
@@ -73,6 +74,15 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
             });
         }
     }
+}
+
+/// The key as it stands there, and the one that is meant as it is to be written there; `None`: it is read all the same.
+fn as_written(name: &str, meant: String, origin: &Origin) -> Option<(String, String)> {
+    let Origin::Environment(_) = origin else { return Some((name.to_owned(), meant)) };
+    // Case does not count in the environment of Windows.
+    let is_read = cfg!(windows) && name.eq_ignore_ascii_case(&meant);
+    // The place is the name already.
+    (!is_read).then(|| (String::new(), meant.replace('.', "__")))
 }
 
 /// The names in `cmsbs.bounce.listeners`, each once.
