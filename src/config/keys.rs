@@ -122,11 +122,6 @@ impl Names {
         self
     }
 
-    /// Whether it is set at all; `key` is written as for the primary mailbox.
-    pub fn has(&self, key: &str) -> bool {
-        self.set.contains_key(key)
-    }
-
     /// `key` is written as for the primary mailbox. What is no key of ours stays as it is.
     pub fn written(&self, key: &str) -> String {
         let own = || {

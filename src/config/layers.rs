@@ -11,11 +11,11 @@ use std::sync::Arc;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::keys::{self, FILE_SUFFIX, Key};
+use super::keys::{self, FILE_SUFFIX, Key, Names};
 use super::problem::{Origin, Problem, Problems, Shown, Text, text};
 use super::syntax::{self, Flaw};
-use super::{Ask, Language};
-use crate::failure::{Failure, Step};
+use super::{Ask, Language, Speak, explained, values};
+use crate::failure::{Failure, Kind, Step};
 
 /// Where the values of UM's keys are looked up.
 pub(super) struct Layers<'a> {
@@ -67,28 +67,21 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// The files below UM_HOME, and the environment over them. A failure is in `language`, else in the environment's.
-    pub fn of_um_home(
-        home: &Path,
-        environment: Ask<'a>,
-        language: Option<Language>,
-    ) -> Result<Self, Failure> {
+    /// The files below UM_HOME, and the environment over them.
+    pub fn of_um_home(home: &Path, environment: Ask<'a>, speak: Speak) -> Result<Self, Failure> {
         let main = home.join(MAIN_FILE);
         let bytes = read(&main, FILE_LIMIT).map_err(|error| {
-            let lang = || environment("cmsbs__lang").or_else(|| environment("cmsbs.lang"));
-            let english = || lang().is_some_and(|lang| lang.eq_ignore_ascii_case("en"));
-            let language = language.unwrap_or_else(|| match english() {
-                true => Language::English,
-                false => Language::German,
-            });
+            let lang = environment("cmsbs__lang").or_else(|| environment("cmsbs.lang"));
+            let language = speak(lang.and_then(|lang| values::language(lang.trim()).ok()));
             let path = main.display();
             let what = text!("{path}: {error}", "{path}: {error}");
             let remedy = text!(
                 "UM_HOME is the directory that contains cmsbs-conf/cmsbs.properties, and this account must be able to read it.",
                 "UM_HOME ist das Verzeichnis, das cmsbs-conf/cmsbs.properties enthält, und dieses Konto muss die Datei lesen können."
             );
-            Failure::new(Step::Configuration, crate::failure::Kind::Configuration, what.in_language(language))
-                .remedy(remedy.in_language(language))
+            let failure = Failure::new(Step::Configuration, Kind::Configuration, what.in_language(language))
+                .remedy(remedy.in_language(language));
+            explained(failure, language, &Names::default())
         })?;
         let mut layers = Self {
             home: Some(home.to_owned()),

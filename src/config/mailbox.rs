@@ -15,21 +15,17 @@ use super::syntax::Flaw;
 use super::values::{self, Wrong};
 use super::{
     Authentication, Credential, FetchLimits, Folders, Language, Loaded, MailboxConfig, OAuth2, Route,
-    Security,
+    Security, Speak, explained,
 };
-use crate::explain::{Circumstances, explain};
 use crate::failure::{Failure, Result};
 
-pub(super) fn load(layers: &Layers, listener: Option<&str>, language: Option<Language>) -> Result<Loaded> {
+pub(super) fn load(layers: &Layers, listener: Option<&str>, speak: Speak) -> Result<Loaded> {
     let mut problems = layers.problems.clone();
     names::check(layers, listener, &mut problems);
-    let Reading { config, problems, language } = read(layers, listener, problems, language);
+    let Reading { config, problems, language } = read(layers, listener, problems, speak);
     if let Some(failure) = problems.failure(language) {
         let names = &Reader { layers, listener, problems }.names();
-        return Err(explain(
-            failure,
-            &Circumstances { language, names, worked_before: false, values: &|_| None },
-        ));
+        return Err(explained(failure, language, names));
     }
     match config {
         Some(config) => Ok(Loaded { config, findings: problems.into_findings(language) }),
@@ -45,16 +41,9 @@ pub(super) struct Reading {
     pub language: Language,
 }
 
-/// `language` is the one that is spoken, whatever is configured.
-pub(super) fn read(
-    layers: &Layers,
-    listener: Option<&str>,
-    problems: Problems,
-    language: Option<Language>,
-) -> Reading {
+pub(super) fn read(layers: &Layers, listener: Option<&str>, problems: Problems, speak: Speak) -> Reading {
     let mut reader = Reader { layers, listener, problems };
-    let configured = reader.language();
-    let language = language.unwrap_or(configured);
+    let language = speak(reader.language());
     // Without a file that was not read, much would look missing or wrong that is not.
     let config = if layers.problems.has_errors() { None } else { reader.config(language).ok() };
     Reading { config, problems: reader.problems, language }
@@ -138,13 +127,13 @@ impl Reader<'_> {
         })
     }
 
-    fn language(&mut self) -> Language {
-        let Some(value) = self.value(&keys::LANG) else { return Language::default() };
-        let languages = [("de", Language::German), ("en", Language::English)];
-        values::one_of(value.text().trim(), &languages).unwrap_or_else(|wrong| {
+    /// The configured one; one that is not known counts as the default.
+    fn language(&mut self) -> Option<Language> {
+        let value = self.value(&keys::LANG)?;
+        Some(values::language(value.text().trim()).unwrap_or_else(|wrong| {
             self.warn(&value, wrong.what, wrong.remedy);
             Language::default()
-        })
+        }))
     }
 
     fn user(&mut self) -> Read<String> {

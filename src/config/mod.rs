@@ -19,7 +19,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use ureq::http::Uri;
 
-use crate::failure::Result;
+use crate::explain::{Circumstances, explain};
+use crate::failure::{Failure, Result};
 use keys::Names;
 use layers::Layers;
 
@@ -46,12 +47,24 @@ pub fn from_um_home_in(
     listener: Option<&str>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded> {
-    mailbox::load(&Layers::of_um_home(home, environment, language)?, listener, language)
+    let speak = whatever_is_configured(language);
+    mailbox::load(&Layers::of_um_home(home, environment, &speak)?, listener, &speak)
+}
+
+/// The same with everything said in `language` where `cmsbs.lang` is not set.
+pub fn from_um_home_else_in(
+    language: Option<Language>,
+    home: &Path,
+    listener: Option<&str>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded> {
+    let speak = |configured: Option<Language>| configured.or(language).unwrap_or_default();
+    mailbox::load(&Layers::of_um_home(home, environment, &speak)?, listener, &speak)
 }
 
 /// The same from UM's own effective configuration, which `settings` is asked for: each of [`keys`].
 pub fn from_settings(settings: &dyn Fn(&str) -> Option<String>, listener: Option<&str>) -> Result<Loaded> {
-    mailbox::load(&Layers::of_settings(settings), listener, None)
+    mailbox::load(&Layers::of_settings(settings), listener, &Option::unwrap_or_default)
 }
 
 /// Every name that [`from_settings`] asks for: each key in all forms that the mailbox may have it in, and `$file` beside each.
@@ -274,6 +287,19 @@ pub enum Language {
     German,
     English,
 }
+
+/// With its cause, while nothing of the mailbox is known.
+fn explained(failure: Failure, language: Language, names: &Names) -> Failure {
+    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
+}
+
+/// `language` where there is one, whatever `cmsbs.lang` is.
+fn whatever_is_configured(language: Option<Language>) -> impl Fn(Option<Language>) -> Language {
+    move |configured| language.or(configured).unwrap_or_default()
+}
+
+/// Which language is spoken, from what `cmsbs.lang` is set to.
+type Speak<'a> = &'a dyn Fn(Option<Language>) -> Language;
 
 /// What gives the value of a name.
 type Ask<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -9,7 +9,10 @@ use super::keys::{self, Default, FILE_SUFFIX, Key, Kind, LISTENER_PREFIX, Listen
 use super::layers::{Layers, Value};
 use super::mailbox::{self, Lookup, Reading};
 use super::problem::{Origin, Problems, Text, text};
-use super::{Ask, Authentication, Finding, Language, MailboxConfig, Proxy, Severity, names, syntax, values};
+use super::{
+    Ask, Authentication, Finding, Language, MailboxConfig, Proxy, Severity, names, syntax, values,
+    whatever_is_configured,
+};
 use crate::failure::Result;
 
 /// Every mailbox below UM_HOME, or the one of `listener` alone. `language` is the one to speak; without it the configured one.
@@ -21,7 +24,8 @@ pub fn report(
     environment: Ask,
     language: Option<Language>,
 ) -> Result<Report> {
-    let layers = Layers::of_um_home(um_home, environment, language)?;
+    let speak = whatever_is_configured(language);
+    let layers = Layers::of_um_home(um_home, environment, &speak)?;
     let mut problems = layers.problems.clone();
     names::check(&layers, listener, &mut problems);
     let listeners: Vec<_> = match listener {
@@ -33,7 +37,7 @@ pub fn report(
     };
     let read = |listener: Option<String>| {
         // What is wrong with the files concerns each mailbox.
-        let reading = mailbox::read(&layers, listener.as_deref(), problems.errors_only(), language);
+        let reading = mailbox::read(&layers, listener.as_deref(), problems.errors_only(), &speak);
         (listener, reading)
     };
     let readings: Vec<_> = listeners.into_iter().map(read).collect();

@@ -374,6 +374,29 @@ fn errors_speak_the_configured_language() {
 }
 
 #[test]
+fn another_language_is_spoken_from_the_first_failure_on_where_none_is_configured() {
+    let speaks = |home: &std::path::Path, environment: &[(&str, &str)]| {
+        let loaded = from_um_home_else_in(Some(Language::English), home, None, &map(environment));
+        let failure = loaded.unwrap_err();
+        match format!("{} {}", failure.cause, failure.remedy) {
+            text if ["Write ", "UM_HOME is the"].iter().any(|word| text.contains(word)) => Language::English,
+            text if ["schreiben", "UM_HOME ist"].iter().any(|word| text.contains(word)) => Language::German,
+            text => panic!("{text}"),
+        }
+    };
+    let home = Home::with_main(MANUAL.replace("oauth2.clientId", "x"));
+    let nowhere = home.0.path().join("nowhere");
+    for home in [home.0.path(), nowhere.as_path()] {
+        assert_eq!(speaks(home, &[]), Language::English);
+        assert_eq!(speaks(home, &[("cmsbs__lang", "de")]), Language::German);
+    }
+    home.add("cmsbs-conf/conf.d/lang.properties", "cmsbs.lang = de");
+    assert_eq!(speaks(home.0.path(), &[]), Language::German);
+    let failure = from_um_home_in(Some(Language::English), &nowhere, None, &|_| None).unwrap_err();
+    assert!(failure.cause.contains("does not exist"), "{failure}");
+}
+
+#[test]
 fn a_listener_takes_from_the_primary_what_it_does_not_set() {
     let home = Home::new(
         "cmsbs.bounce.listeners = \"inbox_2 inbox_3\"\n\

@@ -10,7 +10,7 @@ use ureq::http::Uri;
 
 use super::keys::{Key, Kind};
 use super::problem::{Shown, Text, text};
-use super::{Proxy, Security};
+use super::{Language, Proxy, Security};
 
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub(super) fn port(text: &str) -> Parsed<u16> {
             remedy: text!("Write a number from 1 to 65535.", "Eine Zahl von 1 bis 65535 schreiben."),
         }
     })
+}
+
+pub(super) fn language(text: &str) -> Parsed<Language> {
+    one_of(text, &[("de", Language::German), ("en", Language::English)])
 }
 
 pub(super) fn truth(text: &str) -> Parsed<bool> {
@@ -310,7 +314,6 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::config::Language;
 
     #[test]
     fn a_host_is_a_name_or_an_address_and_nothing_else() {

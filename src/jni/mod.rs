@@ -416,13 +416,8 @@ fn by_um_home<'local>(
     let um_home = convert::string(env, um_home, "umHome")?;
     let listener = convert::optional_string(env, listener)?;
     let environment = |name: &str| std::env::var(name).ok();
-    let load =
-        |language| config::from_um_home_in(language, Path::new(&um_home), listener.as_deref(), &environment);
-    let loaded = load(None)?;
-    match registry::language() {
-        Some(language) if !loaded.config.names.has(LANG.name) => Ok(load(Some(language))?),
-        _ => Ok(loaded),
-    }
+    let (language, um_home) = (registry::language(), Path::new(&um_home));
+    Ok(config::from_um_home_else_in(language, um_home, listener.as_deref(), &environment)?)
 }
 
 /// As it is written in `cmsbs.lang`.

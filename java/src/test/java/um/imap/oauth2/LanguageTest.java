@@ -2,6 +2,7 @@ package um.imap.oauth2;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -36,18 +37,52 @@ class LanguageTest {
         }
     }
 
-    private void assertSpoken(String language, Map<String, String> lang) throws IOException {
+    @Test
+    void alsoWhatIsRefusedIsSaidInTheConfiguredLanguageElseInThatOfTheJvm() throws IOException {
+        for (Locale jvm : new Locale[] {Locale.GERMANY, Locale.UK}) {
+            Locale.setDefault(jvm);
+            boolean german = jvm == Locale.GERMANY;
+            assertRefused(german ? "schreiben" : "Write", Map.of());
+            assertRefused("schreiben", Map.of("cmsbs.lang", "de"));
+            assertRefused("Write", Map.of("cmsbs.lang", "en"));
+            MailboxException e = assertThrows(MailboxException.class,
+                    () -> BounceMailbox.builder().umHome(umHome.resolve("nowhere")).open());
+            String message = e.getMessage();
+            assertTrue(message.contains(german ? "UM_HOME ist" : "UM_HOME is the"), message);
+            assertTrue(message.contains(german ? "gibt es nicht" : "does not exist"), message);
+        }
+    }
+
+    private void assertRefused(String word, Map<String, String> lang) throws IOException {
+        Map<String, String> settings = settings(lang);
+        settings.remove("cmsbs.mail.imap.oauth2.clientId");
+        for (BounceMailbox.Builder builder : builders(settings)) {
+            MailboxException e = assertThrows(MailboxException.class, builder::open);
+            assertTrue(e.remedy().contains(word), e.getMessage());
+        }
+    }
+
+    private Map<String, String> settings(Map<String, String> lang) {
         Map<String, String> settings = new HashMap<>(ExampleSettings.oauth2());
         settings.remove("cmsbs.lang");
         settings.putAll(lang);
-        // Nothing listens there.
-        settings.put("cmsbs.mail.imap.oauth2.accessTokenUri", "https://localhost:1/t/oauth2/v2.0/token");
+        return settings;
+    }
+
+    private BounceMailbox.Builder[] builders(Map<String, String> settings) throws IOException {
         StringBuilder file = new StringBuilder();
         settings.forEach((key, value) -> file.append(key).append(" = \"").append(value).append("\"\n"));
         Files.createDirectories(umHome.resolve("cmsbs-conf"));
         Files.writeString(umHome.resolve("cmsbs-conf/cmsbs.properties"), file, StandardCharsets.ISO_8859_1);
-        for (BounceMailbox.Builder builder : new BounceMailbox.Builder[] {
-            BounceMailbox.builder().settings(settings), BounceMailbox.builder().umHome(umHome)}) {
+        return new BounceMailbox.Builder[] {
+            BounceMailbox.builder().settings(settings), BounceMailbox.builder().umHome(umHome)};
+    }
+
+    private void assertSpoken(String language, Map<String, String> lang) throws IOException {
+        Map<String, String> settings = settings(lang);
+        // Nothing listens there.
+        settings.put("cmsbs.mail.imap.oauth2.accessTokenUri", "https://localhost:1/t/oauth2/v2.0/token");
+        for (BounceMailbox.Builder builder : builders(settings)) {
             try (BounceMailbox mailbox = builder.open()) {
                 MailboxException e = assertThrows(MailboxException.class, mailbox::fetch);
                 assertEquals(language, e.causeText().matches(".*\\b(und|nicht|lehnt|der)\\b.*") ? "de" : "en",
