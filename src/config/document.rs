@@ -68,8 +68,13 @@ need no line in any file.
   from the primary mailbox; otherwise what a listener does not set is as for the primary mailbox. Keys of the form `.oauth2.…` and
   `.authenticationMethod` are read with `.mail.imap` before them, too; the form in the table wins. *–*: the key holds for all mailboxes.
 - **Default**: what the vendor's manual says, or the library's own keys; *inferred*: no source says so.
+- The files are `cmsbs-conf/cmsbs.properties`, after it the files that it includes with `include.1 = PATH`, `include.2 = PATH` and so on, in
+  the order of the numbers, and after these `conf.d/*.properties` in the order of their names. What comes later counts. An included file can
+  include others. A file that is named and missing, or that cannot be read, refuses every mailbox: which keys are missing is not known.
+- Every path begins at UM_HOME if it is relative, that of an include, too: not at the file in which it stands.
 - Every key can also be set as `key$file`, with the path of a file that contains the value, and by an environment variable, whose dots may be
-  written as `__`: `cmsbs__mail__imap__user`. Upper and lower case count in both, except for variables on Windows. The environment wins over `$file`, and `$file` over the plain value. Paths are relative to UM_HOME.
+  written as `__`: `cmsbs__mail__imap__user`. Upper and lower case count in both, except for variables on Windows. The environment wins
+  over `$file`, and `$file` over the plain value.
 - `um-imap-oauth2 config --um-home DIR` shows for each mailbox what is set, where, and what is odd about it.
 ";
 
@@ -95,6 +100,14 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/properties.md");
         let page = std::fs::read_to_string(path).unwrap_or_default().replace("\r\n", "\n");
         assert!(page == document(), "stale: um-imap-oauth2 document properties > docs/properties.md");
+    }
+
+    #[test]
+    fn how_files_are_included_and_words_are_separated_stands_on_the_page() {
+        let page = document();
+        for said in ["`include.1 = PATH`", "Every path begins at UM_HOME", "words, separated by blanks"] {
+            assert!(page.contains(said), "{said}");
+        }
     }
 
     #[test]

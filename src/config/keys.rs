@@ -159,7 +159,7 @@ impl fmt::Display for Kind {
             Kind::Number(least, most) => write!(f, "{least}–{most}"),
             Kind::Duration => f.write_str("seconds, 90s, 5m"),
             Kind::Date => f.write_str("YYYY-MM-DD"),
-            Kind::Words => f.write_str("words"),
+            Kind::Words => f.write_str("words, separated by blanks"),
         }
     }
 }
@@ -305,8 +305,8 @@ keys! {
         "true: every mail in the inbox; false: only unread ones.",
         "true: jede Mail im Posteingang; false: nur ungelesene.";
     LISTENERS = "cmsbs.bounce.listeners", Shared, Kind::Words, Default::Unset, false,
-        "The names of further mailboxes.",
-        "Die Namen weiterer Postfächer.";
+        "The names of further mailboxes, without commas between them.",
+        "Die Namen weiterer Postfächer, ohne Kommas dazwischen.";
     UM_PROXY = "cmsbs.proxy", Shared, Kind::Proxy, Default::Unset, true,
         "UM's HTTP proxy; that the token request goes through it is inferred.",
         "Der HTTP-Proxy des UM; dass die Token-Anfrage über ihn geht, ist erschlossen.";
@@ -327,8 +327,8 @@ keys! {
         "The directory for temporary files; must exist.",
         "Das Verzeichnis für temporäre Dateien; muss vorhanden sein.";
     LANG = "cmsbs.lang", Shared, Kind::OneOf(&["de", "en"]), Default::Manual("de"), false,
-        "Language of messages. Left out: that of the JVM, or on the command line that of LANG.",
-        "Sprache der Meldungen. Ohne Angabe: die der JVM, auf der Kommandozeile die von LANG.";
+        "Language of messages. Left out: that of the JVM. On the command line --lang and LANG come before it, where they name one of these.",
+        "Sprache der Meldungen. Ohne Angabe: die der JVM. Auf der Kommandozeile gehen --lang und LANG vor, wenn sie eine davon nennen.";
 }
 
 #[cfg(test)]
