@@ -285,7 +285,8 @@ impl<'a> Layers<'a> {
                 None => values.entry(value.name.clone()).or_default().push(value),
             }
         }
-        includes.into_values().collect()
+        // One without a path includes nothing.
+        includes.into_values().filter(|include| !include.text().trim().is_empty()).collect()
     }
 
     fn note_oddities(&mut self, path: &Arc<PathBuf>, file: &syntax::File) {

@@ -244,10 +244,13 @@ fn a_fragment_or_include_that_cannot_be_read_refuses_each_mailbox() {
     assert!(failure.remedy.contains("No mailbox is read"), "{failure}");
     let failure = from_um_home(fragment.0.path(), Some("x"), &|_| None).unwrap_err();
     assert!(failure.observed.contains("60-x.properties: "), "{failure}");
-    let include = Home::new("include.1 = nowhere.properties");
+    let include = Home::new("include.1 = nowhere.properties\ninclude.2 = \"\"");
     let failure = include.refused();
     assert!(failure.observed.contains("line 17: include.1: "), "{failure}");
-    assert!(failure.observed.contains("nowhere.properties"), "{failure}");
+    assert!(
+        failure.observed.contains("nowhere.properties") && !failure.observed.contains("include.2"),
+        "{failure}"
+    );
     for home in [fragment, include] {
         let report = report(home.0.path(), None, &|_| None, None).unwrap();
         assert!(report.mailboxes.iter().all(|mailbox| !mailbox.errors.is_empty()), "{report}");
