@@ -180,7 +180,10 @@ impl Journal {
 
     /// It did not work: nothing is written any more.
     pub(super) fn failed(&self, error: &io::Error) -> Failure {
-        self.synced.lock().failed = true;
+        let mut inner = self.synced.lock();
+        inner.failed = true;
+        inner.since = None;
+        drop(inner);
         self.place.failed(JOURNAL, error)
     }
 
@@ -262,7 +265,7 @@ struct Inner {
     written: u64,
     /// Of these, those that are on the disk.
     synced: u64,
-    /// Since when there is one that is not.
+    /// Since when there is one that is not, and shall be.
     since: Option<Instant>,
     has_thread: bool,
     /// The thread could not bring it to the disk.
@@ -297,6 +300,8 @@ impl Synced {
                 return Err(error);
             }
             if inner.failed || inner.synced >= inner.written {
+                // Else the thread would come here again at once, and for ever.
+                inner.since = None;
                 return Ok(());
             }
             (inner.file.clone(), inner.written)
@@ -872,11 +877,40 @@ mod tests {
         synced.sync().unwrap();
         assert_eq!(state(), (4, 4), "before the server is told");
         drop(journal);
+        ends(&synced);
+    }
+
+    /// The thread, which has the only other one.
+    #[track_caller]
+    fn ends(synced: &Arc<Synced>) {
         let begin = Instant::now();
-        // The thread had the only other one.
-        while Arc::strong_count(&synced) > 1 && begin.elapsed() < Duration::from_secs(20) {
+        while Arc::strong_count(synced) > 1 && begin.elapsed() < Duration::from_secs(20) {
             thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(Arc::strong_count(&synced), 1);
+        assert_eq!(Arc::strong_count(synced), 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_failure_right_after_a_decision_leaves_nothing_to_do_for_the_thread_and_lets_it_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let full = || Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        // The disk is full for the next decision; or what was written could not be brought to it (EINVAL).
+        for next_is_written in [true, false] {
+            let (mut journal, _) = open(directory.path());
+            let synced = journal.synced();
+            journal.decided(14, &Action::Delete, mail(1)).unwrap();
+            synced.lock().file = full();
+            if next_is_written {
+                journal.decided(14, &Action::Delete, mail(2)).unwrap_err();
+            } else {
+                journal.failed(&synced.sync().unwrap_err());
+            }
+            assert_eq!(synced.lock().since, None);
+            // One that was under way meanwhile.
+            synced.lock().since = Some(Instant::now());
+            drop(journal);
+            ends(&synced);
+        }
     }
 }
