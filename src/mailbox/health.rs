@@ -3,7 +3,6 @@
 //! What is known of a mailbox outlives its being open: [`record`] keeps it for the process.
 
 use std::collections::HashMap;
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,7 +62,7 @@ impl Health {
         let text = serde_json::to_string_pretty(&Status { written: SystemTime::now().into(), health: self })?;
         place.remove(NEW)?;
         place.create_readable(NEW)?.write_all((text + "\n").as_bytes())?;
-        fs::rename(place.path(NEW), place.path(STATUS))
+        place.rename(NEW, STATUS)
     }
 }
 
@@ -220,6 +219,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::failure::{Kind, Step};
     use crate::mailbox::place::testing::place_in;

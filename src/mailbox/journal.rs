@@ -73,12 +73,11 @@ impl Journal {
     /// all the same; `None`: there is none.
     pub(super) fn open(place: &Place, identity: &Identity, writes: bool) -> Result<(Option<Journal>, Found)> {
         let failed = |error: io::Error| place.failed(JOURNAL, &error);
-        let mut file = match place.open(JOURNAL) {
+        let mut file = match if writes { place.open_or_create(JOURNAL) } else { place.open(JOURNAL) } {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !writes => {
                 return Ok((None, Found::default()));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => place.create(JOURNAL).map_err(failed)?,
             Err(error) => return Err(failed(error)),
         };
         let header = line(&Record::Journal(Header { version: VERSION, identity: identity.clone() }));
@@ -147,16 +146,17 @@ impl Journal {
         uids: impl IntoIterator<Item = u32>,
         left: &Decisions,
     ) -> Result<bool> {
+        let had_failed = self.synced.lock().failed;
         if left.is_empty() {
-            let revived = self.synced.revive();
-            self.clear().map_err(|error| self.failed(&error))?;
-            return Ok(revived);
+            let begun = if had_failed { self.reopen() } else { self.clear() };
+            begun.map_err(|error| self.failed(&error))?;
+            return Ok(had_failed);
         }
         let uids: Vec<u32> = uids.into_iter().collect();
         for uids in uids.chunks(limits::CHANGE) {
             self.append(&line(&Record::Done { uid_validity, uids: uids.to_vec() }), false)?;
         }
-        if self.length > GROWN && self.length > 2 * self.compact {
+        if !had_failed && self.length > GROWN && self.length > 2 * self.compact {
             self.rewrite(uid_validity, left).map_err(|error| self.failed(&error))?;
         }
         Ok(false)
@@ -166,8 +166,7 @@ impl Journal {
     pub(super) fn void(&mut self) -> Result<String> {
         let begun = set_aside(&self.place).and_then(|aside| {
             self.synced.replace(self.place.create(JOURNAL)?);
-            self.length = 0;
-            self.clear()?;
+            self.begin(0)?;
             Ok(aside)
         });
         begun.map_err(|error| self.failed(&error))
@@ -207,7 +206,17 @@ impl Journal {
 
     /// Only the header is left.
     fn clear(&mut self) -> io::Result<()> {
-        self.begin(self.length.min(self.header.len() as u64))
+        self.synced.forget();
+        self.begin(self.header.len() as u64)
+    }
+
+    /// Another try after a failure, with nothing but the header. The file is the one that is found under its name: what
+    /// failed may have been a step between the old one's new name and the new one.
+    fn reopen(&mut self) -> io::Result<()> {
+        self.synced.replace(self.place.open_or_create(JOURNAL)?);
+        self.begin(0)?;
+        self.synced.lock().failed = false;
+        Ok(())
     }
 
     /// Cuts the file after so many octets, and writes the header where it is missing.
@@ -242,7 +251,7 @@ impl Journal {
         self.synced.replace(file);
         self.length = octets.len() as u64;
         self.compact = self.length;
-        Ok(())
+        self.place.sync_entries()
     }
 }
 
@@ -370,19 +379,16 @@ impl Synced {
 
     /// The new file is on the disk with all that counts.
     fn replace(&self, file: File) {
-        let mut inner = self.lock();
-        inner.file = Arc::new(file);
-        inner.synced = inner.written;
-        inner.since = None;
+        self.forget();
+        self.lock().file = Arc::new(file);
     }
 
-    /// Another try after a failure; true if there was one.
-    fn revive(&self) -> bool {
+    /// Nothing that was written need come to the disk any more.
+    fn forget(&self) {
         let mut inner = self.lock();
         inner.synced = inner.written;
         inner.since = None;
         inner.error = None;
-        std::mem::take(&mut inner.failed)
     }
 
     fn close(&self) {
@@ -555,7 +561,8 @@ fn cut(mut file: &File, length: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Renames the file out of the way, and returns its new name. The oldest of those that were renamed before goes.
+/// Renames the file out of the way, and returns its new name; that is on the disk when the next file is begun. The oldest
+/// of those that were renamed before goes.
 fn set_aside(place: &Place) -> io::Result<String> {
     let name = |number: u32| format!("{JOURNAL}.void{number}");
     place.remove(&name(KEPT))?;
@@ -843,17 +850,40 @@ mod tests {
     fn on_a_full_disk_it_fails_once_and_goes_on_when_everything_is_done() {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, _) = open(directory.path());
-        let real = journal.synced.current();
         journal.synced.replace(File::options().write(true).open("/dev/full").unwrap());
         let failure = journal.decided(14, &Action::Delete, mail(1)).unwrap_err();
         assert!(failure.observed.contains("No space left"), "{failure}");
         // Nothing more is written, and nothing more fails.
         journal.decided(14, &Action::Delete, mail(2)).unwrap();
         assert!(!journal.done(14, [1], &left([2])).unwrap());
-        journal.synced.replace(real.try_clone().unwrap());
         assert!(journal.done(14, [2], &left([])).unwrap(), "it works again");
         journal.decided(14, &Action::Delete, mail(3)).unwrap();
         assert_eq!(open(directory.path()).1.pending, [deleted(3)]);
+    }
+
+    #[test]
+    fn one_that_works_again_is_the_one_that_the_next_process_finds() {
+        let failures: [fn(&Place) -> io::Result<()>; 4] = [
+            |_| Ok(()),
+            |place| place.rename(JOURNAL, "journal.void1"),
+            |place| place.rename(JOURNAL, "journal.void1").and_then(|()| place.create(JOURNAL).map(drop)),
+            |place| place.create(NEW).and_then(|_| place.rename(NEW, JOURNAL)),
+        ];
+        for fails_after in failures {
+            let directory = tempfile::tempdir().unwrap();
+            let place = place(directory.path());
+            let (mut journal, _) = open(directory.path());
+            journal.decided(14, &Action::Delete, mail(1)).unwrap();
+            fails_after(&place).unwrap();
+            journal.failed(&io::Error::other("no descriptor is left"));
+            assert!(journal.done(15, [], &left([])).unwrap());
+            journal.decided(15, &Action::Delete, mail(7)).unwrap();
+            drop(journal);
+            assert_eq!(open(directory.path()).1.pending, [deleted(7)]);
+            if let Ok(aside) = fs::read_to_string(place.path("journal.void1")) {
+                assert!(aside.contains("\"uid\":1,"), "what is kept aside stays as it was: {aside}");
+            }
+        }
     }
 
     #[test]

@@ -27,16 +27,7 @@ pub(super) struct Lock {
 impl Lock {
     /// Fails with [`Kind::Busy`] where another reader has it, in this process or in another one.
     pub(super) fn take(place: &Place) -> Result<Self> {
-        let opened = match place.open(LOCK) {
-            Err(error) if error.kind() == ErrorKind::NotFound => place.create(LOCK),
-            opened => opened,
-        };
-        let file = match opened {
-            // Another one was faster.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => place.open(LOCK),
-            opened => opened,
-        };
-        let file = file.map_err(|error| place.failed(LOCK, &error))?;
+        let file = place.open_or_create(LOCK).map_err(|error| place.failed(LOCK, &error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(busy(place)),

@@ -128,6 +128,19 @@ impl Place {
         OpenOptions::new().read(true).write(true).open(self.path(name))
     }
 
+    /// The same, where it is not there yet as by [`Place::create`].
+    pub(super) fn open_or_create(&self, name: &str) -> io::Result<File> {
+        let opened = match self.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(name),
+            opened => return opened,
+        };
+        match opened {
+            // Another one was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.open(name),
+            opened => opened,
+        }
+    }
+
     /// Makes a file that is not there yet, for its owner only.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         self.create_with(0o600, name)
@@ -163,11 +176,10 @@ impl Place {
 
     /// Replaces what has the new name.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))?;
-        self.sync_entries()
+        fs::rename(self.path(from), self.path(to))
     }
 
-    /// That a file is in a directory outlives a power failure only with this (fsync(2), "NOTES"). NTFS keeps its directories
+    /// That a file is in a directory, and its name, outlives a power failure only with this (fsync(2), "NOTES"). NTFS keeps its directories
     /// in order by itself.
     pub(super) fn sync_entries(&self) -> io::Result<()> {
         if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) }
