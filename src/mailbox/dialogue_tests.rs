@@ -15,7 +15,7 @@ use crate::net::testing::Authority;
 /// A mailbox whose server follows one script for each connection.
 pub(super) struct Played {
     pub(super) mailbox: Mailbox,
-    log: Log,
+    pub(super) log: Log,
     outcomes: Vec<scripted::Outcome>,
 }
 

@@ -157,7 +157,7 @@ impl Journal {
             self.append(&line(&Record::Done { uid_validity, uids: uids.to_vec() }), false)?;
         }
         if !had_failed && self.length > GROWN && self.length > 2 * self.compact {
-            self.rewrite(uid_validity, left).map_err(|error| self.failed(&error))?;
+            self.rewrite(uid_validity, left)?;
         }
         Ok(false)
     }
@@ -170,6 +170,11 @@ impl Journal {
             Ok(aside)
         });
         begun.map_err(|error| self.failed(&error))
+    }
+
+    /// A new file with what is pending takes the place of the old one.
+    pub(super) fn rewrite(&mut self, uid_validity: u32, left: &Decisions) -> Result<()> {
+        self.write_anew(uid_validity, left).map_err(|error| self.failed(&error))
     }
 
     /// What brings it to the disk, for threads that do not have the journal.
@@ -234,8 +239,7 @@ impl Journal {
         Ok(())
     }
 
-    /// A new file with what is pending takes the place of the old one.
-    fn rewrite(&mut self, uid_validity: u32, left: &Decisions) -> io::Result<()> {
+    fn write_anew(&mut self, uid_validity: u32, left: &Decisions) -> io::Result<()> {
         self.place.remove(NEW)?;
         let file = self.place.create(NEW)?;
         let mut octets = self.header.clone();

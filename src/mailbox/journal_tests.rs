@@ -9,7 +9,7 @@ use super::dialogue_tests::{
     EXCHANGE, LOOK, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail,
     play_with, search, still_there, whole,
 };
-use super::{Abandoned, Grade, Outcome, STATUS, abandoned};
+use super::{Abandoned, Grade, MessageId, Outcome, STATUS, abandoned};
 use crate::failure::Kind;
 
 /// A mailbox with a work directory.
@@ -281,6 +281,91 @@ fn without_a_place_for_the_journal_settling_works_and_says_so_once() {
         assert_eq!(health.state, Grade::Warning);
         assert!(health.warnings[0].observed.contains(&*work.to_string_lossy()), "{health:?}");
     }
+}
+
+#[test]
+fn lock_and_journal_come_when_they_can_and_hold_what_was_decided_before() {
+    let above = tempfile::tempdir().unwrap();
+    let work = above.path().join("not/mounted");
+    let refused = ["C: A UID MOVE 1 \"debug\"\n S: A NO not now\n", &still_there(&[1])].concat();
+    let played = play_in(&work, "late", &[login(EXCHANGE) + &fetch("1:2", &[1, 2]) + &refused]);
+    assert_eq!(played.fetch(), whole([1, 2]));
+    assert!(played.settle(1, Outcome::Handled));
+    assert!(played.mailbox.flush().is_err());
+    assert!(played.mailbox.pending().is_err());
+    assert_eq!(played.mailbox.health().warnings.len(), 2);
+    fs::create_dir_all(&work).unwrap();
+    assert_eq!(played.mailbox.pending().unwrap(), 1);
+    assert_eq!(played.mailbox.health().warnings.len(), 1, "the refusal");
+    let said: Vec<_> = played.log.take().into_iter().map(|record| record.text).collect();
+    let times = |what| said.iter().filter(|text| text.contains(what)).count();
+    assert_eq!((times("not written down"), times("work now")), (1, 1), "{said:?}");
+    assert_eq!(records(&work), 1);
+    assert!(played.settle(2, Outcome::Handled));
+    assert_eq!(records(&work), 2);
+    assert_eq!(play_in(&work, "late", &[]).try_fetch().unwrap_err().kind, Kind::Busy);
+}
+
+#[test]
+fn a_journal_that_is_found_late_is_carried_out_but_for_what_was_decided_meanwhile() {
+    for (server, handed_out) in [("found-late", true), ("found-later", false)] {
+        let left = left_behind(server);
+        let above = tempfile::tempdir().unwrap();
+        let work = above.path().join("not/mounted");
+        let moves = |uid| format!("C: A UID MOVE {uid} \"error\"\n S: A ");
+        let script = [
+            &login(EXCHANGE),
+            &fetch("1:3", &[1, 2, 3]),
+            &moves(1),
+            "NO not now\n",
+            &still_there(&[1]),
+            // What was found is compared now.
+            &still_there(&[2]),
+            &moves(1),
+            "OK done\n",
+            &moves(2),
+            "OK done\n",
+        ];
+        let played = play_in(&work, server, &[script.concat()]);
+        let fetch = played.mailbox.fetch().unwrap();
+        let next = || played.mailbox.next(fetch).unwrap().map(|mail| mail.id.uid);
+        assert_eq!(next(), Some(1));
+        // The process before had decided otherwise.
+        assert!(played.settle(1, Outcome::Unrecognised));
+        assert!(played.mailbox.flush().is_err());
+        if handed_out {
+            assert_eq!(next(), Some(2));
+        }
+        fs::create_dir(above.path().join("not")).unwrap();
+        fs::rename(left.path(), &work).unwrap();
+        assert_eq!(played.mailbox.pending().unwrap(), 2);
+        assert_eq!(records(&work), 2);
+        assert_eq!(next(), Some(3));
+        if handed_out {
+            assert!(!played.settle(2, Outcome::Handled), "it is settled");
+        }
+        played.mailbox.flush().unwrap();
+        assert_eq!(records(&work), 0);
+        played.check();
+    }
+}
+
+#[test]
+fn a_journal_that_is_found_late_under_another_uidvalidity_is_kept_aside() {
+    let left = left_behind("void-late");
+    let above = tempfile::tempdir().unwrap();
+    let work = above.path().join("not/mounted");
+    let refused = ["C: A UID MOVE 1 \"debug\"\n S: A NO not now\n", &still_there(&[1])].concat();
+    let played = play_in(&work, "void-late", &[login_under(15, EXCHANGE) + &fetch("1", &[1]) + &refused]);
+    assert_eq!(played.fetch(), whole([1]));
+    assert!(played.mailbox.settle(MessageId { uid_validity: 15, uid: 1 }, Outcome::Handled).unwrap());
+    assert!(played.mailbox.flush().is_err());
+    fs::create_dir(above.path().join("not")).unwrap();
+    fs::rename(left.path(), &work).unwrap();
+    assert_eq!(played.mailbox.pending().unwrap(), 1);
+    let read = |name| fs::read_to_string(file(&work, name)).unwrap();
+    assert!(read("journal").contains("\"uid_validity\":15") && records(&work) == 1);
+    assert!(read("journal.void1").contains("\"uid_validity\":14"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub use place::{Abandoned, abandoned, place};
 
 use decisions::{Action, Decided, Decisions};
 use health::Record;
-use journal::Journal;
+use journal::{Found, Journal, Pending};
 use lock::Lock;
 use place::{Identity, Place};
 use run::Run;
@@ -118,7 +118,8 @@ impl Mailbox {
     /// and returns when the server has told which mails there are. What was kept or never settled comes again.
     ///
     /// The fetch before it ends: its [`Mailbox::next`] fails from now on. Fails with [`Kind::Busy`] while another reader with
-    /// the same work directory has the mailbox; from its first success on it is held until [`Mailbox::close`].
+    /// the same work directory has the mailbox; from its first success on it is held until [`Mailbox::close`]. Where the work
+    /// directory cannot be written, mail is read without lock and journal until it can.
     pub fn fetch(&self) -> Result<FetchId> {
         let shared = self.shared();
         let mut state = shared.usable()?;
@@ -383,7 +384,7 @@ struct State {
     decided: RoaringBitmap,
     /// The highest UID that was handed out.
     highest: u32,
-    /// The mailbox is this reader's, as far as that can be ensured.
+    /// The mailbox is this reader's, and the journal open, as far as there is to be one.
     claimed: bool,
     lock: Option<Lock>,
     journal: Option<Journal>,
@@ -506,48 +507,101 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes the mailbox for this reader, with what an earlier one has left undone.
+    /// Takes the mailbox for this reader, with what an earlier one has left undone. Where lock and journal cannot be had, each
+    /// call tries again.
     fn claim(&self, state: &mut State) -> Result<()> {
         let config = &self.config;
-        if self.place.is_none() && self.access == Access::ReadWrite && config.journal && !state.claimed {
-            self.log.warning(format!(
-                "{}: there is no work directory ({} is not set), so a second reader of the mailbox would not be noticed, and \
-                 after a crash the last second's decisions come again",
-                config.user,
-                SERVER_HOME.name
-            ));
+        if state.claimed {
+            return Ok(());
         }
-        if let Some(place) = self.place.as_ref().filter(|_| !state.claimed) {
+        let Some(place) = &self.place else {
+            state.claimed = true;
+            if self.access == Access::ReadWrite && config.journal {
+                self.log.warning(format!(
+                    "{}: there is no work directory ({} is not set), so a second reader of the mailbox would not be noticed, \
+                     and after a crash the last second's decisions come again",
+                    config.user,
+                    SERVER_HOME.name
+                ));
+            }
+            return Ok(());
+        };
+        if state.lock.is_none() {
             let made = place.make().map_err(|error| place.failed("", &error));
             match made.and_then(|()| Lock::take(place)) {
                 Ok(lock) => state.lock = Some(lock),
                 Err(failure) if failure.kind == Kind::Busy => return Err(self.explain(failure)),
-                Err(failure) => self.journal_failed(state, failure),
-            }
-            // Without the lock it could be another reader's.
-            if state.lock.is_some() {
-                match Journal::open(place, &Identity::of(config), config.journal) {
-                    Ok((journal, found)) => {
-                        for warning in found.warnings {
-                            self.log.warning(format!("{}: {warning}", config.user));
-                        }
-                        if !found.pending.is_empty() {
-                            self.log.info(format!(
-                                "{}: {} mails were settled earlier, and the server may not know it; it is told first",
-                                config.user,
-                                found.pending.len()
-                            ));
-                            state.uid_validity = found.uid_validity;
-                        }
-                        state.decisions.restore(found.pending);
-                        state.journal = journal;
-                    }
-                    Err(failure) => self.journal_failed(state, failure),
+                Err(failure) => {
+                    self.journal_failed(state, failure);
+                    return Ok(());
                 }
             }
         }
-        state.claimed = true;
+        // Without the lock it could be another reader's.
+        match Journal::open(place, &Identity::of(config), config.journal) {
+            Ok((journal, found)) => {
+                state.claimed = true;
+                state.journal = journal;
+                if state.journal_trouble.take().is_some() {
+                    let (user, place) = (&config.user, place.path(""));
+                    self.log.info(format!("{user}: lock and journal work now, in {}", place.display()));
+                }
+                self.take_over(state, found);
+            }
+            Err(failure) => self.journal_failed(state, failure),
+        }
         Ok(())
+    }
+
+    /// What an earlier process left joins what was decided here before the journal could be opened; the journal is to hold
+    /// both.
+    fn take_over(&self, state: &mut State, Found { mut pending, uid_validity, warnings }: Found) {
+        let user = &self.config.user;
+        for warning in warnings {
+            self.log.warning(format!("{user}: {warning}"));
+        }
+        if let (Some(before), Some(now)) = (uid_validity, state.uid_validity)
+            && before != now
+        {
+            self.made_void(state, pending.len() as u64, before, now);
+            pending.clear();
+        }
+        let found = pending.len();
+        // It was handed out again, and what was decided then may be done already.
+        pending.retain(|pending| !state.decided.contains(pending.mail.uid));
+        let differs = !state.decisions.is_empty() || pending.len() < found;
+        if !pending.is_empty() {
+            self.log.info(format!(
+                "{user}: {} mails were settled earlier, and the server may not know it; it is told first",
+                pending.len()
+            ));
+            state.uid_validity = uid_validity;
+        }
+        for Pending { mail, .. } in &pending {
+            // Neither handed out from now on, nor settled again if it was.
+            state.decided.insert(mail.uid);
+            state.open.remove(&mail.uid);
+        }
+        state.decisions.restore(pending);
+        if let (true, Some(journal), Some(uid_validity)) = (differs, &mut state.journal, state.uid_validity)
+            && let Err(failure) = journal.rewrite(uid_validity, &state.decisions)
+        {
+            self.journal_failed(state, failure);
+        }
+    }
+
+    /// Another UIDVALIDITY: so many decisions of the journal, or of this process, cannot be told to the server any more.
+    fn made_void(&self, state: &mut State, mails: u64, before: u32, now: u32) {
+        let mut observed = format!(
+            "UIDVALIDITY changed from {before} to {now}; {mails} settled mails could not be told to the server"
+        );
+        match state.journal.as_mut().map(|journal| journal.void()) {
+            Some(Ok(aside)) => observed.push_str(&format!(" and are kept in {aside}")),
+            Some(Err(failure)) => self.journal_failed(state, failure),
+            None => {}
+        }
+        self.log.warning(format!("{}: {observed}", self.config.user));
+        state.stale = Some(self.explain(Failure::new(Step::Settle, Kind::Stale, observed)));
     }
 
     /// A decision comes into the journal before anybody acts on it.

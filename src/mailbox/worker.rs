@@ -416,17 +416,8 @@ impl Worker {
         let before = state.uid_validity.replace(now);
         if let Some(before) = before.filter(|&before| before != now) {
             if !state.decisions.is_empty() {
-                let mut observed = format!(
-                    "UIDVALIDITY changed from {before} to {now}; {} settled mails could not be told to the server",
-                    state.decisions.len()
-                );
-                match state.journal.as_mut().map(|journal| journal.void()) {
-                    Some(Ok(aside)) => observed.push_str(&format!(" and are kept in {aside}")),
-                    Some(Err(failure)) => shared.journal_failed(&mut state, failure),
-                    None => {}
-                }
-                shared.log.warning(format!("{}: {observed}", config.user));
-                state.stale = Some(shared.explain(Failure::new(Step::Settle, Kind::Stale, observed)));
+                let mails = state.decisions.len();
+                shared.made_void(&mut state, mails, before, now);
             }
             state.decisions.clear();
             state.open.clear();
