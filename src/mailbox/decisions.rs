@@ -216,13 +216,22 @@ impl Decisions {
 
     /// Nothing is to be done on the server now; refused batches may wait for their time.
     pub(super) fn is_settled(&self) -> bool {
-        self.new.is_empty()
-            && self.unverified.is_empty()
-            && self.under_way.is_none()
-            && self
-                .waiting
-                .iter()
-                .all(|waiting| waiting.refusal.is_some() && waiting.not_before > Instant::now())
+        self.unsettled().next().is_none()
+    }
+
+    /// The same of `mails`, which were decided before all others: where there is one of them in a batch, the first is.
+    pub(super) fn is_settled_up_to(&self, mails: &RoaringBitmap) -> bool {
+        !self.unsettled().any(|decided| begins_in(mails, decided))
+    }
+
+    /// What something is to be done with now.
+    fn unsettled(&self) -> impl Iterator<Item = &Vec<Decided>> {
+        let now = Instant::now();
+        let waiting = self.waiting.iter();
+        let waiting = waiting.filter(move |waiting| waiting.refusal.is_none() || waiting.not_before <= now);
+        let batches =
+            self.unverified.iter().chain(&self.under_way).chain(waiting.map(|waiting| &waiting.batch));
+        self.new.values().map(|new| &new.mails).chain(batches.map(|batch| &batch.mails))
     }
 
     /// Every mail in it.
@@ -372,6 +381,12 @@ impl Decisions {
         self.waiting.iter().rev().find_map(|waiting| waiting.refusal.as_ref())
     }
 
+    /// The same of `mails`, which were decided before all others.
+    pub(super) fn last_refusal_up_to(&self, mails: &RoaringBitmap) -> Option<&Failure> {
+        let mut waiting = self.waiting.iter().rev().filter(|waiting| begins_in(mails, &waiting.batch.mails));
+        waiting.find_map(|waiting| waiting.refusal.as_ref())
+    }
+
     /// The connection is lost, as `failure` says: nobody knows what was done of what was under way. Where that happens again, it
     /// may be what the server cannot cope with: less of it is sent, and a mail at which it breaks down alone waits.
     pub(super) fn connection_lost(&mut self, failure: &Failure) {
@@ -400,6 +415,10 @@ impl Decisions {
         let batches = batches.map(|mails| Batch { step, ..Batch::new(action.clone(), mails.to_vec()) });
         self.unverified.extend(batches);
     }
+}
+
+fn begins_in(mails: &RoaringBitmap, decided: &[Decided]) -> bool {
+    decided.first().is_some_and(|mail| mails.contains(mail.uid))
 }
 
 impl New {

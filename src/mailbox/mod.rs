@@ -236,14 +236,16 @@ impl Mailbox {
         if state.decisions.is_empty() {
             return state.stale.take().map_or(Ok(()), Err);
         }
-        state.flush.wanted += 1;
-        let mine = state.flush.wanted;
+        let mails = state.decisions.uids();
+        let call = state.flushes.begin(mails);
         state.decisions.make_due();
         shared.wake_worker(&mut state)?;
-        while state.flush.done < mine {
+        loop {
+            if let Some(result) = state.flushes.result(call) {
+                return result;
+            }
             state = shared.wait(state)?;
         }
-        state.flush.result.clone()
     }
 
     /// How the mailbox is doing. Touches no network.
@@ -373,7 +375,7 @@ struct Shared {
 struct State {
     fetch: Fetch,
     decisions: Decisions,
-    flush: Flush,
+    flushes: Flushes,
     /// That of the mails handed out.
     uid_validity: Option<u32>,
     /// Mails that were handed out and not settled.
@@ -455,16 +457,40 @@ impl Default for Phase {
     }
 }
 
-/// Calls of `flush` by number, and how the last one ended.
-struct Flush {
-    wanted: u64,
-    done: u64,
-    result: Result<()>,
+/// Calls of `flush` by number.
+#[derive(Default)]
+struct Flushes {
+    last: u64,
+    calls: BTreeMap<u64, Flush>,
 }
 
-impl Default for Flush {
-    fn default() -> Self {
-        Self { wanted: 0, done: 0, result: Ok(()) }
+struct Flush {
+    /// What was decided before the call: it does not wait for what others decide meanwhile.
+    mails: RoaringBitmap,
+    /// How it ended.
+    result: Option<Result<()>>,
+}
+
+impl Flushes {
+    fn begin(&mut self, mails: RoaringBitmap) -> u64 {
+        self.last += 1;
+        self.calls.insert(self.last, Flush { mails, result: None });
+        self.last
+    }
+
+    /// Once.
+    fn result(&mut self, call: u64) -> Option<Result<()>> {
+        let result = self.calls.get_mut(&call)?.result.take()?;
+        self.calls.remove(&call);
+        Some(result)
+    }
+
+    fn are_waiting(&self) -> bool {
+        self.calls.values().any(|call| call.result.is_none())
+    }
+
+    fn waiting(&mut self) -> impl Iterator<Item = &mut Flush> {
+        self.calls.values_mut().filter(|call| call.result.is_none())
     }
 }
 
@@ -644,6 +670,29 @@ impl Shared {
                 self.journal_failed(state, failure);
             }
         }
+    }
+
+    /// Ends the calls of `flush` for whose mails there is nothing to do now.
+    fn end_flushes(&self, state: &mut State) {
+        let State { flushes, decisions, stale, .. } = state;
+        let mut ended = false;
+        for call in flushes.waiting().filter(|call| decisions.is_settled_up_to(&call.mails)) {
+            let failure = stale.clone().or_else(|| decisions.last_refusal_up_to(&call.mails).cloned());
+            call.result = Some(failure.map_or(Ok(()), Err));
+            ended = true;
+        }
+        if ended {
+            *stale = None;
+            self.for_callers.notify();
+        }
+    }
+
+    /// Ends all of them.
+    fn fail_flushes(&self, state: &mut State, failure: &Failure) {
+        for call in state.flushes.waiting() {
+            call.result = Some(Err(failure.clone()));
+        }
+        self.for_callers.notify();
     }
 
     /// The mailbox works without the journal. That is said once.

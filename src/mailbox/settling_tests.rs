@@ -1,5 +1,6 @@
 //! What becomes of decisions when connections end, mails cannot be settled, and UIDs come to mean other mails.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,6 +56,37 @@ fn closing_connects_again_where_the_session_had_ended() {
     played.mailbox.close();
     played.check();
     assert_eq!(played.warnings(), [""; 0]);
+}
+
+#[test]
+fn a_flush_does_not_wait_for_what_others_decide_after_it() {
+    let server = Server::with_mails(2_000, |command, _| {
+        if command.starts_with("UID MOVE") {
+            thread::sleep(Duration::from_millis(50));
+        }
+        None
+    });
+    let played = server.play(|_| {});
+    assert_eq!(played.fetch().len(), 2_000);
+    assert!(played.settle(1, Outcome::Handled));
+    let mailbox = played.mailbox.clone();
+    let flushed = Arc::new(AtomicBool::new(false));
+    let ended = flushed.clone();
+    let other = thread::spawn(move || {
+        for uid in 2..=2_000 {
+            mailbox.settle(id(uid), Outcome::Handled).unwrap();
+            thread::sleep(Duration::from_millis(5));
+            if ended.load(Ordering::Relaxed) {
+                return true;
+            }
+        }
+        false
+    });
+    thread::sleep(Duration::from_millis(50));
+    played.mailbox.flush().unwrap();
+    let moved = server.log().iter().any(|(_, command)| command.starts_with("UID MOVE"));
+    flushed.store(true, Ordering::Relaxed);
+    assert!(other.join().unwrap() && moved);
 }
 
 #[test]

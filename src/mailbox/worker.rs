@@ -224,13 +224,8 @@ impl Worker {
         if self.shared.cancel.is_cancelled() || closing && state.decisions.is_settled() {
             return Turn::Exit;
         }
-        let flushing = state.flush.done < state.flush.wanted;
-        if flushing && state.decisions.is_settled() {
-            state.flush.done = state.flush.wanted;
-            let failure = state.stale.take().or_else(|| state.decisions.last_refusal().cloned());
-            state.flush.result = failure.map_or(Ok(()), Err);
-            self.shared.for_callers.notify();
-        }
+        self.shared.end_flushes(state);
+        let flushing = state.flushes.are_waiting();
         if closing {
             self.run = None;
         } else if matches!(state.fetch.phase, Phase::Requested)
@@ -282,7 +277,8 @@ impl Worker {
             self.end_run(state, Ok(()));
         }
         // Comparing with the server's mails may have left nothing to do.
-        if (flushing || closing) && state.decisions.is_settled() {
+        self.shared.end_flushes(state);
+        if closing && state.decisions.is_settled() {
             return self.plan(state);
         }
         Turn::Wait(state.decisions.next_time())
@@ -301,11 +297,7 @@ impl Worker {
         }
         if left > WAITED_OUT || self.left_alone > WAITED_OUT_IN_ALL {
             let failure = failure.retry(Retry::After(left));
-            if state.flush.done < state.flush.wanted {
-                state.flush.done = state.flush.wanted;
-                state.flush.result = Err(failure.clone());
-                self.shared.for_callers.notify();
-            }
+            self.shared.fail_flushes(state, &failure);
             if let Some(begun) = self.run.as_ref().map(|run| run.begun) {
                 self.end_run(state, if begun { Ok(()) } else { Err(failure) });
             }
@@ -934,11 +926,8 @@ impl Worker {
             state.fetch.ended = self.run.clone().filter(|run| run.begun);
         }
         let failure = shared.explain(failure);
-        let flushing = state.flush.done < state.flush.wanted;
-        if flushing {
-            state.flush.done = state.flush.wanted;
-            state.flush.result = Err(failure.clone());
-        }
+        let flushing = state.flushes.are_waiting();
+        shared.fail_flushes(state, &failure);
         if self.run.is_none() && !flushing {
             shared.log.warning(format!("{}: {failure}", shared.config.user));
         }
