@@ -1,10 +1,12 @@
 //! The journal at work: processes that are killed, and the ones after them.
 
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::time::Duration;
+use std::{fs, io, thread};
 
 use tempfile::TempDir;
 
+use super::answering::Server;
 use super::dialogue_tests::{
     EXCHANGE, LOOK, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail,
     play_with, search, still_there, whole,
@@ -247,6 +249,35 @@ fn two_readers_of_one_mailbox_are_kept_apart_and_two_folders_are_not_one_mailbox
         config.work_directory = Some(work.path().to_owned());
     });
     assert_eq!(third.fetch(), whole([1]));
+}
+
+#[test]
+fn whoever_closes_first_or_second_the_next_reader_may_have_it_then() {
+    let server = Server::with_mails(2, |command, _| {
+        if command.starts_with("UID MOVE") {
+            thread::sleep(Duration::from_millis(500));
+        }
+        None
+    });
+    let work = tempfile::tempdir().unwrap();
+    let open = || {
+        server.play(|config| {
+            config.journal = true;
+            config.work_directory = Some(work.path().to_owned());
+        })
+    };
+    let played = open();
+    assert_eq!(played.fetch().len(), 2);
+    assert!(played.settle(1, Outcome::Handled));
+    let next = thread::scope(|scope| {
+        scope.spawn(|| played.mailbox.close());
+        while played.mailbox.pending().is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        played.mailbox.close();
+        open().try_fetch().map(|mails| mails.len()).map_err(|failure| failure.kind)
+    });
+    assert_eq!(next, Ok(1));
 }
 
 #[test]

@@ -291,7 +291,7 @@ impl Mailbox {
 
     /// Ends every call at once, tells the server what was decided as far as that can be done in five seconds, and logs out.
     /// What could not be told is in the journal for the next time; without one it stays in the inbox and comes again. From any
-    /// thread; a second call does nothing.
+    /// thread; a second call does nothing but wait for the first one's end.
     pub fn close(&self) {
         self.shared().close();
     }
@@ -396,6 +396,8 @@ struct State {
     stale: Option<Failure>,
     /// Since when it is being closed.
     closing: Option<Instant>,
+    /// It is closed, and the next reader may have it.
+    closed: bool,
     worker: Life,
     /// The worker has panicked; nothing works any more.
     broken: Option<Failure>,
@@ -715,7 +717,8 @@ impl Shared {
 
     fn close(&self) {
         let mut state = self.lock();
-        if state.closing.is_some() {
+        if let Some(since) = state.closing {
+            drop(self.wait_while(state, since + CLOSE + LAST_WORDS, |state| !state.closed));
             return;
         }
         state.closing = Some(Instant::now());
@@ -741,16 +744,22 @@ impl Shared {
         // The next reader may have it from now on.
         state.journal = None;
         state.lock = None;
+        state.closed = true;
+        self.for_callers.notify();
     }
 
     /// Until the worker has ended, or this time has passed.
-    fn wait_for_worker<'a>(
+    fn wait_for_worker<'a>(&'a self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
+        self.wait_while(state, Instant::now() + limit, |state| state.worker == Life::Alive)
+    }
+
+    fn wait_while<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        limit: Duration,
+        until: Instant,
+        condition: impl Fn(&State) -> bool,
     ) -> MutexGuard<'a, State> {
-        let until = Instant::now() + limit;
-        while state.worker == Life::Alive && Instant::now() < until {
+        while condition(&state) && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
             state = self.for_callers.wait_timeout(state, left);
         }
