@@ -106,7 +106,6 @@ impl Mailbox {
             access,
             log,
             cancel: Cancel::default(),
-            credential: Mutex::default(),
             state: Mutex::default(),
             for_callers: Signal::default(),
             for_worker: Signal::default(),
@@ -251,6 +250,7 @@ impl Mailbox {
     /// How the mailbox is doing. Touches no network.
     pub fn health(&self) -> Health {
         let shared = self.shared();
+        shared.look_up_credential();
         let state = shared.lock();
         shared.health(&state)
     }
@@ -267,7 +267,7 @@ impl Mailbox {
         };
         state.renewed = Some(renewed);
         state.refused = false;
-        *shared.credential.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        state.credential = None;
         // One that had not begun has told its caller so, who calls it again.
         if state.fetch.ended.as_ref().is_some_and(|run| run.fetch == state.fetch.id) {
             state.fetch.phase = Phase::Requested;
@@ -359,8 +359,6 @@ struct Shared {
     cancel: Cancel,
     /// What is known of the mailbox, also by others that have it open or had.
     record: Arc<Mutex<Record>>,
-    /// The credential's end, and when that was looked up.
-    credential: Mutex<Option<(Instant, Option<Expiry>)>>,
     /// Where it may write.
     place: Option<Place>,
     state: Mutex<State>,
@@ -403,6 +401,8 @@ struct State {
     broken: Option<Failure>,
     /// The configured login with a newer credential.
     renewed: Option<Authentication>,
+    /// The end of the credential in use, and when that was looked up.
+    credential: Option<(Instant, Option<Expiry>)>,
     /// The credential in use was refused.
     refused: bool,
 }
@@ -775,7 +775,7 @@ impl Shared {
         health.pending = state.decisions.len();
         health.warnings.extend(state.decisions.last_refusal().cloned());
         health.warnings.extend(state.journal_trouble.clone());
-        let expiry = self.credential_end(state.authentication(&self.config));
+        let expiry = state.credential.and_then(|(_, expiry)| expiry);
         health.credential_ends = expiry.map(|expiry| expiry.last_day);
         health.warnings.extend(expiry.and_then(|expiry| self.near(&expiry)));
         if let Some(broken) = &state.broken {
@@ -791,16 +791,25 @@ impl Shared {
         health
     }
 
-    /// The end of the credential, looked up once an hour. One that cannot be read is for the token request to complain of.
-    fn credential_end(&self, authentication: &Authentication) -> Option<Expiry> {
-        let Authentication::OAuth2(oauth2) = authentication else { return None };
-        let mut known = self.credential.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, expiry)) = known.filter(|(at, _)| at.elapsed() < LOOKED_UP) {
-            return expiry;
+    /// Looks up the end of the credential once an hour. One that cannot be read is for the token request to complain of. Not
+    /// under the lock, for nobody else is to wait until its file could be read.
+    fn look_up_credential(&self) {
+        let authentication = {
+            let state = self.lock();
+            if state.credential.is_some_and(|(at, _)| at.elapsed() < LOOKED_UP) {
+                return;
+            }
+            state.authentication(&self.config).clone()
+        };
+        let expiry = match &authentication {
+            Authentication::OAuth2(oauth2) => token::expiry(oauth2).ok().flatten(),
+            Authentication::Password(_) => None,
+        };
+        let mut state = self.lock();
+        // It may not be the one in use any more.
+        if state.authentication(&self.config).renewed_by(&authentication).is_none() {
+            state.credential = Some((Instant::now(), expiry));
         }
-        let expiry = token::expiry(oauth2).ok().flatten();
-        *known = Some((Instant::now(), expiry));
-        expiry
     }
 
     /// What to say of a credential that ends soon.

@@ -398,6 +398,7 @@ impl Worker {
                 state = wait(&shared, state, Some(until));
             }
         }
+        shared.look_up_credential();
         let mut session = self.log_in()?;
         session.times = shared.times;
         if shared.access == Access::ReadWrite {
