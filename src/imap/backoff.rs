@@ -31,8 +31,12 @@ pub fn if_throttled(failure: Failure) -> Failure {
 /// Whether the server itself is in trouble, and the command not to blame: RFC 5530 §3 (UNAVAILABLE, INUSE), and Exchange
 /// Online's `NO Server Unavailable. 15`.
 pub fn is_unavailable(condition: &Condition) -> bool {
-    matches!(condition.code, Some(Code::Unavailable | Code::InUse))
-        || condition.line.to_ascii_lowercase().contains("server unavailable")
+    matches!(condition.code, Some(Code::Unavailable | Code::InUse)) || says_unavailable(&condition.line)
+}
+
+/// The same of a text, without a code.
+pub fn says_unavailable(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("server unavailable")
 }
 
 /// Where the server names no time.

@@ -151,6 +151,11 @@ impl<C> Session<C> {
         self.in_flight.len()
     }
 
+    /// The contexts of the commands that wait for their answer, the oldest first.
+    pub fn contexts(&self) -> impl Iterator<Item = &C> {
+        self.in_flight.iter().map(|command| &command.context)
+    }
+
     /// Whether something was read that was not received yet.
     pub fn has_input(&self) -> bool {
         !self.unread.is_empty()

@@ -23,9 +23,14 @@ pub(super) struct Run {
     asked: BTreeMap<u32, usize>,
     /// The sum of that.
     kept: usize,
-    /// The server answered without the mail, once.
-    pub retry: RoaringBitmap,
-    /// It did so again, and with what line last: these mails are gone, or it cannot deliver them.
+    /// The server answered without the mail, once: each of them alone, for the others may be sound.
+    retry: RoaringBitmap,
+    /// At which a connection was lost: asked for when no other mail is left, each with nothing else in flight, and how often
+    /// one was lost at it then.
+    suspects: BTreeMap<u32, u32>,
+    /// Were asked for alone.
+    tried: RoaringBitmap,
+    /// The server answered without the mail again, and with what line last: these mails are gone, or it cannot deliver them.
     pub silent: RoaringBitmap,
     pub silent_line: String,
     /// Which of them are there is being asked, and which are.
@@ -65,6 +70,8 @@ impl Run {
             asked: BTreeMap::new(),
             kept: 0,
             retry: RoaringBitmap::new(),
+            suspects: BTreeMap::new(),
+            tried: RoaringBitmap::new(),
             silent: RoaringBitmap::new(),
             silent_line: String::new(),
             doubted: None,
@@ -78,10 +85,10 @@ impl Run {
 
     /// Every mail was handed over, or set aside.
     pub(super) fn is_over(&self) -> bool {
-        self.is_asked_out() && self.silent.is_empty() && self.doubted.is_none()
+        self.is_asked_out() && self.suspects.is_empty() && self.silent.is_empty() && self.doubted.is_none()
     }
 
-    /// The server has answered for every mail.
+    /// The server has answered for every mail but those at which it broke down.
     fn is_asked_out(&self) -> bool {
         self.stage == Stage::Fetching
             && self.waiting.is_empty()
@@ -98,6 +105,60 @@ impl Run {
         let uids = uid_set::take_front(&mut self.silent, usize::MAX);
         self.doubted = Some((uids.clone(), RoaringBitmap::new()));
         Some(uids)
+    }
+
+    /// The mail that is to be asked for now with nothing else in flight, its size unknown.
+    pub(super) fn next_suspect(&mut self, held: usize, buffer: usize) -> Option<RoaringBitmap> {
+        if !self.is_asked_out() || !has_room(held, buffer) {
+            return None;
+        }
+        let (&uid, _) = self.suspects.iter().min_by_key(|&(_, lost)| lost)?;
+        self.tried.insert(uid);
+        self.ask(uid, ASSUMED as usize);
+        Some([uid].into_iter().collect())
+    }
+
+    /// Nothing else may be in flight now: if the connection is lost, it is this mail's doing.
+    pub(super) fn is_alone(&self) -> bool {
+        self.asked.keys().any(|uid| self.suspects.contains_key(uid))
+    }
+
+    /// These are asked for last, as far as they were found.
+    pub(super) fn suspect(&mut self, uids: &RoaringBitmap) {
+        let found = &self.waiting & uids;
+        self.waiting -= &found;
+        self.suspects.extend(found.into_iter().map(|uid| (uid, 0)));
+    }
+
+    /// The first of these mails that has not come.
+    pub(super) fn first_missing(&self, uids: &RoaringBitmap) -> Option<u32> {
+        uids.iter().find(|uid| self.asked.contains_key(uid))
+    }
+
+    /// The server has answered a FETCH of these mails with `line`: what has not come is asked for again, alone, and then
+    /// doubted.
+    pub(super) fn answered_without(&mut self, uids: &RoaringBitmap, line: &str) {
+        for uid in uids {
+            if self.answered(uid).is_none() {
+                continue;
+            }
+            self.suspects.remove(&uid);
+            if self.tried.contains(uid) {
+                self.silence([uid], line);
+            } else {
+                self.retry.insert(uid);
+                self.waiting.insert(uid);
+            }
+        }
+    }
+
+    /// A FETCH of these mails is to be sent again.
+    pub(super) fn ask_again(&mut self, uids: &RoaringBitmap) {
+        for uid in uids {
+            if self.answered(uid).is_some() && !self.suspects.contains_key(&uid) {
+                self.waiting.insert(uid);
+            }
+        }
     }
 
     /// The server has nothing for these mails, as `line` says.
@@ -146,6 +207,9 @@ impl Run {
             uids.insert(uid);
             octets += size;
             self.ask(uid, size);
+            if self.retry.contains(uid) {
+                self.tried.insert(uid);
+            }
             if alone {
                 break;
             }
@@ -196,15 +260,23 @@ impl Run {
         self.asked.insert(uid, octets);
     }
 
-    /// The mail has come, or will not come: whether it was asked for, and the room that was kept for it.
-    pub(super) fn answered(&mut self, uid: u32) -> Option<usize> {
+    /// The mail has come: whether it was asked for.
+    pub(super) fn arrived(&mut self, uid: u32) -> bool {
+        self.suspects.remove(&uid);
+        self.answered(uid).is_some()
+    }
+
+    /// Nothing more will come of what was asked for: the room that was kept for it.
+    fn answered(&mut self, uid: u32) -> Option<usize> {
         let octets = self.asked.remove(&uid)?;
         self.kept -= octets;
         Some(octets)
     }
 
-    /// What was under way begins anew.
-    pub(super) fn connection_lost(&mut self) {
+    /// What was under way begins anew. The connection was lost `at` a mail, as far as that can be told: true where it was
+    /// alone so often that it is to be set aside.
+    pub(super) fn connection_lost(&mut self, at: Option<u32>) -> bool {
+        let alone = self.is_alone();
         self.losses += 1;
         self.trouble.get_or_insert_with(Instant::now);
         if !self.begun {
@@ -213,9 +285,19 @@ impl Run {
         }
         self.doubt_again();
         self.waiting.extend(self.sizing.take().unwrap_or_default());
-        self.waiting.extend(std::mem::take(&mut self.asked).into_keys());
+        let asked = std::mem::take(&mut self.asked).into_keys();
+        self.waiting.extend(asked.filter(|uid| !self.suspects.contains_key(uid)));
         self.kept = 0;
         self.waiting.extend(std::mem::take(&mut self.sized).into_iter().map(|(uid, _)| uid));
+        let Some(uid) = at else { return false };
+        self.waiting.remove(uid);
+        let lost = self.suspects.entry(uid).or_default();
+        *lost += u32::from(alone);
+        let given_up = *lost == LOST_ALONE;
+        if given_up {
+            self.suspects.remove(&uid);
+        }
+        given_up
     }
 }
 
@@ -231,6 +313,10 @@ pub(super) fn large(buffer: usize) -> u64 {
 
 /// The first mails are fetched without knowing their sizes, so that the caller has something to do soon.
 const FIRST: usize = 8;
+
+/// Connections that are lost at a mail while nothing else is in flight, before it is set aside. One can have ended at that
+/// moment for another reason.
+const LOST_ALONE: u32 = 2;
 
 /// Octets of a mail whose size is not known; a bounce from Exchange Online has some 44,000.
 pub(super) const ASSUMED: u64 = 64 * 1024;
@@ -319,9 +405,29 @@ mod tests {
         let come = asked.min().unwrap_or_default();
         assert!(run.answered(come).is_some());
         run.begun = true;
-        run.connection_lost();
+        run.connection_lost(None);
         let mut expected: RoaringBitmap = (1 + FIRST as u32..=100).collect();
         expected.remove(come);
         assert_eq!((run.waiting, run.kept), (expected, 0));
+    }
+
+    #[test]
+    fn a_mail_at_which_connections_are_lost_is_asked_for_last_and_given_up_when_it_was_alone_twice() {
+        let mut run = sized(run(12), |_| 100);
+        run.begun = true;
+        assert!(run.next_bodies(0, BUFFER).is_some() && !run.connection_lost(Some(10)));
+        let mut run = sized(run, |_| 100);
+        let others = run.next_bodies(0, BUFFER).unwrap_or_default();
+        assert_eq!(others.iter().collect::<Vec<_>>(), [9, 11, 12]);
+        assert_eq!(run.next_suspect(0, BUFFER), None, "the others come first");
+        assert!(run.arrived(9) && run.arrived(12) && !run.connection_lost(Some(11)));
+        let mut lost_at = |uid: u32| {
+            let asked = run.next_suspect(0, BUFFER).unwrap_or_default();
+            assert_eq!(asked.iter().collect::<Vec<_>>(), [uid]);
+            assert!(run.is_alone() && !run.is_over());
+            run.connection_lost(run.first_missing(&asked))
+        };
+        assert_eq!([lost_at(10), lost_at(11), lost_at(10), lost_at(11)], [false, false, true, true]);
+        assert!(run.is_over());
     }
 }

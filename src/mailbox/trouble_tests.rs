@@ -166,6 +166,57 @@ fn what_the_server_cannot_deliver_is_counted_and_left_where_it_is() {
     );
 }
 
+#[test]
+fn a_mail_at_which_the_connection_ends_is_set_aside_when_all_others_have_come() {
+    let unreadable = mail(2).replace("FLAGS ()", "FLAGS NIL");
+    for (server, at_two) in [
+        ("closes at a mail", ""),
+        ("says what is no IMAP", unreadable.as_str()),
+        ("has a mail too large", "S: * 2 FETCH (UID 2 BODY[] {4294967295}\n"),
+    ] {
+        let alone = [&login(EXCHANGE), &asked("2"), at_two].concat();
+        let first = [&login(EXCHANGE), &search(&[1, 2, 3]), &asked("1:3"), &mail(1), at_two].concat();
+        let second = [
+            &login(EXCHANGE),
+            &asked_for_sizes("3"),
+            &size(3),
+            "S: A OK done\n",
+            &asked("3"),
+            &mail(3),
+            "S: A OK done\n",
+            &asked("2"),
+            at_two,
+        ]
+        .concat();
+        // The next fetch begins with the others, and tries it again: it comes now.
+        let next = [&login(EXCHANGE), &search(&[2, 4]), &asked("4"), &mail(4), "S: A OK done\n"].concat()
+            + &[&asked("2"), &mail(2), "S: A OK done\n"].concat();
+        let played = play(server, &[first, second, alone, next]);
+        assert_eq!(played.fetch(), whole([1, 3]), "{server}");
+        let health = played.mailbox.health();
+        assert_eq!((health.state, health.set_aside, health.failures), (Grade::Warning, 1, 0), "{server}");
+        assert!(
+            health.warnings[0].observed.contains("lost at the mail with UID 2,"),
+            "{:?}",
+            health.warnings
+        );
+        assert_eq!(played.fetch(), whole([4, 2]), "{server}");
+        assert_eq!(played.mailbox.health().set_aside, 0);
+        played.check();
+    }
+}
+
+#[test]
+fn a_server_that_is_unavailable_at_every_mail_is_waited_for_and_no_mail_set_aside() {
+    let away = "S: * NO Server Unavailable. 15\n";
+    let first = [&login(EXCHANGE), &search(&[1]), &asked("1"), away].concat();
+    let again = [&login(EXCHANGE), &asked_for_sizes("1"), &size(1), "S: A OK done\n", &asked("1")].concat();
+    let last = again.clone() + &mail(1) + "S: A OK done\n";
+    let played = play("away for a while", &[first, again.clone() + away, again + away, last]);
+    assert_eq!(played.fetch(), whole([1]));
+    played.check();
+}
+
 /// A session in which eight of nine mails come, and then `answer`.
 fn eight_of_nine(answer: &str) -> String {
     let found: Vec<u32> = (1..=9).collect();

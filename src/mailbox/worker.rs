@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 
 use crate::config::{Authentication, Security};
 use crate::failure::{Failure, Kind, Result, Retry, Step, panicked};
-use crate::imap::backoff::{backoff, is_unavailable};
+use crate::imap::backoff::{backoff, is_unavailable, says_unavailable};
 use crate::imap::commands::Command;
 use crate::imap::login::{self, Inbox, Login, Secret, StartTls};
 use crate::imap::responses::{self, Code, Condition, Response, Status};
@@ -45,6 +45,8 @@ pub(super) struct Worker {
     comparing: bool,
     /// A connection was lost with decisions on it, and the next one made at once, since the server last did one.
     connected_again: bool,
+    /// Mails at which connections were lost: the next fetch asks for the others first.
+    suspects: RoaringBitmap,
     /// Commands in flight at most; one after a server could not cope with two.
     pipeline: usize,
     /// No connection is tried before this time without somebody's asking.
@@ -143,6 +145,7 @@ impl Worker {
             session: None,
             run: None,
             incoming: None,
+            suspects: RoaringBitmap::new(),
             dates: BTreeMap::new(),
             refused_dates: None,
             comparing: false,
@@ -262,7 +265,8 @@ impl Worker {
             };
         };
         let in_flight = session.in_flight();
-        if in_flight < self.pipeline {
+        let alone = self.run.as_ref().is_some_and(Run::is_alone);
+        if in_flight < if alone { 1 } else { self.pipeline } {
             // The numbers in the answers to two SEARCHes cannot be told apart.
             let searches = self.refused_dates.is_some();
             let next = self.settlement(state).or_else(|| if searches { None } else { self.fetching(state) });
@@ -382,6 +386,9 @@ impl Worker {
                 if self.session.as_ref()?.in_flight() > 0 {
                     return None;
                 }
+                if let Some(uids) = run.next_suspect(state.fetch.octets, config.fetch.buffer) {
+                    return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
+                }
                 Some((Command::Present(run.next_doubts()?), Sent::Doubts { fetch }))
             }
         }
@@ -417,6 +424,7 @@ impl Worker {
             state.unsure.clear();
             state.decided.clear();
             state.highest = 0;
+            self.suspects.clear();
             if self.run.as_ref().is_some_and(|run| run.begun) {
                 let observed = format!("UIDVALIDITY changed from {before} to {now} during the fetch");
                 let failure = Failure::new(Step::Select, Kind::Stale, observed).retry(Retry::Later);
@@ -584,8 +592,9 @@ impl Worker {
             Some(responses::Message::Streamed) => incoming,
         };
         // What was not asked for, or comes twice, is nobody's.
-        let (Some(message), true) = (message, run.answered(uid).is_some()) else { return Ok(()) };
+        let (Some(message), true) = (message, run.arrived(uid)) else { return Ok(()) };
         run.progress();
+        self.suspects.remove(uid);
         self.left_alone = Duration::ZERO;
         self.shared.record().progress();
         self.status_due.get_or_insert_with(|| Instant::now() + STATUS_PAUSE);
@@ -618,9 +627,7 @@ impl Worker {
                     "the mail with UID {uid} is larger than cmsbs.mail.imap.fetch.buffer allows in memory, and no \
                      temporary file could hold it: {why}"
                 );
-                let failure = self.shared.explain(Failure::new(Step::Storage, Kind::Storage, observed));
-                self.shared.log.warning(format!("{}: {failure}", self.shared.config.user));
-                run.set_aside(failure);
+                set_aside(&self.shared, run, Failure::new(Step::Storage, Kind::Storage, observed));
             }
         }
         Ok(())
@@ -682,6 +689,8 @@ impl Worker {
                     state.fetch.phase = Phase::Running;
                     shared.for_callers.notify();
                 }
+                self.suspects &= &run.waiting;
+                run.suspect(&self.suspects);
                 if vanished {
                     self.vanished(fetch);
                 }
@@ -699,16 +708,7 @@ impl Worker {
             }
             Sent::Bodies { fetch, uids } => {
                 if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
-                    let missing: RoaringBitmap =
-                        uids.iter().filter(|&uid| run.answered(uid).is_some()).collect();
-                    for uid in missing {
-                        // Each of them alone, for the others may be sound.
-                        if run.retry.insert(uid) {
-                            run.waiting.insert(uid);
-                        } else {
-                            run.silence([uid], &condition.line);
-                        }
-                    }
+                    run.answered_without(&uids, &condition.line);
                 }
             }
             Sent::Doubts { fetch } => {
@@ -720,9 +720,7 @@ impl Worker {
                     for uid in &there {
                         let line = &run.silent_line;
                         let observed = format!("the server did not deliver the mail with UID {uid}: {line}");
-                        let failure = shared.explain(Failure::new(Step::Fetch, Kind::Refused, observed));
-                        shared.log.warning(format!("{}: {failure}", shared.config.user));
-                        run.set_aside(failure);
+                        set_aside(&shared, run, Failure::new(Step::Fetch, Kind::Refused, observed));
                     }
                     if there.len() < asked.len() {
                         self.vanished(fetch);
@@ -883,6 +881,8 @@ impl Worker {
         let shared = self.shared.clone();
         let session = self.session.take();
         let had_session = session.is_some();
+        let suspect = session.as_ref().and_then(|session| self.suspect(session, &failure));
+        self.suspects.extend(suspect);
         if session.is_some_and(|session| session.in_flight() > 1) {
             self.pipeline = 1;
         }
@@ -898,8 +898,19 @@ impl Worker {
             self.write_status_now(state);
             return false;
         }
-        if let Some(run) = &mut self.run {
-            run.connection_lost();
+        if let Some(run) = &mut self.run
+            && run.connection_lost(suspect)
+            && let Some(uid) = suspect
+        {
+            let observed = format!(
+                "the connection was lost at the mail with UID {uid}, each time that it was asked for: {}",
+                failure.observed
+            );
+            set_aside(&shared, run, Failure { kind: Kind::Refused, observed, ..failure.clone() });
+            if run.is_over() {
+                self.end_run(state, Ok(()));
+                return true;
+            }
         }
         if failure.kind == Kind::Throttled {
             let time = if let Retry::After(time) = failure.retry { time } else { THROTTLED };
@@ -935,6 +946,20 @@ impl Worker {
         self.end_run(state, Err(failure));
         self.rest_until = Some(Instant::now() + REST);
         state.closing.is_none()
+    }
+
+    /// The mail at which the connection was lost: the first that is missing of the oldest command, if that was one for mails.
+    /// A server that says why it cannot answer now does not mean the mail.
+    fn suspect(&self, session: &Session<Sent>, failure: &Failure) -> Option<u32> {
+        let run = self.run.as_ref()?;
+        if failure.kind == Kind::Throttled || says_unavailable(&failure.observed) {
+            return None;
+        }
+        let asked = session.contexts().map_while(|sent| match sent {
+            Sent::Bodies { fetch, uids } if *fetch == run.fetch => Some(uids),
+            _ => None,
+        });
+        asked.filter_map(|uids| run.first_missing(uids)).next()
     }
 
     /// The fetch is over for its caller too.
@@ -1010,8 +1035,7 @@ impl Worker {
             }
             (Sent::Sizes { .. }, Some(run)) => run.waiting.extend(run.sizing.take().unwrap_or_default()),
             (Sent::Bodies { uids, .. }, Some(run)) => {
-                let missing: Vec<u32> = uids.iter().filter(|&uid| run.answered(uid).is_some()).collect();
-                run.waiting.extend(missing);
+                run.ask_again(&uids);
             }
             (Sent::Doubts { .. }, Some(run)) => run.doubt_again(),
             (Sent::Dates, _) => self.dates.clear(),
@@ -1069,6 +1093,13 @@ fn created(session: &mut Session<Sent>, folder: &str, condition: &Condition) -> 
     } else {
         Err(Session::<Sent>::refused(Step::Folders, condition))
     }
+}
+
+/// A mail stays where it is, and the next fetch tries it again.
+fn set_aside(shared: &Shared, run: &mut Run, why: Failure) {
+    let why = shared.explain(why);
+    shared.log.warning(format!("{}: {why}", shared.config.user));
+    run.set_aside(why);
 }
 
 /// The pause before the connection after so many losses: none, then growing ones, each up to half longer than the other, so
