@@ -99,6 +99,10 @@ impl Body {
         }
     }
 
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self, Body::File(..))
+    }
+
     /// Octets of memory that it takes.
     pub(super) fn memory(&self) -> usize {
         match self {
@@ -143,6 +147,8 @@ impl Outcome {
 pub(super) enum Incoming {
     Memory(Vec<u8>),
     File(File, u64),
+    /// It has to be asked for again, being of so many octets: enough others wait in files.
+    PassedOver(u64),
     /// There is no room for it: why.
     Lost(String),
 }
@@ -167,7 +173,7 @@ impl Incoming {
                 Ok(()) => *length += octets.len() as u64,
                 Err(error) => *self = Incoming::Lost(error.to_string()),
             },
-            Incoming::Lost(_) => {}
+            Incoming::PassedOver(_) | Incoming::Lost(_) => {}
         }
     }
 
@@ -179,6 +185,7 @@ impl Incoming {
                 Ok(_) => Ok(Body::File(file, octets)),
                 Err(error) => Err(error.to_string()),
             },
+            Incoming::PassedOver(octets) => Err(format!("its {octets} octets were passed over")),
             Incoming::Lost(why) => Err(why),
         }
     }

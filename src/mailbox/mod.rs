@@ -55,7 +55,7 @@ use health::Record;
 use journal::{Found, Journal, Pending};
 use lock::Lock;
 use place::{Identity, Place};
-use run::Run;
+use run::{Held, Run};
 use signal::Signal;
 use worker::Worker;
 
@@ -132,8 +132,7 @@ impl Mailbox {
         state.fetch.id += 1;
         let id = state.fetch.id;
         state.fetch.phase = Phase::Requested;
-        state.fetch.ready.clear();
-        state.fetch.octets = 0;
+        state.fetch.clear();
         state.decisions.make_due();
         shared.wake_worker(&mut state)?;
         loop {
@@ -167,11 +166,10 @@ impl Mailbox {
             if state.fetch.id != id {
                 return Err(self.shared().explain(ended_by_newer()));
             }
-            if let Some(message) = state.fetch.ready.pop_front() {
-                state.fetch.octets -= message.body.memory();
+            if let Some(message) = state.fetch.pop() {
                 // After the end of the fetch nobody waits for room: a worker woken for each mail costs more than the mail.
                 let ended = matches!(state.fetch.phase, Phase::Ended(_));
-                if !ended && run::has_room(state.fetch.octets, shared.config.fetch.buffer) {
+                if !ended && run::has_room(state.fetch.held.octets, shared.config.fetch.buffer) {
                     shared.for_worker.notify();
                 }
                 if state.decided.contains(message.id.uid) {
@@ -436,8 +434,8 @@ struct Fetch {
     phase: Phase,
     /// Mails that have arrived and were not taken.
     ready: VecDeque<Message>,
-    /// Their octets in memory.
-    octets: usize,
+    /// What they take.
+    held: Held,
     /// How many mails the server has told of.
     found: u64,
     /// When callers were last told of one. For [`QUIET`] after that they are not, so that they are not woken for each, but
@@ -445,6 +443,26 @@ struct Fetch {
     told: Option<Instant>,
     /// What a refused login has ended in its middle; with another credential it goes on.
     ended: Option<Run>,
+}
+
+impl Fetch {
+    fn push(&mut self, message: Message) {
+        self.held.octets += message.body.memory();
+        self.held.files += usize::from(message.body.is_file());
+        self.ready.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.ready.pop_front()?;
+        self.held.octets -= message.body.memory();
+        self.held.files -= usize::from(message.body.is_file());
+        Some(message)
+    }
+
+    fn clear(&mut self) {
+        self.ready.clear();
+        self.held = Held::default();
+    }
 }
 
 enum Phase {

@@ -23,6 +23,8 @@ pub(super) struct Run {
     asked: BTreeMap<u32, usize>,
     /// The sum of that.
     kept: usize,
+    /// The one of them that will go to a file.
+    large: Option<u32>,
     /// The server answered without the mail, once: each of them alone, for the others may be sound.
     retry: RoaringBitmap,
     /// At which a connection was lost: asked for when no other mail is left, each with nothing else in flight, and how often
@@ -69,6 +71,7 @@ impl Run {
             sized: VecDeque::new(),
             asked: BTreeMap::new(),
             kept: 0,
+            large: None,
             retry: RoaringBitmap::new(),
             suspects: BTreeMap::new(),
             tried: RoaringBitmap::new(),
@@ -107,9 +110,9 @@ impl Run {
         Some(uids)
     }
 
-    /// The mail that is to be asked for now with nothing else in flight, its size unknown.
-    pub(super) fn next_suspect(&mut self, held: usize, buffer: usize) -> Option<RoaringBitmap> {
-        if !self.is_asked_out() || !has_room(held, buffer) {
+    /// The mail that is to be asked for now with nothing else in flight. Its size is not known: it can be a large one.
+    pub(super) fn next_suspect(&mut self, held: Held, buffer: usize) -> Option<RoaringBitmap> {
+        if !self.is_asked_out() || !has_room(held.octets, buffer) || held.files > 0 {
             return None;
         }
         let (&uid, _) = self.suspects.iter().min_by_key(|&(_, lost)| lost)?;
@@ -174,9 +177,10 @@ impl Run {
         }
     }
 
-    /// The mails to fetch now: what fits in the room that is left beside `held` octets. Small helpings would cost a round
-    /// trip each, so there is none before a quarter of the buffer is free.
-    pub(super) fn next_bodies(&mut self, held: usize, buffer: usize) -> Option<RoaringBitmap> {
+    /// The mails to fetch now: what fits in the room that is left beside what is `held`. Small helpings would cost a round
+    /// trip each, so there is none before a quarter of the buffer is free. A large mail takes room on the disk instead, so
+    /// it waits until no other is there.
+    pub(super) fn next_bodies(&mut self, held: Held, buffer: usize) -> Option<RoaringBitmap> {
         if !self.first {
             self.first = true;
             let uids = uid_set::take_front(&mut self.waiting, FIRST);
@@ -187,17 +191,22 @@ impl Run {
         if self.sizing.is_some() && self.sized.len() < WINDOW / 4 {
             return None;
         }
-        let room = buffer.saturating_sub(held + self.kept);
-        let idle = self.asked.is_empty() && held == 0;
-        if !has_room(held + self.kept, buffer) && !idle {
+        let taken = held.octets + self.kept;
+        let room = buffer.saturating_sub(taken);
+        let idle = self.asked.is_empty() && held.octets == 0;
+        if !has_room(taken, buffer) && !idle {
             return None;
         }
         let helping = room.min(buffer / 2);
         let (mut uids, mut octets) = (RoaringBitmap::new(), 0);
         while let Some(&(uid, size)) = self.sized.front() {
             // One that goes to a file takes no room, but a connection for a while; one that failed may fail again.
-            let alone = size > large(buffer) || self.retry.contains(uid);
-            let size = if size > large(buffer) { 0 } else { size as usize };
+            let to_file = size > large(buffer);
+            let alone = to_file || self.retry.contains(uid);
+            let size = if to_file { 0 } else { size as usize };
+            if to_file && (held.files > 0 || self.large.is_some()) {
+                break;
+            }
             if !uids.is_empty() && (alone || octets + size > helping || uids.len() == BATCH)
                 || size > room && !idle
             {
@@ -207,6 +216,9 @@ impl Run {
             uids.insert(uid);
             octets += size;
             self.ask(uid, size);
+            if to_file {
+                self.large = Some(uid);
+            }
             if self.retry.contains(uid) {
                 self.tried.insert(uid);
             }
@@ -237,11 +249,16 @@ impl Run {
         Some(uids)
     }
 
-    /// A size came. On Exchange it is an estimate; a little room is kept beyond it.
+    /// A size came.
     pub(super) fn size(&mut self, uid: u32, size: u64) {
         if self.sizing.as_mut().is_some_and(|sizing| sizing.remove(uid)) {
-            self.sized.push_back((uid, size.saturating_add(size / 8)));
+            self.ask_later(uid, size);
         }
+    }
+
+    /// A mail of about this size is to be asked for. On Exchange it is an estimate; a little room is kept beyond it.
+    pub(super) fn ask_later(&mut self, uid: u32, size: u64) {
+        self.sized.push_back((uid, size.saturating_add(size / 8)));
     }
 
     /// A mail stays where it is.
@@ -270,6 +287,7 @@ impl Run {
     fn answered(&mut self, uid: u32) -> Option<usize> {
         let octets = self.asked.remove(&uid)?;
         self.kept -= octets;
+        self.large.take_if(|large| *large == uid);
         Some(octets)
     }
 
@@ -288,6 +306,7 @@ impl Run {
         let asked = std::mem::take(&mut self.asked).into_keys();
         self.waiting.extend(asked.filter(|uid| !self.suspects.contains_key(uid)));
         self.kept = 0;
+        self.large = None;
         self.waiting.extend(std::mem::take(&mut self.sized).into_iter().map(|(uid, _)| uid));
         let Some(uid) = at else { return false };
         self.waiting.remove(uid);
@@ -301,6 +320,15 @@ impl Run {
     }
 }
 
+/// What has arrived and nobody has taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    /// In memory.
+    pub octets: usize,
+    /// Mails in files.
+    pub files: usize,
+}
+
 /// Whether there is room for another helping beside `held` octets.
 pub(super) fn has_room(held: usize, buffer: usize) -> bool {
     buffer.saturating_sub(held) >= buffer / 4
@@ -310,6 +338,10 @@ pub(super) fn has_room(held: usize, buffer: usize) -> bool {
 pub(super) fn large(buffer: usize) -> u64 {
     buffer as u64 / 2
 }
+
+/// Mails in files that may wait for the caller. No more than one is asked for as one, but the sizes of the first mails are
+/// not known, and a server can tell wrong ones; what comes beyond is passed over and asked for again.
+pub(super) const FILES: usize = FIRST;
 
 /// The first mails are fetched without knowing their sizes, so that the caller has something to do soon.
 const FIRST: usize = 8;
@@ -339,7 +371,7 @@ mod tests {
         let mut run = Run::new(1);
         run.stage = Stage::Fetching;
         run.waiting = (1..=mails).collect();
-        let first = run.next_bodies(0, BUFFER).unwrap_or_default();
+        let first = run.next_bodies(Held::default(), BUFFER).unwrap_or_default();
         first.iter().for_each(|uid| assert!(run.answered(uid).is_some()));
         run
     }
@@ -351,18 +383,22 @@ mod tests {
         run
     }
 
+    fn held(octets: usize) -> Held {
+        Held { octets, files: 0 }
+    }
+
     #[test]
     fn the_first_mails_are_asked_for_without_their_sizes() {
         let mut run = Run::new(1);
         run.waiting = (1..=100).collect();
-        assert_eq!(run.next_bodies(0, BUFFER).map(|uids| uids.len()), Some(FIRST as u64));
+        assert_eq!(run.next_bodies(Held::default(), BUFFER).map(|uids| uids.len()), Some(FIRST as u64));
     }
 
     #[test]
     fn what_is_asked_for_fits_in_the_buffer_with_what_nobody_has_taken() {
         let mut run = sized(run(1_000), |_| 8_000);
         let mut room = 0;
-        while let Some(uids) = run.next_bodies(100_000, BUFFER) {
+        while let Some(uids) = run.next_bodies(held(100_000), BUFFER) {
             room += 9_000 * uids.len() as usize;
             assert!(100_000 + room <= BUFFER, "{room}");
         }
@@ -370,25 +406,35 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_larger_than_half_the_buffer_comes_alone_and_takes_no_room() {
-        let mut run = sized(run(12), |uid| if uid == 10 { BUFFER as u64 } else { 100 });
-        let asked: Vec<Vec<u32>> =
-            std::iter::from_fn(|| run.next_bodies(0, BUFFER)).map(|uids| uids.iter().collect()).collect();
-        assert_eq!(asked, [vec![9], vec![10], vec![11, 12]]);
-        assert!(run.kept < BUFFER / 2);
+    fn a_mail_larger_than_half_the_buffer_comes_alone_takes_no_room_and_waits_until_no_other_is_there() {
+        let mut run = sized(run(14), |uid| if uid == 10 || uid == 13 { BUFFER as u64 } else { 100 });
+        let mut ask = |files| {
+            let held = Held { octets: 0, files };
+            let asked = std::iter::from_fn(|| run.next_bodies(held, BUFFER));
+            let asked: Vec<Vec<u32>> = asked.map(|uids| uids.iter().collect()).collect();
+            assert!(run.kept < BUFFER / 2);
+            asked.iter().flatten().for_each(|&uid| assert!(uid == 10 || run.arrived(uid)));
+            asked
+        };
+        assert_eq!(ask(1), [vec![9]]);
+        assert_eq!(ask(0), [vec![10], vec![11, 12]]);
+        assert!(ask(0).is_empty(), "one is on its way");
+        assert!(run.arrived(10));
+        assert_eq!(run.next_bodies(Held { octets: 0, files: 1 }, BUFFER), None, "nobody has taken it");
+        assert_eq!(run.next_bodies(Held::default(), BUFFER).and_then(|uids| uids.min()), Some(13));
     }
 
     #[test]
     fn nothing_more_is_asked_for_while_the_caller_takes_nothing() {
         let mut run = sized(run(100), |_| 8_000);
-        assert_eq!(run.next_bodies(BUFFER, BUFFER), None);
-        assert!(run.next_bodies(BUFFER / 2, BUFFER).is_some());
+        assert_eq!(run.next_bodies(held(BUFFER), BUFFER), None);
+        assert!(run.next_bodies(held(BUFFER / 2), BUFFER).is_some());
     }
 
     #[test]
     fn even_a_mail_that_fits_nowhere_is_asked_for_when_nothing_else_is_held() {
         let mut run = sized(run(9), |_| BUFFER as u64 / 2);
-        assert!(run.next_bodies(0, BUFFER / 8).is_some());
+        assert!(run.next_bodies(Held::default(), BUFFER / 8).is_some());
     }
 
     #[test]
@@ -401,7 +447,7 @@ mod tests {
     #[test]
     fn after_a_lost_connection_every_mail_that_has_not_come_is_waited_for_again() {
         let mut run = sized(run(100), |_| 8_000);
-        let asked = run.next_bodies(0, BUFFER).unwrap_or_default();
+        let asked = run.next_bodies(Held::default(), BUFFER).unwrap_or_default();
         let come = asked.min().unwrap_or_default();
         assert!(run.answered(come).is_some());
         run.begun = true;
@@ -415,14 +461,14 @@ mod tests {
     fn a_mail_at_which_connections_are_lost_is_asked_for_last_and_given_up_when_it_was_alone_twice() {
         let mut run = sized(run(12), |_| 100);
         run.begun = true;
-        assert!(run.next_bodies(0, BUFFER).is_some() && !run.connection_lost(Some(10)));
+        assert!(run.next_bodies(Held::default(), BUFFER).is_some() && !run.connection_lost(Some(10)));
         let mut run = sized(run, |_| 100);
-        let others = run.next_bodies(0, BUFFER).unwrap_or_default();
+        let others = run.next_bodies(Held::default(), BUFFER).unwrap_or_default();
         assert_eq!(others.iter().collect::<Vec<_>>(), [9, 11, 12]);
-        assert_eq!(run.next_suspect(0, BUFFER), None, "the others come first");
+        assert_eq!(run.next_suspect(Held::default(), BUFFER), None, "the others come first");
         assert!(run.arrived(9) && run.arrived(12) && !run.connection_lost(Some(11)));
         let mut lost_at = |uid: u32| {
-            let asked = run.next_suspect(0, BUFFER).unwrap_or_default();
+            let asked = run.next_suspect(Held::default(), BUFFER).unwrap_or_default();
             assert_eq!(asked.iter().collect::<Vec<_>>(), [uid]);
             assert!(run.is_alone() && !run.is_over());
             run.connection_lost(run.first_missing(&asked))

@@ -217,6 +217,34 @@ fn a_server_that_is_unavailable_at_every_mail_is_waited_for_and_no_mail_set_asid
     played.check();
 }
 
+#[test]
+fn no_more_than_eight_large_mails_wait_in_files_whatever_sizes_the_server_tells() {
+    let large =
+        |uid: u32| mail(uid).replace("{8}", "{5000}").replace(&format!("{uid:08}"), &"x".repeat(5_000));
+    let ok = "S: A OK done\n";
+    let script = [
+        login(EXCHANGE),
+        search(&(1..=11).collect::<Vec<_>>()),
+        asked("1:8") + &(1..=8).map(large).collect::<String>() + ok,
+        asked_for_sizes("9:11") + &(9..=11).map(size).collect::<String>() + ok,
+        asked("9:11") + &large(9) + &large(10) + &mail(11) + ok,
+        // When the others were taken, one after the other.
+        asked("9") + &large(9) + ok,
+        asked("10") + &large(10) + ok,
+    ];
+    let played = play_with("large", &[script.concat()], |config| config.fetch.buffer = 8 << 10);
+    let fetch = played.mailbox.fetch().unwrap();
+    let begun = Instant::now();
+    while played.mailbox.shared().lock().fetch.ready.len() < 9 && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let next = || played.mailbox.next(fetch).unwrap().map(|message| (message.id.uid, message.body.len()));
+    let taken: Vec<_> = std::iter::from_fn(next).collect();
+    let of = |uid| (uid, if uid == 11 { 8 } else { 5_000 });
+    assert_eq!(taken, (1..=8).chain([11, 9, 10]).map(of).collect::<Vec<_>>());
+    played.check();
+}
+
 /// A session in which eight of nine mails come, and then `answer`.
 fn eight_of_nine(answer: &str) -> String {
     let found: Vec<u32> = (1..=9).collect();

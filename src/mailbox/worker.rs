@@ -1,7 +1,7 @@
 //! The thread of a mailbox: it connects, fetches ahead of the caller, and tells the server what was decided.
 //!
 //! It never waits for a caller while a command is in flight: a body is asked for only when there is room for it, and one
-//! that turns out larger goes to a file. So the answers to all commands in flight can always be read to their end, and a
+//! that turns out larger goes to a file or, where enough of those wait, is passed over for now. So the answers to all commands in flight can always be read to their end, and a
 //! decision never waits behind a mail that nobody takes.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ use crate::token;
 
 use super::decisions::{Action, Batch, Step as BatchStep, targets};
 use super::message::{Incoming, Message, MessageId, received_millis};
-use super::run::{ASSUMED, Run, Stage, large};
+use super::run::{ASSUMED, FILES, Run, Stage, large};
 use super::{Access, Life, Phase, QUIET, STATUS, Shared, State};
 
 pub(super) struct Worker {
@@ -376,7 +376,7 @@ impl Worker {
             }
             Stage::New | Stage::Looking | Stage::Searching => None,
             Stage::Fetching => {
-                if let Some(uids) = run.next_bodies(state.fetch.octets, config.fetch.buffer) {
+                if let Some(uids) = run.next_bodies(state.fetch.held, config.fetch.buffer) {
                     return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
                 }
                 if let Some(uids) = run.next_sizes() {
@@ -386,7 +386,7 @@ impl Worker {
                 if self.session.as_ref()?.in_flight() > 0 {
                     return None;
                 }
-                if let Some(uids) = run.next_suspect(state.fetch.octets, config.fetch.buffer) {
+                if let Some(uids) = run.next_suspect(state.fetch.held, config.fetch.buffer) {
                     return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
                 }
                 Some((Command::Present(run.next_doubts()?), Sent::Doubts { fetch }))
@@ -530,10 +530,14 @@ impl Worker {
             Received::MessageStart(octets) => {
                 let state = self.shared.lock();
                 let buffer = self.shared.config.fetch.buffer;
-                let room = buffer.saturating_sub(state.fetch.octets) as u64;
+                let room = buffer.saturating_sub(state.fetch.held.octets) as u64;
                 let in_memory = octets <= room && octets <= large(buffer);
                 let directory = self.shared.config.tmp_directory.as_deref();
-                self.incoming = Some(Incoming::new(octets, in_memory, directory));
+                self.incoming = Some(if in_memory || state.fetch.held.files < FILES {
+                    Incoming::new(octets, in_memory, directory)
+                } else {
+                    Incoming::PassedOver(octets)
+                });
             }
             Received::Message(octets) => {
                 if let Some(incoming) = &mut self.incoming {
@@ -593,6 +597,10 @@ impl Worker {
         };
         // What was not asked for, or comes twice, is nobody's.
         let (Some(message), true) = (message, run.arrived(uid)) else { return Ok(()) };
+        if let Incoming::PassedOver(octets) = message {
+            run.ask_later(uid, octets);
+            return Ok(());
+        }
         run.progress();
         self.suspects.remove(uid);
         self.left_alone = Duration::ZERO;
@@ -608,9 +616,8 @@ impl Worker {
             Ok(body) => {
                 let uid_validity =
                     state.uid_validity.ok_or_else(|| Failure::internal("a mail without UIDVALIDITY"))?;
-                state.fetch.octets += body.memory();
                 state.unsure.remove(uid);
-                state.fetch.ready.push_back(Message {
+                state.fetch.push(Message {
                     id: MessageId { uid_validity, uid },
                     flags: fetch.flags.unwrap_or_default(),
                     internal_date,
