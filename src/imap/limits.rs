@@ -10,6 +10,11 @@ pub const LINE: usize = 64 * 1024;
 /// send as a literal.
 pub const LITERAL: usize = 64 * 1024;
 
+/// Flags of one message, and octets of all of them together; what is beyond is not taken. UM looks at none, and a mail has a
+/// handful.
+pub const FLAGS: usize = 100;
+pub const FLAG_OCTETS: usize = 4 * 1024;
+
 /// Octets of one message. Exchange Online delivers up to 150 MB; a Java array holds at most 2 GiB.
 pub const MESSAGE: u64 = 1024 * 1024 * 1024;
 

@@ -562,9 +562,10 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// `"(" [flag-fetch *(SP flag-fetch)] ")"`
+    /// `"(" [flag-fetch *(SP flag-fetch)] ")"`, of which as many are taken as the limits allow.
     fn flags(&mut self) -> Option<Vec<String>> {
         let mut flags = Vec::new();
+        let mut octets = 0;
         if !self.eat(b"(") {
             return None;
         }
@@ -575,7 +576,12 @@ impl<'a> Cursor<'a> {
             }
             match self.word() {
                 [] => return None,
-                flag => flags.push(lossy(flag)),
+                flag => {
+                    octets += flag.len();
+                    if flags.len() < limits::FLAGS && octets <= limits::FLAG_OCTETS {
+                        flags.push(lossy(flag));
+                    }
+                }
             }
         }
     }
@@ -973,6 +979,17 @@ mod tests {
         );
         assert!(refused(&announced(limits::MESSAGE + 1)).contains("at most"));
         assert!(refused(&announced(4 << 30)).contains("at most"));
+    }
+
+    #[test]
+    fn a_message_has_as_many_flags_as_are_taken_and_the_rest_are_passed_over() {
+        let short = (["a"; 1_000].join(" "), limits::FLAGS);
+        let long = (["b".repeat(1_000).as_str(); 60].join(" "), limits::FLAG_OCTETS / 1_000);
+        for (flags, taken) in [short, long] {
+            let input = format!("* 1 FETCH (FLAGS ({flags}) UID 7)\r\n");
+            let Response::Fetch(fetch) = response(input.as_bytes()) else { panic!("{taken}") };
+            assert_eq!((fetch.uid, fetch.flags.map(|flags| flags.len())), (Some(7), Some(taken)));
+        }
     }
 
     #[test]

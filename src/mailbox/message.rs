@@ -102,15 +102,25 @@ impl Body {
     pub(super) fn is_file(&self) -> bool {
         matches!(self, Body::File(..))
     }
+}
 
-    /// Octets of memory that it takes.
+impl Message {
+    /// Octets of memory that it takes, with all that belongs to it.
     pub(super) fn memory(&self) -> usize {
-        match self {
+        let body = match &self.body {
             Body::Memory(octets) => octets.len(),
             Body::File(..) => 0,
-        }
+        };
+        let flags: usize = self.flags.iter().map(|flag| flag.len() + OF_A_FLAG).sum();
+        body + flags + self.internal_date.len() + OF_A_MESSAGE
     }
 }
+
+/// Octets of memory that a message takes beside what is in it: itself, its place in a queue, and what the allocator adds.
+pub(super) const OF_A_MESSAGE: usize = 300;
+
+/// The same of a flag.
+const OF_A_FLAG: usize = 40;
 
 impl Outcome {
     /// By the ordinal of the constant in `um.imap.oauth2.Outcome`; `OutcomeTest` keeps the two in step.
@@ -211,8 +221,25 @@ mod tests {
         incoming.add(b"def");
         let body = incoming.finish().unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-        assert_eq!((body.len(), body.memory()), (6, 0));
+        assert_eq!((body.len(), body.is_file()), (6, true));
         assert_eq!(body.into_bytes().unwrap(), b"abcdef");
+    }
+
+    #[test]
+    fn what_a_message_takes_is_more_than_its_octets() {
+        let message = |flags: usize, body| Message {
+            id: MessageId { uid_validity: 1, uid: 1 },
+            flags: vec!["\\Seen".into(); flags],
+            internal_date: "17-Jul-1996 02:44:25 -0700".into(),
+            received_millis: None,
+            body,
+        };
+        let alone = message(0, Body::Memory(Vec::new())).memory();
+        assert!(alone > size_of::<Message>());
+        assert_eq!(message(0, Body::Memory(vec![0; 10])).memory(), alone + 10);
+        assert!(message(2, Body::Memory(Vec::new())).memory() >= alone + 2 * (5 + size_of::<String>()));
+        let file = Body::File(tempfile::tempfile().unwrap(), 1_000_000);
+        assert_eq!(message(0, file).memory(), alone, "what is in a file takes no memory");
     }
 
     #[test]

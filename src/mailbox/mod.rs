@@ -447,14 +447,14 @@ struct Fetch {
 
 impl Fetch {
     fn push(&mut self, message: Message) {
-        self.held.octets += message.body.memory();
+        self.held.octets += message.memory();
         self.held.files += usize::from(message.body.is_file());
         self.ready.push_back(message);
     }
 
     fn pop(&mut self) -> Option<Message> {
         let message = self.ready.pop_front()?;
-        self.held.octets -= message.body.memory();
+        self.held.octets -= message.memory();
         self.held.files -= usize::from(message.body.is_file());
         Some(message)
     }

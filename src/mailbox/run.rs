@@ -8,6 +8,8 @@ use roaring::RoaringBitmap;
 use crate::failure::Failure;
 use crate::imap::uid_set;
 
+use super::message::OF_A_MESSAGE;
+
 /// One fetch, from its SEARCH to its last mail.
 #[derive(Clone)]
 pub(super) struct Run {
@@ -258,7 +260,7 @@ impl Run {
 
     /// A mail of about this size is to be asked for. On Exchange it is an estimate; a little room is kept beyond it.
     pub(super) fn ask_later(&mut self, uid: u32, size: u64) {
-        self.sized.push_back((uid, size.saturating_add(size / 8)));
+        self.sized.push_back((uid, size.saturating_add(size / 8).saturating_add(OF_A_MESSAGE as u64)));
     }
 
     /// A mail stays where it is.
@@ -403,6 +405,13 @@ mod tests {
             assert!(100_000 + room <= BUFFER, "{room}");
         }
         assert!(room > BUFFER / 2);
+    }
+
+    #[test]
+    fn what_a_mail_takes_beside_its_octets_counts_too() {
+        let mut run = sized(run(1_000), |_| 1);
+        let uids = run.next_bodies(Held::default(), 100_000).unwrap_or_default();
+        assert!((100..170).contains(&uids.len()), "{}", uids.len());
     }
 
     #[test]

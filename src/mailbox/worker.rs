@@ -1,8 +1,8 @@
 //! The thread of a mailbox: it connects, fetches ahead of the caller, and tells the server what was decided.
 //!
 //! It never waits for a caller while a command is in flight: a body is asked for only when there is room for it, and one
-//! that turns out larger goes to a file or, where enough of those wait, is passed over for now. So the answers to all commands in flight can always be read to their end, and a
-//! decision never waits behind a mail that nobody takes.
+//! that turns out larger goes to a file or, where enough of those wait, is passed over for now. So the answers to all
+//! commands in flight can always be read to their end, and a decision never waits behind a mail that nobody takes.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
