@@ -62,6 +62,8 @@ pub struct Times {
     pub search: Duration,
     /// The same for NOOP.
     pub noop: Duration,
+    /// How long a server may ask, again and again, to be left alone, before a call ends by it.
+    pub throttled: Duration,
 }
 
 impl Default for Times {
@@ -75,6 +77,7 @@ impl Default for Times {
             search: Duration::from_secs(300),
             // It tells whether a session that was idle is still there: a firewall may have forgotten it.
             noop: Duration::from_secs(30),
+            throttled: Duration::from_secs(600),
         }
     }
 }

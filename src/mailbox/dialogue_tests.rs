@@ -7,6 +7,7 @@ use super::{Access, Mailbox, MessageId, Outcome};
 use crate::config::keys::Names;
 use crate::config::{Authentication, FetchLimits, Folders, Language, MailboxConfig, Security};
 use crate::failure::{Kind, Result};
+use crate::imap::limits::Times;
 use crate::imap::scripted;
 use crate::log::Log;
 use crate::net::Trust;
@@ -29,6 +30,16 @@ pub(super) fn play_with(server: &str, scripts: &[String], change: impl FnOnce(&m
 }
 
 pub(super) fn play_trusting(
+    server: &str,
+    scripts: &[String],
+    trust: Trust,
+    change: impl FnOnce(&mut MailboxConfig),
+) -> Played {
+    play_within(Times::default(), server, scripts, trust, change)
+}
+
+pub(super) fn play_within(
+    times: Times,
     server: &str,
     scripts: &[String],
     trust: Trust,
@@ -67,7 +78,7 @@ pub(super) fn play_trusting(
     };
     change(&mut config);
     let log = Log::default();
-    let mailbox = Mailbox::open(config, trust, Access::ReadWrite, log.clone()).unwrap();
+    let mailbox = Mailbox::open_within(times, config, trust, Access::ReadWrite, log.clone()).unwrap();
     Played { mailbox, log, outcomes }
 }
 

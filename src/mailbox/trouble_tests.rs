@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::dialogue_tests::{
-    EXCHANGE, LOOK, asked, asked_for_sizes, fetch, login, mail, play, play_with, search, size, still_there,
-    whole,
+    EXCHANGE, LOOK, asked, asked_for_sizes, fetch, login, mail, play, play_with, play_within, search, size,
+    still_there, whole,
 };
 use super::{Grade, Outcome};
 use crate::failure::{Kind, Retry};
+use crate::imap::limits::Times;
+use crate::net::testing::Authority;
 
 #[test]
 fn throttling_is_waited_out_on_the_same_connection() {
@@ -73,6 +75,21 @@ fn throttling_at_the_login_is_waited_out_too() {
     assert_eq!(played.fetch(), whole([1]));
     assert!(begun.elapsed() >= Duration::from_millis(200));
     played.check();
+}
+
+#[test]
+fn throttling_at_each_login_ends_the_call_when_that_has_gone_on_for_long() {
+    let refusal = "S: * NO Request is throttled. Suggested Backoff Time: 100 milliseconds\n";
+    let times = Times { throttled: Duration::from_secs(1), ..Times::default() };
+    let scripts = vec![refusal.to_owned(); 50];
+    let played = play_within(times, "throttled at each login", &scripts, Authority::new().trust(), |_| {});
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let failure = played.try_fetch().unwrap_err();
+        assert_eq!(failure.kind, Kind::Throttled, "{failure}");
+        let took = begun.elapsed();
+        assert!((1..10).contains(&took.as_secs()), "{took:?}");
+    }
 }
 
 #[test]

@@ -51,8 +51,8 @@ pub(super) struct Worker {
     pipeline: usize,
     /// No connection is tried before this time without somebody's asking.
     rest_until: Option<Instant>,
-    /// How long the server has asked to be left alone since it last did something.
-    left_alone: Duration,
+    /// Since when the server has asked to be left alone without doing anything in between.
+    throttled_since: Option<Instant>,
     /// When `status.json` is to be brought up to date. Nobody's business before mail was looked for: what an earlier process
     /// has written is worth more.
     status_due: Option<Instant>,
@@ -138,7 +138,7 @@ impl Worker {
         Self {
             pipeline: shared.config.fetch.pipeline,
             rest_until: None,
-            left_alone: Duration::ZERO,
+            throttled_since: None,
             status_due: None,
             asked: false,
             shared,
@@ -299,7 +299,10 @@ impl Worker {
         if state.closing.is_some() {
             return Some(Turn::Exit);
         }
-        if left > WAITED_OUT || self.left_alone > WAITED_OUT_IN_ALL {
+        let in_all = self.throttled_since.map_or(Duration::ZERO, |since| since.elapsed());
+        if left > WAITED_OUT || in_all > self.shared.times.throttled {
+            // Whoever calls next waits as long.
+            self.throttled_since = None;
             let failure = failure.retry(Retry::After(left));
             self.shared.fail_flushes(state, &failure);
             if let Some(begun) = self.run.as_ref().map(|run| run.begun) {
@@ -603,7 +606,7 @@ impl Worker {
         }
         run.progress();
         self.suspects.remove(uid);
-        self.left_alone = Duration::ZERO;
+        self.throttled_since = None;
         self.shared.record().progress();
         self.status_due.get_or_insert_with(|| Instant::now() + STATUS_PAUSE);
         let internal_date = fetch.internal_date.unwrap_or_default();
@@ -658,7 +661,7 @@ impl Worker {
             return Ok(());
         }
         if ok {
-            self.left_alone = Duration::ZERO;
+            self.throttled_since = None;
         } else if is_unavailable(condition) {
             return Err(Session::<Sent>::refused(sent.step(), condition).retry(Retry::Later));
         }
@@ -1016,7 +1019,7 @@ impl Worker {
 
     /// The server asks to be left alone for so long.
     fn throttled(&mut self, time: Duration, failure: Failure) {
-        self.left_alone += time;
+        self.throttled_since.get_or_insert_with(Instant::now);
         let (user, seconds) = (&self.shared.config.user, time.as_secs_f32());
         self.shared.log.info(format!("{user}: {}; waiting {seconds:.0} s", failure.observed));
         self.shared.record().throttled(time, failure);
@@ -1146,10 +1149,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// After a connection that failed, decisions alone do not try another one before this.
 const REST: Duration = Duration::from_secs(60);
 
-/// What the server asks for is waited for within a call if it is no more than this, once and in all without anything that
-/// the server does in between.
+/// What the server asks for is waited for within a call if it is no more than this.
 const WAITED_OUT: Duration = Duration::from_secs(60);
-const WAITED_OUT_IN_ALL: Duration = Duration::from_secs(600);
 
 /// Where nobody said for how long.
 const THROTTLED: Duration = Duration::from_secs(30);

@@ -227,6 +227,7 @@ const TIMES: Times = Times {
     command: Duration::from_secs(3),
     search: Duration::from_secs(3),
     noop: Duration::from_secs(3),
+    throttled: Duration::from_secs(60),
 };
 
 /// One fault ends one poll at most; more end only where the machine is too busy for [`TIMES`].
