@@ -103,7 +103,8 @@ impl Run {
     }
 
     /// The mails of which is to be asked now whether they are there at all.
-    pub(super) fn next_doubts(&mut self) -> Option<RoaringBitmap> {
+    pub(super) fn next_doubts(&mut self, decided: &RoaringBitmap) -> Option<RoaringBitmap> {
+        self.silent -= decided;
         if !self.is_asked_out() || self.silent.is_empty() || self.doubted.is_some() {
             return None;
         }
@@ -113,7 +114,13 @@ impl Run {
     }
 
     /// The mail that is to be asked for now with nothing else in flight. Its size is not known: it can be a large one.
-    pub(super) fn next_suspect(&mut self, held: Held, buffer: usize) -> Option<RoaringBitmap> {
+    pub(super) fn next_suspect(
+        &mut self,
+        held: Held,
+        buffer: usize,
+        decided: &RoaringBitmap,
+    ) -> Option<RoaringBitmap> {
+        self.suspects.retain(|uid, _| !decided.contains(*uid));
         if !self.is_asked_out() || !has_room(held.octets, buffer) || held.files > 0 {
             return None;
         }
@@ -182,9 +189,15 @@ impl Run {
     /// The mails to fetch now: what fits in the room that is left beside what is `held`. Small helpings would cost a round
     /// trip each, so there is none before a quarter of the buffer is free. A large mail takes room on the disk instead, so
     /// it waits until no other is there.
-    pub(super) fn next_bodies(&mut self, held: Held, buffer: usize) -> Option<RoaringBitmap> {
+    pub(super) fn next_bodies(
+        &mut self,
+        held: Held,
+        buffer: usize,
+        decided: &RoaringBitmap,
+    ) -> Option<RoaringBitmap> {
         if !self.first {
             self.first = true;
+            self.waiting -= decided;
             let uids = uid_set::take_front(&mut self.waiting, FIRST);
             uids.iter().for_each(|uid| self.ask(uid, ASSUMED as usize));
             return (!uids.is_empty()).then_some(uids);
@@ -202,6 +215,10 @@ impl Run {
         let helping = room.min(buffer / 2);
         let (mut uids, mut octets) = (RoaringBitmap::new(), 0);
         while let Some(&(uid, size)) = self.sized.front() {
+            if decided.contains(uid) {
+                self.sized.pop_front();
+                continue;
+            }
             // One that goes to a file takes no room, but a connection for a while; one that failed may fail again.
             let to_file = size > large(buffer);
             let alone = to_file || self.retry.contains(uid);
@@ -239,10 +256,11 @@ impl Run {
     }
 
     /// The mails to ask the size of now, when few are left whose size is known.
-    pub(super) fn next_sizes(&mut self) -> Option<RoaringBitmap> {
+    pub(super) fn next_sizes(&mut self, decided: &RoaringBitmap) -> Option<RoaringBitmap> {
         if self.sizing.is_some() || self.sized.len() > WINDOW / 2 {
             return None;
         }
+        self.waiting -= decided;
         let uids = uid_set::take_front(&mut self.waiting, WINDOW);
         if uids.is_empty() {
             return None;
@@ -364,22 +382,25 @@ const WINDOW: usize = 4_000;
 
 #[cfg(test)]
 mod tests {
+    use once_cell::sync::Lazy;
+
     use super::*;
 
     const BUFFER: usize = 1_000_000;
+    static NONE: Lazy<RoaringBitmap> = Lazy::new(RoaringBitmap::new);
 
     /// A fetch of `mails` mails, the first of which were asked for and have come.
     fn run(mails: u32) -> Run {
         let mut run = Run::new(1);
         run.stage = Stage::Fetching;
         run.waiting = (1..=mails).collect();
-        let first = run.next_bodies(Held::default(), BUFFER).unwrap_or_default();
+        let first = run.next_bodies(Held::default(), BUFFER, &NONE).unwrap_or_default();
         first.iter().for_each(|uid| assert!(run.answered(uid).is_some()));
         run
     }
 
     fn sized(mut run: Run, size: impl Fn(u32) -> u64) -> Run {
-        let uids = run.next_sizes().unwrap_or_default();
+        let uids = run.next_sizes(&NONE).unwrap_or_default();
         uids.iter().for_each(|uid| run.size(uid, size(uid)));
         run.sizing = None;
         run
@@ -393,14 +414,17 @@ mod tests {
     fn the_first_mails_are_asked_for_without_their_sizes() {
         let mut run = Run::new(1);
         run.waiting = (1..=100).collect();
-        assert_eq!(run.next_bodies(Held::default(), BUFFER).map(|uids| uids.len()), Some(FIRST as u64));
+        assert_eq!(
+            run.next_bodies(Held::default(), BUFFER, &NONE).map(|uids| uids.len()),
+            Some(FIRST as u64)
+        );
     }
 
     #[test]
     fn what_is_asked_for_fits_in_the_buffer_with_what_nobody_has_taken() {
         let mut run = sized(run(1_000), |_| 8_000);
         let mut room = 0;
-        while let Some(uids) = run.next_bodies(held(100_000), BUFFER) {
+        while let Some(uids) = run.next_bodies(held(100_000), BUFFER, &NONE) {
             room += 9_000 * uids.len() as usize;
             assert!(100_000 + room <= BUFFER, "{room}");
         }
@@ -410,7 +434,7 @@ mod tests {
     #[test]
     fn what_a_mail_takes_beside_its_octets_counts_too() {
         let mut run = sized(run(1_000), |_| 1);
-        let uids = run.next_bodies(Held::default(), 100_000).unwrap_or_default();
+        let uids = run.next_bodies(Held::default(), 100_000, &NONE).unwrap_or_default();
         assert!((100..170).contains(&uids.len()), "{}", uids.len());
     }
 
@@ -419,7 +443,7 @@ mod tests {
         let mut run = sized(run(14), |uid| if uid == 10 || uid == 13 { BUFFER as u64 } else { 100 });
         let mut ask = |files| {
             let held = Held { octets: 0, files };
-            let asked = std::iter::from_fn(|| run.next_bodies(held, BUFFER));
+            let asked = std::iter::from_fn(|| run.next_bodies(held, BUFFER, &NONE));
             let asked: Vec<Vec<u32>> = asked.map(|uids| uids.iter().collect()).collect();
             assert!(run.kept < BUFFER / 2);
             asked.iter().flatten().for_each(|&uid| assert!(uid == 10 || run.arrived(uid)));
@@ -429,21 +453,21 @@ mod tests {
         assert_eq!(ask(0), [vec![10], vec![11, 12]]);
         assert!(ask(0).is_empty(), "one is on its way");
         assert!(run.arrived(10));
-        assert_eq!(run.next_bodies(Held { octets: 0, files: 1 }, BUFFER), None, "nobody has taken it");
-        assert_eq!(run.next_bodies(Held::default(), BUFFER).and_then(|uids| uids.min()), Some(13));
+        assert_eq!(run.next_bodies(Held { octets: 0, files: 1 }, BUFFER, &NONE), None, "nobody has taken it");
+        assert_eq!(run.next_bodies(Held::default(), BUFFER, &NONE).and_then(|uids| uids.min()), Some(13));
     }
 
     #[test]
     fn nothing_more_is_asked_for_while_the_caller_takes_nothing() {
         let mut run = sized(run(100), |_| 8_000);
-        assert_eq!(run.next_bodies(held(BUFFER), BUFFER), None);
-        assert!(run.next_bodies(held(BUFFER / 2), BUFFER).is_some());
+        assert_eq!(run.next_bodies(held(BUFFER), BUFFER, &NONE), None);
+        assert!(run.next_bodies(held(BUFFER / 2), BUFFER, &NONE).is_some());
     }
 
     #[test]
     fn even_a_mail_that_fits_nowhere_is_asked_for_when_nothing_else_is_held() {
         let mut run = sized(run(9), |_| BUFFER as u64 / 2);
-        assert!(run.next_bodies(Held::default(), BUFFER / 8).is_some());
+        assert!(run.next_bodies(Held::default(), BUFFER / 8, &NONE).is_some());
     }
 
     #[test]
@@ -456,7 +480,7 @@ mod tests {
     #[test]
     fn after_a_lost_connection_every_mail_that_has_not_come_is_waited_for_again() {
         let mut run = sized(run(100), |_| 8_000);
-        let asked = run.next_bodies(Held::default(), BUFFER).unwrap_or_default();
+        let asked = run.next_bodies(Held::default(), BUFFER, &NONE).unwrap_or_default();
         let come = asked.min().unwrap_or_default();
         assert!(run.answered(come).is_some());
         run.begun = true;
@@ -470,19 +494,33 @@ mod tests {
     fn a_mail_at_which_connections_are_lost_is_asked_for_last_and_given_up_when_it_was_alone_twice() {
         let mut run = sized(run(12), |_| 100);
         run.begun = true;
-        assert!(run.next_bodies(Held::default(), BUFFER).is_some() && !run.connection_lost(Some(10)));
+        assert!(run.next_bodies(Held::default(), BUFFER, &NONE).is_some() && !run.connection_lost(Some(10)));
         let mut run = sized(run, |_| 100);
-        let others = run.next_bodies(Held::default(), BUFFER).unwrap_or_default();
+        let others = run.next_bodies(Held::default(), BUFFER, &NONE).unwrap_or_default();
         assert_eq!(others.iter().collect::<Vec<_>>(), [9, 11, 12]);
-        assert_eq!(run.next_suspect(Held::default(), BUFFER), None, "the others come first");
+        assert_eq!(run.next_suspect(Held::default(), BUFFER, &NONE), None, "the others come first");
         assert!(run.arrived(9) && run.arrived(12) && !run.connection_lost(Some(11)));
         let mut lost_at = |uid: u32| {
-            let asked = run.next_suspect(Held::default(), BUFFER).unwrap_or_default();
+            let asked = run.next_suspect(Held::default(), BUFFER, &NONE).unwrap_or_default();
             assert_eq!(asked.iter().collect::<Vec<_>>(), [uid]);
             assert!(run.is_alone() && !run.is_over());
             run.connection_lost(run.first_missing(&asked))
         };
         assert_eq!([lost_at(10), lost_at(11), lost_at(10), lost_at(11)], [false, false, true, true]);
+        assert!(run.is_over());
+    }
+
+    #[test]
+    fn what_was_decided_meanwhile_is_not_asked_for() {
+        let decided: RoaringBitmap = [1, 9, 10, 12].into_iter().collect();
+        let mut run = sized(run(11), |_| 100);
+        run.waiting.insert(12);
+        let uids = run.next_bodies(Held::default(), BUFFER, &decided).unwrap_or_default();
+        assert_eq!(uids.iter().collect::<Vec<_>>(), [11]);
+        run.answered_without(&uids, "OK");
+        assert_eq!(run.next_sizes(&[11, 12].into_iter().collect()), None);
+        run.silence([9, 10], "OK");
+        assert_eq!(run.next_doubts(&decided), None);
         assert!(run.is_over());
     }
 }

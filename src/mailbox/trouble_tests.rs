@@ -251,15 +251,44 @@ fn no_more_than_eight_large_mails_wait_in_files_whatever_sizes_the_server_tells(
     ];
     let played = play_with("large", &[script.concat()], |config| config.fetch.buffer = 8 << 10);
     let fetch = played.mailbox.fetch().unwrap();
-    let begun = Instant::now();
-    while played.mailbox.shared().lock().fetch.ready.len() < 9 && begun.elapsed() < Duration::from_secs(20) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    assert!(comes(|| played.mailbox.shared().lock().fetch.ready.len() == 9));
     let next = || played.mailbox.next(fetch).unwrap().map(|message| (message.id.uid, message.body.len()));
     let taken: Vec<_> = std::iter::from_fn(next).collect();
     let of = |uid| (uid, if uid == 11 { 8 } else { 5_000 });
     assert_eq!(taken, (1..=8).chain([11, 9, 10]).map(of).collect::<Vec<_>>());
     played.check();
+}
+
+#[test]
+fn what_is_settled_here_during_the_next_fetch_is_not_asked_for_and_has_not_vanished() {
+    let found: Vec<u32> = (1..=9).collect();
+    let first = [search(&found), asked("1:8"), (1..=8).map(mail).collect(), "S: A OK done\n".into()].concat();
+    let sizes = asked_for_sizes("9") + &size(9) + "S: A OK done\n";
+    let ninth = asked("9") + &mail(9) + "S: A OK done\n";
+    let moved = "C: A UID MOVE 9 \"debug\"\nS: A OK done\n";
+    let script = [&login(EXCHANGE), &first, &sizes, &ninth, LOOK, &first, &sizes, moved].concat();
+    // The ninth does not fit beside eight others.
+    let played = play_with("settled meanwhile", &[script], |config| config.fetch.buffer = 3_000);
+    assert_eq!(played.fetch(), whole(1..=9));
+    let fetch = played.mailbox.fetch().unwrap();
+    let eight_are_there = || played.mailbox.shared().lock().fetch.ready.len() == 8;
+    assert!(comes(eight_are_there));
+    assert!(played.settle(9, Outcome::Handled));
+    played.mailbox.flush().unwrap();
+    for uid in 1..=8 {
+        assert_eq!(played.mailbox.next(fetch).unwrap().map(|message| message.id.uid), Some(uid));
+    }
+    assert!(played.mailbox.next(fetch).unwrap().is_none());
+    played.check();
+}
+
+/// Whether it is so within some seconds.
+fn comes(so: impl Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while !so() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    so()
 }
 
 /// A session in which eight of nine mails come, and then `answer`.

@@ -379,20 +379,20 @@ impl Worker {
             }
             Stage::New | Stage::Looking | Stage::Searching => None,
             Stage::Fetching => {
-                if let Some(uids) = run.next_bodies(state.fetch.held, config.fetch.buffer) {
+                if let Some(uids) = run.next_bodies(state.fetch.held, config.fetch.buffer, &state.decided) {
                     return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
                 }
-                if let Some(uids) = run.next_sizes() {
+                if let Some(uids) = run.next_sizes(&state.decided) {
                     return Some((Command::Sizes(uids), Sent::Sizes { fetch }));
                 }
                 // The numbers in the answers to two of these cannot be told apart.
                 if self.session.as_ref()?.in_flight() > 0 {
                     return None;
                 }
-                if let Some(uids) = run.next_suspect(state.fetch.held, config.fetch.buffer) {
+                if let Some(uids) = run.next_suspect(state.fetch.held, config.fetch.buffer, &state.decided) {
                     return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
                 }
-                Some((Command::Present(run.next_doubts()?), Sent::Doubts { fetch }))
+                Some((Command::Present(run.next_doubts(&state.decided)?), Sent::Doubts { fetch }))
             }
         }
     }
@@ -727,6 +727,8 @@ impl Worker {
                 {
                     // Where the server does not say, nobody must believe that they are gone.
                     let there = if ok { there } else { asked.clone() };
+                    // What was settled here since the question may be gone.
+                    let (asked, there) = (asked - &state.decided, there - &state.decided);
                     for uid in &there {
                         let line = &run.silent_line;
                         let observed = format!("the server did not deliver the mail with UID {uid}: {line}");
