@@ -390,6 +390,8 @@ struct State {
     journal_trouble: Option<Failure>,
     /// Decisions were void because UIDVALIDITY had changed; the next flush says so.
     stale: Option<Failure>,
+    /// Since when the fetch under way gets nothing because of connections that fail, and how the last one did.
+    outage: Option<(Instant, Failure)>,
     /// Since when it is being closed.
     closing: Option<Instant>,
     /// It is closed, and the next reader may have it.
@@ -791,6 +793,8 @@ impl Shared {
     fn health(&self, state: &State) -> Health {
         let mut health = self.record().health(&self.config);
         health.pending = state.decisions.len();
+        let outage = state.outage.as_ref().filter(|(since, _)| since.elapsed() >= OUTAGE);
+        health.warnings.extend(outage.map(|(_, failure)| failure.clone()));
         health.warnings.extend(state.decisions.last_refusal().cloned());
         health.warnings.extend(state.journal_trouble.clone());
         let expiry = state.credential.and_then(|(_, expiry)| expiry);
@@ -866,6 +870,9 @@ fn ended_by_newer() -> Failure {
 
 /// Mails that come within this time are handed out together.
 const QUIET: Duration = Duration::from_millis(5);
+
+/// A connection that is lost is usually there again within this time, and nobody needs to know.
+const OUTAGE: Duration = Duration::from_secs(10);
 
 /// How long closing may take to tell the server what was decided.
 const CLOSE: Duration = Duration::from_secs(5);

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::dialogue_tests::{
-    EXCHANGE, LOOK, asked, asked_for_sizes, fetch, login, mail, play, play_with, play_within, search, size,
-    still_there, whole,
+    EXCHANGE, LOOK, Played, asked, asked_for_sizes, fetch, login, mail, play, play_with, play_within, search,
+    size, still_there, whole,
 };
-use super::{Grade, Outcome};
-use crate::failure::{Kind, Retry};
+use super::{Grade, OUTAGE, Outcome, STATUS};
+use crate::config::MailboxConfig;
+use crate::failure::{Failure, Kind, Retry, Step};
 use crate::imap::limits::Times;
 use crate::net::testing::Authority;
 
@@ -280,6 +281,44 @@ fn what_is_settled_here_during_the_next_fetch_is_not_asked_for_and_has_not_vanis
     }
     assert!(played.mailbox.next(fetch).unwrap().is_none());
     played.check();
+}
+
+#[test]
+fn an_outage_within_a_fetch_shows_in_the_health_and_in_the_status() {
+    let work = tempfile::tempdir().unwrap();
+    let played = in_an_outage("outage.invalid", |config| {
+        config.work_directory = Some(work.path().to_owned());
+        config.fetch.patience = Duration::from_secs(60);
+    });
+    let shared = played.mailbox.shared();
+    assert_eq!(played.mailbox.health().state, Grade::Well, "it is usually over soon");
+    if let Some((since, _)) = &mut shared.lock().outage {
+        *since -= OUTAGE;
+    }
+    let health = played.mailbox.health();
+    assert_eq!((health.state, health.warnings[0].step), (Grade::Warning, Step::Resolve));
+    let status = shared.place.as_ref().unwrap().path(STATUS);
+    assert!(comes(|| std::fs::read_to_string(&status).is_ok_and(|text| text.contains("\"warning\""))));
+}
+
+#[test]
+fn a_fetch_that_is_given_up_in_an_outage_is_no_success() {
+    let played = in_an_outage("given-up.invalid", |config| config.fetch.patience = Duration::from_secs(2));
+    let before = played.mailbox.health();
+    assert_eq!(played.mailbox.fetch().unwrap_err().kind, Kind::Network);
+    let after = played.mailbox.health();
+    assert_eq!((after.last_success, after.failures), (before.last_success, before.failures + 1));
+}
+
+/// A mailbox of whose mails one came, and then there was no server.
+fn in_an_outage(server: &str, change: impl FnOnce(&mut MailboxConfig)) -> Played {
+    let first = [login(EXCHANGE), search(&[1, 2]), asked("1:2"), mail(1)].concat();
+    let played = play_with(server, &[first], change);
+    let fetch = played.mailbox.fetch().unwrap();
+    assert!(played.mailbox.next(fetch).unwrap().is_some());
+    let failed = |outage: &(Instant, Failure)| outage.1.step == Step::Resolve;
+    assert!(comes(|| played.mailbox.shared().lock().outage.as_ref().is_some_and(failed)));
+    played
 }
 
 /// Whether it is so within some seconds.

@@ -234,7 +234,8 @@ impl Worker {
         } else if matches!(state.fetch.phase, Phase::Requested)
             && self.run.as_ref().is_none_or(|run| run.fetch != state.fetch.id)
         {
-            if let Some(run) = self.run.take().filter(|run| run.begun) {
+            // In an outage nobody knows how it would have ended.
+            if let Some(run) = self.run.take().filter(|run| run.begun && run.trouble.is_none()) {
                 self.shared.record().succeeded(run.set_aside);
             }
             let ended = state.fetch.ended.take().filter(|run| run.fetch == state.fetch.id);
@@ -401,11 +402,12 @@ impl Worker {
     fn connect(&mut self) -> Result<()> {
         let shared = self.shared.clone();
         let config = &shared.config;
-        if let Some(run) = &self.run {
-            let until = Instant::now() + pause_before(run.losses);
+        if let Some((fetch, losses)) = self.run.as_ref().map(|run| (run.fetch, run.losses)) {
+            let until = Instant::now() + pause_before(losses);
             let mut state = shared.lock();
-            while Instant::now() < until && state.closing.is_none() && state.fetch.id == run.fetch {
-                state = wait(&shared, state, Some(until));
+            while Instant::now() < until && state.closing.is_none() && state.fetch.id == fetch {
+                let written = self.write_status(&state);
+                state = wait(&shared, state, [Some(until), written].into_iter().flatten().min());
             }
         }
         shared.look_up_credential();
@@ -612,6 +614,7 @@ impl Worker {
         let internal_date = fetch.internal_date.unwrap_or_default();
         let received_millis = received_millis(&internal_date);
         let mut state = self.shared.lock();
+        state.outage = None;
         if state.fetch.id != run.fetch {
             return Ok(());
         }
@@ -691,6 +694,7 @@ impl Worker {
                 run.stage = Stage::Fetching;
                 run.begun = true;
                 run.progress();
+                state.outage = None;
                 if state.fetch.id == fetch {
                     // A later connection of the same fetch finds what is left.
                     if matches!(state.fetch.phase, Phase::Requested) {
@@ -925,6 +929,7 @@ impl Worker {
             }
         }
         if failure.kind == Kind::Throttled {
+            state.outage = None;
             let time = if let Retry::After(time) = failure.retry { time } else { THROTTLED };
             self.throttled(time, shared.explain(failure));
             if let Some(run) = &mut self.run {
@@ -934,6 +939,9 @@ impl Worker {
         }
         if self.worth_another_try(&failure, had_session) {
             shared.log.info(format!("{}: {failure}; connecting again", shared.config.user));
+            let since = state.outage.take().map_or_else(Instant::now, |(since, _)| since);
+            state.outage = Some((since, shared.explain(failure)));
+            self.status_due.get_or_insert_with(|| Instant::now() + STATUS_PAUSE);
             return true;
         }
         // A session ends with its token: what was decided is told on another one.
@@ -990,6 +998,7 @@ impl Worker {
                 state.fetch.phase = Phase::Ended(result);
             }
         }
+        state.outage = None;
         self.status_due = Some(Instant::now());
         self.shared.for_callers.notify();
     }
