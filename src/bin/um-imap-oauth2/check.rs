@@ -8,7 +8,7 @@ use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::net::{Anchors, Cancel};
 
-use super::{EveryMailbox, Exit, by_proxy_of_environment, in_words, say};
+use super::{EveryMailbox, Exit, by_proxy_of_environment, environment, in_words, say};
 
 /// Test each mailbox step by step, from the properties to the folders, and say what to do where a step fails
 ///
@@ -19,7 +19,7 @@ use super::{EveryMailbox, Exit, by_proxy_of_environment, in_words, say};
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    of: EveryMailbox,
+    pub of: EveryMailbox,
     /// Print JSON, in the format of docs/check.schema.json
     #[arg(long)]
     json: bool,
@@ -28,25 +28,25 @@ pub struct Arguments {
     write: bool,
 }
 
-/// Fails as the worst mailbox does. `language` is spoken whatever `cmsbs.lang` says.
-pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+/// Fails as the worst mailbox does.
+pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let cancel = Cancel::default();
     let interrupted = cancel.clone();
     if let Err(error) = ctrlc::set_handler(move || interrupted.cancel()) {
-        say(&in_words(&Failure::internal(error), language.unwrap_or_default()));
+        say(&in_words(&Failure::internal(error), language));
         return Exit::Failed;
     }
     let mut reports = Vec::new();
-    for (listener, spoken) in mailboxes(arguments, language) {
+    for listener in mailboxes(arguments, language) {
         if !cancel.is_cancelled() {
-            reports.push(one(arguments, listener.as_deref(), language, spoken, &cancel));
+            reports.push(one(arguments, listener.as_deref(), language, &cancel));
         }
     }
     if arguments.json {
         match check::json(&reports) {
             Ok(json) => print(&json),
             Err(error) => {
-                say(&in_words(&Failure::internal(error), language.unwrap_or_default()));
+                say(&in_words(&Failure::internal(error), language));
                 return Exit::Failed;
             }
         }
@@ -62,39 +62,30 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
     }
 }
 
-/// The mailboxes to test, and the language to speak: also where the configuration is of no use otherwise.
-fn mailboxes(arguments: &Arguments, language: Option<Language>) -> Vec<(Option<String>, Language)> {
+/// The mailboxes to test: one, too, where the properties cannot be read, which its first step then says.
+fn mailboxes(arguments: &Arguments, language: Language) -> Vec<Option<String>> {
     let listener = arguments.of.listener.as_deref();
-    match config::report(&arguments.of.um_home, listener, &environment, language) {
-        Ok(report) => {
-            let spoken = report.language();
-            report.mailboxes.into_iter().map(|mailbox| (mailbox.listener, spoken)).collect()
-        }
-        Err(_) => vec![(arguments.of.listener.clone(), language.unwrap_or_default())],
+    match config::report(&arguments.of.um_home, listener, &environment, Some(language)) {
+        Ok(report) => report.mailboxes.into_iter().map(|mailbox| mailbox.listener).collect(),
+        Err(_) => vec![arguments.of.listener.clone()],
     }
 }
 
-fn one(
-    arguments: &Arguments,
-    listener: Option<&str>,
-    language: Option<Language>,
-    spoken: Language,
-    cancel: &Cancel,
-) -> Report {
+fn one(arguments: &Arguments, listener: Option<&str>, language: Language, cancel: &Cancel) -> Report {
     let loaded = load(arguments, listener, language);
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let mut watch = |progress: Progress| {
         if !arguments.json {
             match progress {
                 Progress::Heading(heading) => print(&format!("{heading}\n\n")),
-                Progress::Step(step) => print(&step.text(spoken, colour)),
+                Progress::Step(step) => print(&step.text(language, colour)),
             }
         }
     };
     let options = Options {
         anchors: Anchors::platform(),
         write: arguments.write,
-        language: spoken,
+        language,
         cancel,
         log: &Log::default(),
         watch: &mut watch,
@@ -106,17 +97,13 @@ fn one(
     report
 }
 
-fn load(arguments: &Arguments, listener: Option<&str>, language: Option<Language>) -> Result<Loaded> {
-    let mut loaded = config::from_um_home_in(language, &arguments.of.um_home, listener, &environment)?;
+fn load(arguments: &Arguments, listener: Option<&str>, language: Language) -> Result<Loaded> {
+    let mut loaded = config::from_um_home_in(Some(language), &arguments.of.um_home, listener, &environment)?;
     if let Authentication::OAuth2(oauth2) = &loaded.config.authentication {
         let oauth2 = by_proxy_of_environment(oauth2, &environment)?;
         loaded.config.authentication = Authentication::OAuth2(oauth2);
     }
     Ok(loaded)
-}
-
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 fn print(text: &str) {

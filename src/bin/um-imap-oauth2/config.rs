@@ -4,27 +4,27 @@ use std::io::Write;
 
 use um_imap_oauth2::config::{self, Language, Report, Severity};
 
-use super::{EveryMailbox, Exit, in_words, say};
+use super::{EveryMailbox, Exit, environment, in_words, say};
 
 /// Print every effective value of each mailbox, where it comes from, and everything that is wrong or odd
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    of: EveryMailbox,
+    pub of: EveryMailbox,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Fails where a mailbox is refused. `language` is spoken whatever `cmsbs.lang` says.
-pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+/// Fails where a mailbox is refused.
+pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let um_home = &arguments.of.um_home;
-    let environment = |name: &str| std::env::var(name).ok();
-    let report = match config::report(um_home, arguments.of.listener.as_deref(), &environment, language) {
+    let report = match config::report(um_home, arguments.of.listener.as_deref(), &environment, Some(language))
+    {
         Ok(report) => report,
         Err(failure) => {
-            say(&in_words(&failure, language.unwrap_or_default()));
+            say(&in_words(&failure, language));
             return Exit::of(&failure);
         }
     };

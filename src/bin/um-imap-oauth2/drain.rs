@@ -10,7 +10,7 @@ use um_imap_oauth2::mailbox::{Access, Mailbox};
 use um_imap_oauth2::net::{Anchors, Trust};
 
 use super::fetch::{Terminal, configuration, explained, print};
-use super::{EveryMailbox, Exit, in_words, say};
+use super::{EveryMailbox, Exit, environment, in_words, say};
 
 /// Tell the server what was settled and is only in the journal, and end
 ///
@@ -20,20 +20,19 @@ use super::{EveryMailbox, Exit, in_words, say};
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    of: EveryMailbox,
+    pub of: EveryMailbox,
 }
 
-/// Ends as the worst mailbox does. `language` is spoken whatever `cmsbs.lang` says.
-pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
-    let environment = |name: &str| std::env::var(name).ok();
+/// Ends as the worst mailbox does.
+pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let report =
-        config::report(&arguments.of.um_home, arguments.of.listener.as_deref(), &environment, language);
+        config::report(&arguments.of.um_home, arguments.of.listener.as_deref(), &environment, Some(language));
     let interruption = Interruption::default();
     let prepared = report.and_then(|report| interruption.heed().map(|()| report.mailboxes));
     let mailboxes = match prepared {
         Ok(mailboxes) => mailboxes,
         Err(failure) => {
-            say(&in_words(&failure, language.unwrap_or_default()));
+            say(&in_words(&failure, language));
             return Exit::of(&failure);
         }
     };
@@ -53,21 +52,19 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
 fn one(
     arguments: &Arguments,
     listener: Option<&str>,
-    language: Option<Language>,
+    language: Language,
     interruption: &Interruption,
 ) -> Exit {
     let log = Log::default();
     let terminal = Terminal::new();
-    let mut spoken = language.unwrap_or_default();
     let result = terminal.print_meanwhile(&log, || {
         let config = configuration(&arguments.of.um_home, listener, language, &log)?;
-        spoken = config.language;
         drain(config, &log, &terminal, interruption)
     });
     match result {
         Err(failure) => {
             if !interruption.came() {
-                say(&in_words(&failure, spoken));
+                say(&in_words(&failure, language));
             }
             Exit::of(&failure)
         }

@@ -21,7 +21,7 @@ use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
 use um_imap_oauth2::net::{Anchors, Trust};
 
 use super::directory::Directory;
-use super::{Exit, OneMailbox, by_proxy_of_environment, in_words, say};
+use super::{Exit, OneMailbox, by_proxy_of_environment, environment, in_words, say};
 
 /// Write each mail to a file, octet for octet as the server sends it
 ///
@@ -31,7 +31,7 @@ use super::{Exit, OneMailbox, by_proxy_of_environment, in_words, say};
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    of: OneMailbox,
+    pub of: OneMailbox,
     /// The directory to write to; it is made where it is missing
     #[arg(long, value_name = "OUT")]
     to: PathBuf,
@@ -47,21 +47,20 @@ pub struct Arguments {
     json: bool,
 }
 
-/// `language` is spoken whatever `cmsbs.lang` says.
-pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
-    let mut done = Done { language: language.unwrap_or_default(), ..Done::default() };
+pub fn run(arguments: &Arguments, language: Language) -> Exit {
+    let mut done = Done::default();
     let terminal = Terminal::new();
     let log = Log::default();
     let result = terminal.print_meanwhile(&log, || fetch(arguments, language, &log, &terminal, &mut done));
     let warnings = terminal.warnings.load(Ordering::Relaxed);
-    let result = match print_summary(arguments, &done, warnings, result.as_ref().err()) {
+    let result = match print_summary(arguments, language, &done, warnings, result.as_ref().err()) {
         Err(failure) if result.is_ok() => Err(failure),
         _ => result,
     };
     match result {
         Err(_) if done.interrupted => Exit::Interrupted,
         Err(failure) => {
-            say(&in_words(&failure, done.language));
+            say(&in_words(&failure, language));
             Exit::of(&failure)
         }
         Ok(()) if warnings > 0 => Exit::Warnings,
@@ -76,23 +75,21 @@ struct Done {
     octets: u64,
     settled: u64,
     interrupted: bool,
-    language: Language,
 }
 
 fn fetch(
     arguments: &Arguments,
-    language: Option<Language>,
+    language: Language,
     log: &Log,
     terminal: &Terminal,
     done: &mut Done,
 ) -> Result<()> {
     let config = configuration(&arguments.of.um_home, arguments.of.listener.as_deref(), language, log)?;
-    done.language = config.language;
     let ours = |failure| explained(failure, &config);
 
     let settles = arguments.settle.is_some();
     let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref()).map_err(ours)?;
-    let directory = Directory::open(&arguments.to, settles, config.language).map_err(ours)?;
+    let directory = Directory::open(&arguments.to, settles, language).map_err(ours)?;
     let access = if settles { Access::ReadWrite } else { Access::ReadOnly };
     let mailbox = Mailbox::open(config.clone(), trust, access, log.clone())?;
     let interruption = Interruption::of(&mailbox)?;
@@ -152,13 +149,11 @@ fn renewing<T>(renewed: &dyn Fn() -> bool, call: impl Fn() -> Result<T>) -> Resu
 pub(super) fn configuration(
     um_home: &Path,
     listener: Option<&str>,
-    language: Option<Language>,
+    language: Language,
     log: &Log,
 ) -> Result<MailboxConfig> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let loaded = config::from_um_home_in(language, um_home, listener, &environment);
+    let loaded = config::from_um_home_in(Some(language), um_home, listener, &environment);
     let loaded = loaded.map_err(|failure| {
-        let language = language.unwrap_or_default();
         let names = &Names::of(listener);
         explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
     })?;
@@ -332,7 +327,13 @@ struct FailureInJson<'a> {
     retry: bool,
 }
 
-fn print_summary(arguments: &Arguments, done: &Done, warnings: u64, failure: Option<&Failure>) -> Result<()> {
+fn print_summary(
+    arguments: &Arguments,
+    language: Language,
+    done: &Done,
+    warnings: u64,
+    failure: Option<&Failure>,
+) -> Result<()> {
     if arguments.json {
         let failure = failure.filter(|_| !done.interrupted).map(|failure| FailureInJson {
             step: failure.step.name(),
@@ -358,12 +359,12 @@ fn print_summary(arguments: &Arguments, done: &Done, warnings: u64, failure: Opt
         return Ok(());
     }
     let (mails, octets, to) = (done.mails, done.octets, arguments.to.display());
-    let mut line = match done.language {
+    let mut line = match language {
         Language::English => format!("{mails} mails, {octets} octets, in {to}"),
         Language::German => format!("{mails} Mails, {octets} Oktette, in {to}"),
     };
     if let Some(outcome) = arguments.settle {
-        let settled = match done.language {
+        let settled = match language {
             Language::English => "settled as",
             Language::German => "erledigt als",
         };

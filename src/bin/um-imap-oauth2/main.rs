@@ -11,11 +11,11 @@ mod token;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use um_imap_oauth2::config::{Language, OAuth2};
+use um_imap_oauth2::config::{self as properties, Language, OAuth2};
 use um_imap_oauth2::failure::{Failure, Result, Retry};
 use um_imap_oauth2::net::environment_proxy;
 
@@ -26,20 +26,22 @@ fn main() -> ExitCode {
         say(&format!("um-imap-oauth2: internal error at {place}"));
     }));
     let arguments = Arguments::parse();
-    let language = match arguments.lang {
+    let wanted = match arguments.lang {
         Some(Lang::De) => Some(Language::German),
         Some(Lang::En) => Some(Language::English),
-        None => language_of(&|name| std::env::var(name).ok()),
+        None => language_of(&environment),
     };
+    // Decided once, before anything can fail: else a failure and what is said around it are in two languages.
+    let language = |um_home: &Path| wanted.unwrap_or_else(|| configured_language(um_home, &environment));
     match arguments.command {
-        Command::Check(arguments) => check::run(&arguments, language),
-        Command::Config(arguments) => config::run(&arguments, language),
+        Command::Check(arguments) => check::run(&arguments, language(&arguments.of.um_home)),
+        Command::Config(arguments) => config::run(&arguments, language(&arguments.of.um_home)),
         Command::Document { page } => page.print(),
-        Command::Drain(arguments) => drain::run(&arguments, language),
-        Command::Fetch(arguments) => fetch::run(&arguments, language),
-        Command::Setup(arguments) => setup::run(&arguments, language),
-        Command::Status(arguments) => status::run(&arguments, language),
-        Command::Token(arguments) => token::run(&arguments, language),
+        Command::Drain(arguments) => drain::run(&arguments, language(&arguments.of.um_home)),
+        Command::Fetch(arguments) => fetch::run(&arguments, language(&arguments.of.um_home)),
+        Command::Setup(arguments) => setup::run(&arguments, language(&arguments.of.um_home)),
+        Command::Status(arguments) => status::run(&arguments, language(&arguments.of.um_home)),
+        Command::Token(arguments) => token::run(&arguments, language(&arguments.of.um_home)),
     }
     .into()
 }
@@ -205,6 +207,23 @@ fn in_words(failure: &Failure, language: Language) -> String {
 /// A line on stderr. Where nobody reads it any more, nothing can be done about that.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// `cmsbs.lang`: also where a mailbox is refused, and where no file can be read but the environment has it.
+fn configured_language(um_home: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Language {
+    let name = properties::keys::LANG.name;
+    match properties::report(um_home, None, environment, None) {
+        Ok(report) => report.language(),
+        Err(_) => {
+            let set = environment(&name.replace('.', "__")).or_else(|| environment(name));
+            let english = set.is_some_and(|language| language.eq_ignore_ascii_case("en"));
+            if english { Language::English } else { Language::German }
+        }
+    }
 }
 
 /// The language of the environment (POSIX, "Environment Variables": LC_ALL before LC_MESSAGES before LANG), if it is one of

@@ -7,7 +7,7 @@ use std::path::Path;
 use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, keys};
 use um_imap_oauth2::explain::tenant;
 
-use super::{Exit, OneMailbox, in_words, say};
+use super::{Exit, OneMailbox, environment, in_words, say};
 
 /// Print how to set up Microsoft's side for a mailbox, from the portal to PowerShell, with the values of your properties
 ///
@@ -17,24 +17,21 @@ use super::{Exit, OneMailbox, in_words, say};
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    of: OneMailbox,
+    pub of: OneMailbox,
 }
 
-/// Warns where the properties cannot be read at all. `language` is spoken whatever `cmsbs.lang` says.
-pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
-    let environment = |name: &str| std::env::var(name).ok();
+/// Warns where the properties cannot be read at all.
+pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let listener = arguments.of.listener.as_deref();
-    let report = config::report(&arguments.of.um_home, listener, &environment, language);
-    let (settings, language, exit) = match report {
+    let report = config::report(&arguments.of.um_home, listener, &environment, Some(language));
+    let (settings, exit) = match report {
         Ok(report) => {
-            let language = report.language();
             let mailbox = report.mailboxes.into_iter().next();
-            (mailbox.map(|MailboxReport { settings, .. }| settings).unwrap_or_default(), language, Exit::Well)
+            (mailbox.map(|MailboxReport { settings, .. }| settings).unwrap_or_default(), Exit::Well)
         }
         Err(failure) => {
-            let language = language.unwrap_or_default();
             say(&in_words(&failure, language));
-            (Vec::new(), language, Exit::Warnings)
+            (Vec::new(), Exit::Warnings)
         }
     };
     let text = Setup { settings, language, listener, um_home: &arguments.of.um_home }.text();

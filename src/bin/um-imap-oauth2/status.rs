@@ -11,7 +11,7 @@ use um_imap_oauth2::config::{self, Language, MailboxConfig};
 use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
 
-use super::{EveryMailbox, Exit, in_words, say};
+use super::{EveryMailbox, Exit, environment, in_words, say};
 
 /// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
 ///
@@ -20,7 +20,7 @@ use super::{EveryMailbox, Exit, in_words, say};
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     #[command(flatten)]
-    of: EveryMailbox,
+    pub of: EveryMailbox,
     /// A mailbox that was not read for so many minutes is a failing one
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     max_age: u32,
@@ -29,15 +29,13 @@ pub struct Arguments {
     json: bool,
 }
 
-/// `language` is spoken whatever `cmsbs.lang` says.
-pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
-    let environment = |name: &str| std::env::var(name).ok();
+pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let home = &arguments.of.um_home;
     let listeners: Vec<_> =
-        match config::report(home, arguments.of.listener.as_deref(), &environment, language) {
+        match config::report(home, arguments.of.listener.as_deref(), &environment, Some(language)) {
             Ok(report) => report.mailboxes.into_iter().map(|mailbox| mailbox.listener).collect(),
             Err(failure) => {
-                say(&in_words(&failure, language.unwrap_or_default()));
+                say(&in_words(&failure, language));
                 return Exit::Failed;
             }
         };
@@ -46,11 +44,8 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
     let states: Vec<_> = listeners
         .into_iter()
         .map(|listener| {
-            let loaded = config::from_um_home_in(language, home, listener.as_deref(), &environment);
-            let (language, found) = match loaded {
-                Ok(loaded) => (loaded.config.language, read(&loaded.config)),
-                Err(failure) => (language.unwrap_or_default(), Err(Unknown::Refused(failure))),
-            };
+            let loaded = config::from_um_home_in(Some(language), home, listener.as_deref(), &environment);
+            let found = loaded.map_err(Unknown::Refused).and_then(|loaded| read(&loaded.config));
             State { listener, language, now, max_age, found }
         })
         .collect();

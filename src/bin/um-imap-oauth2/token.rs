@@ -14,7 +14,7 @@ use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
 use um_imap_oauth2::token::{self, Claims, Expiry};
 
-use super::{Exit, OneMailbox, by_proxy_of_environment, in_words, say};
+use super::{Exit, OneMailbox, by_proxy_of_environment, environment, in_words, say};
 
 /// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
 ///
@@ -23,15 +23,14 @@ use super::{Exit, OneMailbox, by_proxy_of_environment, in_words, say};
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    of: OneMailbox,
+    pub of: OneMailbox,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Fails where there is no token, and where there is one that IMAP will refuse. `language` is spoken whatever `cmsbs.lang`
-/// says.
-pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
+/// Fails where there is no token, and where there is one that IMAP will refuse.
+pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let listener = arguments.of.listener.as_deref();
     let explained = |failure, language, names, values: &dyn Fn(&str) -> Option<String>| {
         explain(failure, &Circumstances { language, names, worked_before: false, values })
@@ -40,15 +39,13 @@ pub fn run(arguments: &Arguments, language: Option<Language>) -> Exit {
         say(&in_words(failure, language));
         Exit::of(failure)
     };
-    let environment = |name: &str| std::env::var(name).ok();
-    let loaded = match config::from_um_home_in(language, &arguments.of.um_home, listener, &environment) {
+    let loaded = match config::from_um_home_in(Some(language), &arguments.of.um_home, listener, &environment)
+    {
         Ok(loaded) => loaded,
         Err(failure) => {
-            let language = language.unwrap_or_default();
             return fail(&explained(failure, language, &Names::of(listener), &|_| None), language);
         }
     };
-    let language = loaded.config.language;
     let (names, values) = (&loaded.config.names, mailbox_values(&loaded.config));
     let log = Log::default();
     let looked_at = look(&loaded.config, &environment, &log);
