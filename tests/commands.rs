@@ -35,6 +35,19 @@ fn without_properties_the_language_of_the_environment_is_spoken() {
     }
 }
 
+#[test]
+fn each_command_explains_the_same_failure_alike() {
+    let home = Home::of("cmsbs.lang = en\n");
+    fs::remove_file(home.0.path().join("cmsbs-conf/cmsbs.properties")).unwrap();
+    let said = ["config", "setup", "token", "fetch", "drain"]
+        .map(|command| home.run(command, &["--lang", "en"]).err);
+    assert!(
+        said[0].contains("\nCause:       The file or directory that the message names does not exist.\n"),
+        "{said:?}"
+    );
+    assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
+}
+
 /// A UM_HOME with these properties.
 struct Home(TempDir);
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use um_imap_oauth2::config::{self, Language, Report, Severity};
 
-use super::{EveryMailbox, Exit, environment, in_words, say};
+use super::{EveryMailbox, Exit, environment, fail, say, unconfigured};
 
 /// Print every effective value of each mailbox, where it comes from, and everything that is wrong or odd
 #[derive(Debug, clap::Args)]
@@ -24,8 +24,8 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     {
         Ok(report) => report,
         Err(failure) => {
-            say(&in_words(&failure, language));
-            return Exit::of(&failure);
+            let listener = arguments.of.listener.as_deref();
+            return fail(&unconfigured(failure, listener, language), language);
         }
     };
     let exit = match report.is_usable() {

@@ -9,8 +9,8 @@ use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Access, Mailbox};
 use um_imap_oauth2::net::{Anchors, Trust};
 
-use super::fetch::{Terminal, configuration, explained, print};
-use super::{EveryMailbox, Exit, environment, in_words, say};
+use super::fetch::{Terminal, configuration, print};
+use super::{EveryMailbox, Exit, environment, explained, fail, unconfigured};
 
 /// Tell the server what was settled and is only in the journal, and end
 ///
@@ -32,8 +32,8 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let mailboxes = match prepared {
         Ok(mailboxes) => mailboxes,
         Err(failure) => {
-            say(&in_words(&failure, language));
-            return Exit::of(&failure);
+            let listener = arguments.of.listener.as_deref();
+            return fail(&unconfigured(failure, listener, language), language);
         }
     };
     let mut worst = Exit::Well;
@@ -62,12 +62,8 @@ fn one(
         drain(config, &log, &terminal, interruption)
     });
     match result {
-        Err(failure) => {
-            if !interruption.came() {
-                say(&in_words(&failure, language));
-            }
-            Exit::of(&failure)
-        }
+        Err(failure) if interruption.came() => Exit::of(&failure),
+        Err(failure) => fail(&failure, language),
         Ok(()) if terminal.warnings.load(Ordering::Relaxed) > 0 => Exit::Warnings,
         Ok(()) => Exit::Well,
     }

@@ -12,16 +12,14 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::value_parser;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
-use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Severity};
-use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
 use um_imap_oauth2::net::{Anchors, Trust};
 
 use super::directory::Directory;
-use super::{Exit, OneMailbox, by_proxy_of_environment, environment, in_words, say};
+use super::{Exit, OneMailbox, by_proxy_of_environment, environment, explained, fail, say, unconfigured};
 
 /// Write each mail to a file, octet for octet as the server sends it
 ///
@@ -59,10 +57,7 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     };
     match result {
         Err(_) if done.interrupted => Exit::Interrupted,
-        Err(failure) => {
-            say(&in_words(&failure, language));
-            Exit::of(&failure)
-        }
+        Err(failure) => fail(&failure, language),
         Ok(()) if warnings > 0 => Exit::Warnings,
         Ok(()) => Exit::Well,
     }
@@ -153,10 +148,7 @@ pub(super) fn configuration(
     log: &Log,
 ) -> Result<MailboxConfig> {
     let loaded = config::from_um_home_in(Some(language), um_home, listener, &environment);
-    let loaded = loaded.map_err(|failure| {
-        let names = &Names::of(listener);
-        explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
-    })?;
+    let loaded = loaded.map_err(|failure| unconfigured(failure, listener, language))?;
     for finding in loaded.findings {
         match finding.severity {
             Severity::Info => log.info(finding.text),
@@ -170,17 +162,6 @@ pub(super) fn configuration(
         config.authentication = Authentication::OAuth2(oauth2);
     }
     Ok(config)
-}
-
-/// A failure that does not come out of the mailbox, which explains its own.
-pub(super) fn explained(failure: Failure, config: &MailboxConfig) -> Failure {
-    let circumstances = Circumstances {
-        language: config.language,
-        names: &config.names,
-        worked_before: false,
-        values: &mailbox_values(config),
-    };
-    explain(failure, &circumstances)
 }
 
 /// Ctrl-C, or the end that a service manager wants: closes the mailbox, which ends what is under way.

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use um_imap_oauth2::config::{self as properties, Language, OAuth2};
+use um_imap_oauth2::config::keys::Names;
+use um_imap_oauth2::config::{self as properties, Language, MailboxConfig, OAuth2};
+use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
 use um_imap_oauth2::failure::{Failure, Result, Retry};
 use um_imap_oauth2::net::environment_proxy;
 
@@ -161,6 +163,29 @@ impl From<Exit> for ExitCode {
 /// Where no proxy is configured for the token request, the one that `HTTPS_PROXY` and `NO_PROXY` name.
 fn by_proxy_of_environment(oauth2: &OAuth2, environment: &dyn Fn(&str) -> Option<String>) -> Result<OAuth2> {
     oauth2.clone().or_through(|host| environment_proxy(host, environment))
+}
+
+/// A failure that does not come out of the mailbox, which explains its own.
+fn explained(failure: Failure, config: &MailboxConfig) -> Failure {
+    let circumstances = Circumstances {
+        language: config.language,
+        names: &config.names,
+        worked_before: false,
+        values: &mailbox_values(config),
+    };
+    explain(failure, &circumstances)
+}
+
+/// A failure because of which there is no configuration.
+fn unconfigured(failure: Failure, listener: Option<&str>, language: Language) -> Failure {
+    let names = &Names::of(listener);
+    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
+}
+
+/// Says what failed, and ends so.
+fn fail(failure: &Failure, language: Language) -> Exit {
+    say(&in_words(failure, language));
+    Exit::of(failure)
 }
 
 /// Each part of a failure on a line of its own.

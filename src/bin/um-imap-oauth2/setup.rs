@@ -7,7 +7,7 @@ use std::path::Path;
 use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, keys};
 use um_imap_oauth2::explain::tenant;
 
-use super::{Exit, OneMailbox, environment, in_words, say};
+use super::{Exit, OneMailbox, environment, in_words, say, unconfigured};
 
 /// Print how to set up Microsoft's side for a mailbox, from the portal to PowerShell, with the values of your properties
 ///
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
             (mailbox.map(|MailboxReport { settings, .. }| settings).unwrap_or_default(), Exit::Well)
         }
         Err(failure) => {
-            say(&in_words(&failure, language));
+            say(&in_words(&unconfigured(failure, listener, language), language));
             (Vec::new(), Exit::Warnings)
         }
     };

@@ -11,7 +11,7 @@ use um_imap_oauth2::config::{self, Language, MailboxConfig};
 use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
 
-use super::{EveryMailbox, Exit, environment, in_words, say};
+use super::{EveryMailbox, Exit, environment, in_words, say, unconfigured};
 
 /// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
 ///
@@ -45,7 +45,8 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         .into_iter()
         .map(|listener| {
             let loaded = config::from_um_home_in(Some(language), home, listener.as_deref(), &environment);
-            let found = loaded.map_err(Unknown::Refused).and_then(|loaded| read(&loaded.config));
+            let refused = |failure| Unknown::Refused(unconfigured(failure, listener.as_deref(), language));
+            let found = loaded.map_err(refused).and_then(|loaded| read(&loaded.config));
             State { listener, language, now, max_age, found }
         })
         .collect();

@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, keys};
-use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
 use um_imap_oauth2::token::{self, Claims, Expiry};
 
-use super::{Exit, OneMailbox, by_proxy_of_environment, environment, in_words, say};
+use super::{Exit, OneMailbox, by_proxy_of_environment, environment, explained, fail, say, unconfigured};
 
 /// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
 ///
@@ -32,21 +30,13 @@ pub struct Arguments {
 /// Fails where there is no token, and where there is one that IMAP will refuse.
 pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let listener = arguments.of.listener.as_deref();
-    let explained = |failure, language, names, values: &dyn Fn(&str) -> Option<String>| {
-        explain(failure, &Circumstances { language, names, worked_before: false, values })
-    };
-    let fail = |failure: &Failure, language| {
-        say(&in_words(failure, language));
-        Exit::of(failure)
-    };
     let loaded = match config::from_um_home_in(Some(language), &arguments.of.um_home, listener, &environment)
     {
         Ok(loaded) => loaded,
         Err(failure) => {
-            return fail(&explained(failure, language, &Names::of(listener), &|_| None), language);
+            return fail(&unconfigured(failure, listener, language), language);
         }
     };
-    let (names, values) = (&loaded.config.names, mailbox_values(&loaded.config));
     let log = Log::default();
     let looked_at = look(&loaded.config, &environment, &log);
     let problem = looked_at.as_ref().ok().and_then(|looked_at| looked_at.problem.as_ref());
@@ -61,9 +51,9 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     }
     let looked_at = match looked_at {
         Ok(looked_at) => looked_at,
-        Err(failure) => return fail(&explained(failure, language, names, &values), language),
+        Err(failure) => return fail(&explained(failure, &loaded.config), language),
     };
-    let problem = looked_at.problem.clone().map(|problem| explained(problem, language, names, &values));
+    let problem = looked_at.problem.clone().map(|problem| explained(problem, &loaded.config));
     let text = match arguments.json {
         true => looked_at.json(problem.as_ref()),
         false => Ok(looked_at.text(language)),
