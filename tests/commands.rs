@@ -1,11 +1,15 @@
 //! The command line where the configuration, its arguments or its output are of no use: what it says, where, and how it ends.
 
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
 use tempfile::TempDir;
+use um_standin::Standin;
+use um_standin::scenario::{CLIENT_ID, CLIENT_SECRET, USER};
 
 #[test]
 fn a_refused_mailbox_is_told_in_the_one_language_of_its_file() {
@@ -48,6 +52,56 @@ fn each_command_explains_the_same_failure_alike() {
     assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
 }
 
+#[test]
+fn a_report_that_could_not_be_written_is_no_success() {
+    let standin = standin();
+    let home = Home::of(&properties(&standin));
+    for (command, code) in
+        [("check", 2), ("config", 2), ("setup", 2), ("status", 3), ("token", 2), ("fetch", 2), ("drain", 2)]
+    {
+        for arguments in [&[] as &[&str], &["--json"]] {
+            if !arguments.is_empty() && ["setup", "drain"].contains(&command) {
+                continue;
+            }
+            let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("it is always full");
+            let output = home.command(command, arguments).stdout(full).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{command} {arguments:?}: {said}");
+            for told in [
+                "Observed:    standard output: No space left on device",
+                "Cause:       The output could not be written",
+                "Remedy:      Make room where the output goes",
+            ] {
+                assert!(said.contains(told), "{command} {arguments:?}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_closes_the_pipe_has_read_enough() {
+    let standin = standin();
+    let home = Home::of(&properties(&standin));
+    for command in ["check", "config", "setup", "status", "token", "fetch", "drain"] {
+        let whole = home.run(command, &[]).code;
+        let (code, said) = home.unread(command, &[]);
+        assert_eq!(code, Some(whole), "{command}: {said}");
+        assert!(!said.contains("standard output"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_program_that_stops_reading_about_the_mails_is_told_so() {
+    let standin = standin();
+    let (code, said) = Home::of(&properties(&standin)).unread("fetch", &["--json"]);
+    assert_eq!(code, Some(2), "{said}");
+    for told in
+        ["standard output: Broken pipe", "Whoever reads the output", "Have the output read to its end"]
+    {
+        assert!(said.contains(told), "{said}");
+    }
+}
+
 /// A UM_HOME with these properties.
 struct Home(TempDir);
 
@@ -61,8 +115,12 @@ struct Ran {
 impl Home {
     fn of(properties: &str) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
-        fs::create_dir(home.path().join("cmsbs-conf")).expect("cmsbs-conf");
-        fs::write(home.path().join("cmsbs-conf/cmsbs.properties"), properties).expect("cmsbs.properties");
+        for directory in ["cmsbs-conf", "cmsbs-work"] {
+            fs::create_dir(home.path().join(directory)).expect("it is new");
+        }
+        let file = home.path().join("cmsbs-conf/cmsbs.properties");
+        fs::write(&file, properties).expect("cmsbs.properties");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
         Self(home)
     }
 
@@ -71,6 +129,15 @@ impl Home {
         let text = |octets| String::from_utf8(octets).expect("UTF-8");
         let code = output.status.code().expect("it ended by itself");
         Ran { code, out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Exit code and stderr where nobody reads stdout.
+    fn unread(&self, command: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command(command, arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
     }
 
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
@@ -84,6 +151,30 @@ impl Home {
         }
         command
     }
+}
+
+/// Two mails for [`properties`].
+fn standin() -> Standin {
+    let mails = json!([{"text": "Subject: a\n\n"}, {"text": "Subject: b\n\n"}]);
+    let mailboxes = json!([{"user": USER, "folders": [{"name": "INBOX", "mails": mails}]}]);
+    Standin::start(serde_json::from_value(json!({"mailboxes": mailboxes})).unwrap()).expect("a stand-in")
+}
+
+fn properties(standin: &Standin) -> String {
+    let lines = [
+        ("cmsbs.lang", "en".to_owned()),
+        ("cmsbs.mail.imap.server", standin.host().to_owned()),
+        ("cmsbs.mail.imap.port", standin.imap_port().to_string()),
+        ("cmsbs.mail.imap.ssl", "true".to_owned()),
+        ("cmsbs.mail.imap.user", USER.to_owned()),
+        ("cmsbs.mail.imap.authenticationMethod", "oauth2".to_owned()),
+        ("cmsbs.mail.imap.oauth2.accessTokenUri", standin.token_uri()),
+        ("cmsbs.mail.imap.oauth2.clientId", CLIENT_ID.to_owned()),
+        ("cmsbs.mail.imap.oauth2.clientSecret", CLIENT_SECRET.to_owned()),
+        ("cmsbs.mail.imap.oauth2.scope", "https://outlook.office365.com/.default".to_owned()),
+        ("cmsbs.mail.imap.ssl.caFile", standin.ca_pem_path().display().to_string()),
+    ];
+    lines.map(|(key, value)| format!("{key} = \"{value}\"\n")).concat()
 }
 
 /// The client id is missing.

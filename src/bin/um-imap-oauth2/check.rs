@@ -1,6 +1,6 @@
 //! `check`: tests mailboxes step by step, and says what to do where a step fails.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use um_imap_oauth2::check::{self, Options, Outcome, Progress, Report};
 use um_imap_oauth2::config::{self, Authentication, Language, Loaded};
@@ -8,7 +8,7 @@ use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::net::{Anchors, Cancel};
 
-use super::{EveryMailbox, Exit, by_proxy_of_environment, environment, in_words, say};
+use super::{EveryMailbox, Exit, by_proxy_of_environment, environment, fail, print};
 
 /// Test each mailbox step by step, from the properties to the folders, and say what to do where a step fails
 ///
@@ -33,26 +33,23 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let cancel = Cancel::default();
     let interrupted = cancel.clone();
     if let Err(error) = ctrlc::set_handler(move || interrupted.cancel()) {
-        say(&in_words(&Failure::internal(error), language));
-        return Exit::Failed;
+        return fail(&Failure::internal(error), language);
     }
     let mut reports = Vec::new();
+    let mut printed = Ok(());
     for listener in mailboxes(arguments, language) {
         if !cancel.is_cancelled() {
-            reports.push(one(arguments, listener.as_deref(), language, &cancel));
+            reports.push(one(arguments, listener.as_deref(), language, &cancel, &mut printed));
         }
     }
     if arguments.json {
-        match check::json(&reports) {
-            Ok(json) => print(&json),
-            Err(error) => {
-                say(&in_words(&Failure::internal(error), language));
-                return Exit::Failed;
-            }
-        }
+        printed = check::json(&reports).map_err(Failure::internal).and_then(|json| print(&json, language));
     }
     if cancel.is_cancelled() {
         return Exit::Interrupted;
+    }
+    if let Err(failure) = printed {
+        return fail(&failure, language);
     }
     match reports.iter().map(Report::outcome).max() {
         None | Some(Outcome::Well) => Exit::Well,
@@ -71,16 +68,24 @@ fn mailboxes(arguments: &Arguments, language: Language) -> Vec<Option<String>> {
     }
 }
 
-fn one(arguments: &Arguments, listener: Option<&str>, language: Language, cancel: &Cancel) -> Report {
+/// `printed` keeps the first failure to print: the steps go on, and the exit code tells it.
+fn one(
+    arguments: &Arguments,
+    listener: Option<&str>,
+    language: Language,
+    cancel: &Cancel,
+    printed: &mut Result<()>,
+) -> Report {
     let loaded = load(arguments, listener, language);
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-    let mut watch = |progress: Progress| {
-        if !arguments.json {
-            match progress {
-                Progress::Heading(heading) => print(&format!("{heading}\n\n")),
-                Progress::Step(step) => print(&step.text(language, colour)),
-            }
+    let mut tell = |text: &str| {
+        if !arguments.json && printed.is_ok() {
+            *printed = print(text, language);
         }
+    };
+    let mut watch = |progress: Progress| match progress {
+        Progress::Heading(heading) => tell(&format!("{heading}\n\n")),
+        Progress::Step(step) => tell(&step.text(language, colour)),
     };
     let options = Options {
         anchors: Anchors::platform(),
@@ -91,8 +96,8 @@ fn one(arguments: &Arguments, listener: Option<&str>, language: Language, cancel
         watch: &mut watch,
     };
     let report = check::check(&loaded, listener, options);
-    if !arguments.json && !cancel.is_cancelled() {
-        print(&format!("\n{}\n\n", report.summary(colour)));
+    if !cancel.is_cancelled() {
+        tell(&format!("\n{}\n\n", report.summary(colour)));
     }
     report
 }
@@ -104,12 +109,6 @@ fn load(arguments: &Arguments, listener: Option<&str>, language: Language) -> Re
         loaded.config.authentication = Authentication::OAuth2(oauth2);
     }
     Ok(loaded)
-}
-
-fn print(text: &str) {
-    let mut stdout = io::stdout().lock();
-    // Who closes the pipe has read enough; the exit code still counts.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 const EXAMPLES: &str = "\

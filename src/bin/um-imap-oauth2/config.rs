@@ -1,10 +1,8 @@
 //! `config`: what is configured, where each value comes from, and what is odd about it.
 
-use std::io::Write;
-
 use um_imap_oauth2::config::{self, Language, Report, Severity};
 
-use super::{EveryMailbox, Exit, environment, fail, say, unconfigured};
+use super::{EveryMailbox, Exit, environment, fail, finish, json, unconfigured};
 
 /// Print every effective value of each mailbox, where it comes from, and everything that is wrong or odd
 #[derive(Debug, clap::Args)]
@@ -33,27 +31,13 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         true if warns(&report) => Exit::Warnings,
         true => Exit::Well,
     };
-    if !arguments.json {
-        return print(&report.to_string(), exit);
-    }
-    match serde_json::to_string_pretty(&report) {
-        Ok(json) => print(&format!("{json}\n"), exit),
-        Err(error) => {
-            say(&error.to_string());
-            Exit::Failed
-        }
-    }
+    let text = if arguments.json { json(&report) } else { Ok(report.to_string()) };
+    finish(text, exit, language)
 }
 
 fn warns(report: &Report) -> bool {
     let mailboxes = report.mailboxes.iter().flat_map(|mailbox| &mailbox.findings);
     report.findings.iter().chain(mailboxes).any(|finding| finding.severity == Severity::Warning)
-}
-
-fn print(text: &str, exit: Exit) -> Exit {
-    // Who closes the pipe has read enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    exit
 }
 
 const EXAMPLES: &str = "\

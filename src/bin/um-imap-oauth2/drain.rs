@@ -9,8 +9,8 @@ use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Access, Mailbox};
 use um_imap_oauth2::net::{Anchors, Trust};
 
-use super::fetch::{Terminal, configuration, print};
-use super::{EveryMailbox, Exit, environment, explained, fail, unconfigured};
+use super::fetch::{Terminal, configuration};
+use super::{EveryMailbox, Exit, environment, explained, fail, print, unconfigured};
 
 /// Tell the server what was settled and is only in the journal, and end
 ///
@@ -75,7 +75,7 @@ fn drain(config: MailboxConfig, log: &Log, terminal: &Terminal, interruption: &I
     let mailbox = Mailbox::open(config.clone(), trust, Access::ReadWrite, log.clone())?;
     interruption.watch(&mailbox);
     let name = format!("{}/{}", config.user, config.folders.inbox);
-    let say = |line: String| terminal.beside(|| print(&line)).map_err(ours);
+    let say = |line: String| terminal.beside(|| print(&format!("{line}\n"), config.language));
     let before = mailbox.pending()?;
     if before == 0 {
         return say(match config.language {
@@ -86,16 +86,16 @@ fn drain(config: MailboxConfig, log: &Log, terminal: &Terminal, interruption: &I
     let result = mailbox.flush();
     let left = mailbox.pending().unwrap_or(before);
     let done = before - left;
-    say(match config.language {
+    let told = say(match config.language {
         Language::English => {
             format!("{name}: of {before} settled mails in the journal {done} are done with, {left} are left")
         }
         Language::German => {
             format!("{name}: von {before} erledigten Mails im Journal sind {done} ausgeführt, {left} bleiben")
         }
-    })?;
+    });
     mailbox.close();
-    result
+    result.and(told)
 }
 
 /// Ctrl-C, or the end that a service manager wants: closes the mailbox under way.

@@ -1,6 +1,5 @@
 //! `fetch`: writes the mails of a mailbox to files, and settles them if it is told to.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,13 +12,16 @@ use clap::value_parser;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Severity};
-use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
+use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
 use um_imap_oauth2::net::{Anchors, Trust};
 
 use super::directory::Directory;
-use super::{Exit, OneMailbox, by_proxy_of_environment, environment, explained, fail, say, unconfigured};
+use super::{
+    Exit, OneMailbox, by_proxy_of_environment, deliver, environment, explained, fail, print, say,
+    unconfigured,
+};
 
 /// Write each mail to a file, octet for octet as the server sends it
 ///
@@ -116,7 +118,7 @@ fn fetch(
                     file: file.to_string_lossy().into_owned(),
                     octets,
                 };
-                terminal.beside(|| print_json(&mail)).map_err(ours)?;
+                terminal.beside(|| deliver_json(&mail, language))?;
             }
             if let Some(outcome) = arguments.settle {
                 mailbox.settle(id, outcome)?;
@@ -334,7 +336,7 @@ fn print_summary(
             interrupted: done.interrupted,
             failure,
         };
-        return print_json(&Last { summary });
+        return deliver_json(&Last { summary }, language);
     }
     if failure.is_some() && done.mails == 0 {
         return Ok(());
@@ -351,19 +353,13 @@ fn print_summary(
         };
         line = format!("{line}; {} {settled} {}", done.settled, outcome.name());
     }
-    print(&line)
+    print(&format!("{line}\n"), language)
 }
 
-fn print_json(value: &impl Serialize) -> Result<()> {
-    print(&serde_json::to_string(value).map_err(Failure::internal)?)
-}
-
-pub(super) fn print(line: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| {
-        Failure::new(Step::Storage, Kind::Storage, format!("standard output: {error}"))
-            .cause("Whoever reads the output has stopped doing so.")
-    })
+/// On one line.
+fn deliver_json(value: &impl Serialize, language: Language) -> Result<()> {
+    let line = serde_json::to_string(value).map_err(Failure::internal)?;
+    deliver(&format!("{line}\n"), language)
 }
 
 fn outcome() -> impl TypedValueParser<Value = Outcome> {

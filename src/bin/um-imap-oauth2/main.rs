@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self as properties, Language, MailboxConfig, OAuth2};
 use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
-use um_imap_oauth2::failure::{Failure, Result, Retry};
+use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
 use um_imap_oauth2::net::environment_proxy;
 
 fn main() -> ExitCode {
@@ -121,9 +122,7 @@ impl Page {
             Page::Troubleshooting => um_imap_oauth2::explain::document(Language::English),
             Page::TroubleshootingGerman => um_imap_oauth2::explain::document(Language::German),
         };
-        // Who closes the pipe has read enough.
-        let _ = io::stdout().write_all(page.as_bytes());
-        Exit::Well
+        finish(Ok(page), Exit::Well, Language::English)
     }
 }
 
@@ -227,6 +226,63 @@ fn in_words(failure: &Failure, language: Language) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// Prints what a command found, and ends with `exit` where that went well.
+fn finish(text: Result<String>, exit: Exit, language: Language) -> Exit {
+    match text.and_then(|text| print(&text, language)) {
+        Ok(()) => exit,
+        Err(failure) => fail(&failure, language),
+    }
+}
+
+/// Prints on stdout. Who closes the pipe has read enough; any other reason is a failure, else half a report looks like a whole
+/// one.
+fn print(text: &str, language: Language) -> Result<()> {
+    match write_out(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| unprintable(&error, language)),
+    }
+}
+
+/// The same for what somebody waits for: here a pipe that was closed is a failure, too.
+fn deliver(text: &str, language: Language) -> Result<()> {
+    write_out(text).map_err(|error| unprintable(&error, language))
+}
+
+fn write_out(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+}
+
+/// The catalogue knows of files only, which lie elsewhere.
+fn unprintable(error: &io::Error, language: Language) -> Failure {
+    let (cause, remedy) = match (error.kind(), language) {
+        (io::ErrorKind::BrokenPipe, Language::English) => (
+            "Whoever reads the output has stopped doing so.",
+            "Have the output read to its end, or send it to a file. Then run the command again.",
+        ),
+        (io::ErrorKind::BrokenPipe, Language::German) => (
+            "Wer die Ausgabe liest, hat damit aufgehört.",
+            "Lassen Sie die Ausgabe bis zu ihrem Ende lesen, oder leiten Sie sie in eine Datei. Rufen Sie den Befehl dann noch einmal auf.",
+        ),
+        (_, Language::English) => (
+            "The output could not be written: it is incomplete.",
+            "Make room where the output goes, or send it elsewhere. Then run the command again.",
+        ),
+        (_, Language::German) => (
+            "Die Ausgabe konnte nicht geschrieben werden: Sie ist unvollständig.",
+            "Schaffen Sie Platz, wo die Ausgabe hingeht, oder leiten Sie sie woandershin. Rufen Sie den Befehl dann noch einmal auf.",
+        ),
+    };
+    Failure::new(Step::Storage, Kind::Storage, format!("standard output: {error}"))
+        .cause(cause)
+        .remedy(remedy)
+}
+
+/// Indented, with a line break at the end.
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value).map(|json| json + "\n").map_err(Failure::internal)
 }
 
 /// A line on stderr. Where nobody reads it any more, nothing can be done about that.

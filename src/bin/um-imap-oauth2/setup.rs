@@ -1,13 +1,12 @@
 //! `setup`: the whole set-up of Microsoft's side for a mailbox, with its own values filled in.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, keys};
 use um_imap_oauth2::explain::tenant;
 
-use super::{Exit, OneMailbox, environment, in_words, say, unconfigured};
+use super::{Exit, OneMailbox, environment, finish, in_words, say, unconfigured};
 
 /// Print how to set up Microsoft's side for a mailbox, from the portal to PowerShell, with the values of your properties
 ///
@@ -35,9 +34,7 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         }
     };
     let text = Setup { settings, language, listener, um_home: &arguments.of.um_home }.text();
-    // Who closes the pipe has read enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    exit
+    finish(Ok(text), exit, language)
 }
 
 struct Setup<'a> {

@@ -1,6 +1,5 @@
 //! `status`: how UM's mailboxes are doing, for people and for monitoring systems.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 use std::{fmt, fs, io};
@@ -11,7 +10,7 @@ use um_imap_oauth2::config::{self, Language, MailboxConfig};
 use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
 
-use super::{EveryMailbox, Exit, environment, in_words, say, unconfigured};
+use super::{EveryMailbox, Exit, environment, in_words, json, print, say, unconfigured};
 
 /// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
 ///
@@ -51,18 +50,17 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         })
         .collect();
     let text = match arguments.json {
-        true => serde_json::to_string_pretty(&states).map(|json| json + "\n"),
+        true => json(&states),
         false => Ok(states.iter().map(ToString::to_string).collect()),
     };
-    match text {
-        // Who closes the pipe has read enough.
-        Ok(text) => drop(io::stdout().write_all(text.as_bytes())),
-        Err(error) => {
-            say(&error.to_string());
-            return Exit::Failed;
+    let worst = states.iter().map(State::level).max().unwrap_or(Level::Unknown);
+    match text.and_then(|text| print(&text, language)) {
+        Ok(()) => worst.into(),
+        Err(failure) => {
+            say(&in_words(&failure, language));
+            Level::Unknown.into()
         }
     }
-    states.iter().map(State::level).max().unwrap_or(Level::Unknown).into()
 }
 
 /// What a mailbox left behind.

@@ -1,7 +1,6 @@
 //! `token`: asks for an access token and prints what it says of itself, never the token.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -12,7 +11,9 @@ use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
 use um_imap_oauth2::token::{self, Claims, Expiry};
 
-use super::{Exit, OneMailbox, by_proxy_of_environment, environment, explained, fail, say, unconfigured};
+use super::{
+    Exit, OneMailbox, by_proxy_of_environment, environment, explained, fail, json, print, say, unconfigured,
+};
 
 /// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
 ///
@@ -58,14 +59,9 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         true => looked_at.json(problem.as_ref()),
         false => Ok(looked_at.text(language)),
     };
-    match text {
-        // Who closes the pipe has read enough.
-        Ok(text) => drop(std::io::stdout().write_all(text.as_bytes())),
-        Err(error) => return fail(&Failure::internal(error), language),
-    }
-    match problem {
-        Some(problem) => fail(&problem, language),
-        None => exit,
+    match (text.and_then(|text| print(&text, language)), problem) {
+        (Err(failure), _) | (Ok(()), Some(failure)) => fail(&failure, language),
+        (Ok(()), None) => exit,
     }
 }
 
@@ -100,10 +96,10 @@ struct Problem<'a> {
 }
 
 impl LookedAt {
-    fn json(&self, problem: Option<&Failure>) -> serde_json::Result<String> {
+    fn json(&self, problem: Option<&Failure>) -> Result<String> {
         let nothing = Claims::default();
         let claims = self.claims.as_ref().unwrap_or(&nothing);
-        let json = Json {
+        json(&Json {
             opaque: self.claims.is_none(),
             audience: &claims.audience,
             roles: &claims.roles,
@@ -118,8 +114,7 @@ impl LookedAt {
                 cause: &problem.cause,
                 remedy: &problem.remedy,
             }),
-        };
-        serde_json::to_string_pretty(&json).map(|json| format!("{json}\n"))
+        })
     }
 
     fn text(&self, language: Language) -> String {
