@@ -53,6 +53,14 @@ fn each_command_explains_the_same_failure_alike() {
 }
 
 #[test]
+fn the_first_line_of_status_says_why_a_mailbox_is_refused() {
+    let ran = Home::of(&format!("cmsbs.lang = en\n{REFUSED}")).run("status", &["--listener", "nope"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let first = ran.out.lines().next().unwrap();
+    assert!(first.starts_with("CRITICAL - nope: cmsbs.bounce"), "{first}");
+}
+
+#[test]
 fn a_report_that_could_not_be_written_is_no_success() {
     let standin = standin();
     let home = Home::of(&properties(&standin));

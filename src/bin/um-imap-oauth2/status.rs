@@ -191,7 +191,11 @@ impl State {
         });
         let english = self.language == Language::English;
         let why = match unknown {
-            Unknown::Refused(failure) => format!("\n{}", in_words(failure, self.language)),
+            // Nagios and its like show the first line alone.
+            Unknown::Refused(failure) => {
+                let first = failure.observed.lines().next().unwrap_or_default();
+                format!("{first}\n{}", in_words(failure, self.language))
+            }
             Unknown::NoPlace if english => "there is no work directory, so nothing is known".into(),
             Unknown::NoPlace => "es gibt kein Arbeitsverzeichnis, also ist nichts bekannt".into(),
             Unknown::NoFile(path) if english => format!(
