@@ -61,6 +61,19 @@ fn the_first_line_of_status_says_why_a_mailbox_is_refused() {
 }
 
 #[test]
+fn the_worst_mailbox_is_the_first_one_of_status() {
+    let listeners = "cmsbs.bounce.listeners = b a\n";
+    let ran = Home::of(&(properties(&standin()) + listeners)).run("status", &[]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let headings: Vec<_> = ran.out.lines().filter(|line| !line.starts_with(' ')).collect();
+    for (heading, start) in headings.iter().zip(["CRITICAL - b: ", "CRITICAL - a: ", "UNKNOWN - the primary"])
+    {
+        assert!(heading.starts_with(start), "{headings:?}");
+    }
+    assert_eq!(headings.len(), 3, "{headings:?}");
+}
+
+#[test]
 fn a_report_that_could_not_be_written_is_no_success() {
     let standin = standin();
     let home = Home::of(&properties(&standin));

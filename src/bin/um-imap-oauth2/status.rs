@@ -1,5 +1,6 @@
 //! `status`: how UM's mailboxes are doing, for people and for monitoring systems.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::time::SystemTime;
 use std::{fmt, fs, io};
@@ -51,7 +52,12 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         .collect();
     let text = match arguments.json {
         true => json(&states),
-        false => Ok(states.iter().map(ToString::to_string).collect()),
+        false => {
+            // Nagios and its like show the first line alone.
+            let mut states: Vec<_> = states.iter().collect();
+            states.sort_by_key(|state| Reverse(state.level()));
+            Ok(states.into_iter().map(ToString::to_string).collect())
+        }
     };
     let worst = states.iter().map(State::level).max().unwrap_or(Level::Unknown);
     match text.and_then(|text| print(&text, language)) {
@@ -191,7 +197,7 @@ impl State {
         });
         let english = self.language == Language::English;
         let why = match unknown {
-            // Nagios and its like show the first line alone.
+            // For the first line.
             Unknown::Refused(failure) => {
                 let first = failure.observed.lines().next().unwrap_or_default();
                 format!("{first}\n{}", in_words(failure, self.language))
