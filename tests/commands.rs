@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use um_standin::Standin;
 use um_standin::scenario::{CLIENT_ID, CLIENT_SECRET, USER};
@@ -58,6 +58,34 @@ fn the_first_line_of_status_says_why_a_mailbox_is_refused() {
     assert_eq!(ran.code, 2, "{ran:?}");
     let first = ran.out.lines().next().unwrap();
     assert!(first.starts_with("CRITICAL - nope: cmsbs.bounce"), "{first}");
+}
+
+#[test]
+fn status_tells_monitoring_systems_in_one_line_that_it_can_tell_nothing() {
+    let nowhere = Home::of("");
+    fs::remove_dir_all(nowhere.0.path().join("cmsbs-conf")).unwrap();
+    let ran = nowhere.run("status", &["--lang", "en"]);
+    assert!(
+        ran.out.contains("cmsbs.properties: No such file") && ran.out.contains("UM_HOME is the"),
+        "{ran:?}"
+    );
+    let json: Value = serde_json::from_str(&nowhere.run("status", &["--json"]).out).unwrap();
+    assert_eq!((&json[0]["level"], &json[0]["status"]), (&"unknown".into(), &Value::Null));
+
+    let misused = nowhere.run("status", &["--max-age", "soon"]);
+    assert!(misused.out.contains("'soon'") && misused.out.contains("--max-age"), "{misused:?}");
+    let incomplete = Home::ran(&mut bare(&["--lang", "de", "status"]));
+    assert!(incomplete.out.contains("--um-home <DIR>"), "{incomplete:?}");
+    let wordy = nowhere.run("status", &["more", "--listener"]);
+    for ran in [ran, misused, incomplete, wordy] {
+        assert_eq!((ran.code, ran.err.as_str()), (3, ""), "{ran:?}");
+        assert!(ran.out.starts_with("UNKNOWN - ") && ran.out.lines().count() == 1, "{ran:?}");
+    }
+    for (arguments, code) in
+        [(&["status", "--help"] as &[&str], 0), (&["config"], 2), (&["--um-home", "status"], 2)]
+    {
+        assert_eq!(Home::ran(&mut bare(arguments)).code, code, "{arguments:?}");
+    }
 }
 
 #[test]
@@ -146,7 +174,11 @@ impl Home {
     }
 
     fn run(&self, command: &str, arguments: &[&str]) -> Ran {
-        let output = self.command(command, arguments).output().expect("it can be started");
+        Self::ran(&mut self.command(command, arguments))
+    }
+
+    fn ran(command: &mut Command) -> Ran {
+        let output = command.output().expect("it can be started");
         let text = |octets| String::from_utf8(octets).expect("UTF-8");
         let code = output.status.code().expect("it ended by itself");
         Ran { code, out: text(output.stdout), err: text(output.stderr) }
@@ -162,16 +194,22 @@ impl Home {
     }
 
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_um-imap-oauth2"));
-        command.args([name, "--um-home"]).arg(self.0.path()).args(arguments).stdin(Stdio::null());
+        let mut command = bare(&[name, "--um-home"]);
+        command.arg(self.0.path()).args(arguments);
         if name == "fetch" && !arguments.contains(&"--to") {
             command.arg("--to").arg(self.0.path().join("out"));
         }
-        for variable in ["LC_ALL", "LC_MESSAGES", "LANG", "HTTPS_PROXY", "https_proxy"] {
-            command.env_remove(variable);
-        }
         command
     }
+}
+
+fn bare(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_um-imap-oauth2"));
+    command.args(arguments).stdin(Stdio::null());
+    for variable in ["LC_ALL", "LC_MESSAGES", "LANG", "HTTPS_PROXY", "https_proxy"] {
+        command.env_remove(variable);
+    }
+    command
 }
 
 /// Two mails for [`properties`].

@@ -14,7 +14,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self as properties, Language, MailboxConfig, OAuth2};
@@ -28,7 +28,11 @@ fn main() -> ExitCode {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         say(&format!("um-imap-oauth2: internal error at {place}"));
     }));
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && status_is_asked_for() => return status::misused(&error).into(),
+        Err(error) => error.exit(),
+    };
     let wanted = match arguments.lang {
         Some(Lang::De) => Some(Language::German),
         Some(Lang::En) => Some(Language::English),
@@ -47,6 +51,12 @@ fn main() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments, language(&arguments.of.um_home)),
     }
     .into()
+}
+
+/// Whether the command is `status`, whatever is wrong with the arguments.
+fn status_is_asked_for() -> bool {
+    let matches = Arguments::command().ignore_errors(true).try_get_matches();
+    matches.is_ok_and(|matches| matches.subcommand_name() == Some("status"))
 }
 
 /// Reads the bounce mailbox of Universal Messenger, as UM's own properties describe it
@@ -342,7 +352,6 @@ Exit codes (status has its own):
 mod tests {
     use std::time::Duration;
 
-    use clap::CommandFactory;
     use um_imap_oauth2::failure::{Kind, Step};
 
     use super::*;

@@ -15,7 +15,8 @@ use super::{EveryMailbox, Exit, environment, in_words, json, print, say, unconfi
 
 /// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
 ///
-/// Asks no server, changes nothing, and can be run by any user who may read UM's files.
+/// Asks no server and changes nothing. The account that runs it must be able to read UM's properties, the files that their
+/// $file keys name, and UM's work directory (cmsbs-work/um-imap-oauth2).
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
@@ -31,25 +32,27 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let home = &arguments.of.um_home;
-    let listeners: Vec<_> =
-        match config::report(home, arguments.of.listener.as_deref(), &environment, Some(language)) {
-            Ok(report) => report.mailboxes.into_iter().map(|mailbox| mailbox.listener).collect(),
-            Err(failure) => {
-                say(&in_words(&failure, language));
-                return Exit::Failed;
-            }
-        };
+    let wanted = arguments.of.listener.as_deref();
     let now = SystemTime::now().into();
     let max_age = TimeDelta::minutes(arguments.max_age.into());
-    let states: Vec<_> = listeners
-        .into_iter()
-        .map(|listener| {
-            let loaded = config::from_um_home_in(Some(language), home, listener.as_deref(), &environment);
-            let refused = |failure| Unknown::Refused(unconfigured(failure, listener.as_deref(), language));
-            let found = loaded.map_err(refused).and_then(|loaded| read(&loaded.config));
-            State { listener, language, now, max_age, found }
-        })
-        .collect();
+    let state = |listener, found| State { listener, language, now, max_age, found };
+    let states = match config::report(home, wanted, &environment, Some(language)) {
+        Ok(report) => {
+            let listeners = report.mailboxes.into_iter().map(|mailbox| mailbox.listener);
+            let one = |listener: Option<String>| {
+                let of = listener.as_deref();
+                let loaded = config::from_um_home_in(Some(language), home, of, &environment);
+                let refused = |failure| Unknown::Refused(unconfigured(failure, of, language));
+                let found = loaded.map_err(refused).and_then(|loaded| read(&loaded.config));
+                state(listener, found)
+            };
+            listeners.map(one).collect()
+        }
+        Err(failure) => {
+            let unread = Unknown::NoProperties(unconfigured(failure, wanted, language));
+            vec![state(wanted.map(str::to_owned), Err(unread))]
+        }
+    };
     let text = match arguments.json {
         true => json(&states),
         false => {
@@ -67,6 +70,15 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
             Level::Unknown.into()
         }
     }
+}
+
+/// Says that the arguments are of no use, in the way of monitoring systems.
+pub fn misused(error: &clap::Error) -> Exit {
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    // Whoever does not get this line gets the exit code.
+    let _ = print(&format!("UNKNOWN - {}\n", one_line(what)), Language::English);
+    Level::Unknown.into()
 }
 
 /// What a mailbox left behind.
@@ -94,6 +106,8 @@ struct State {
 enum Unknown {
     /// Its configuration is wrong: UM cannot read it either.
     Refused(Failure),
+    /// Nothing is known of any mailbox.
+    NoProperties(Failure),
     NoPlace,
     NoFile(PathBuf),
     Unreadable(String),
@@ -202,6 +216,7 @@ impl State {
                 let first = failure.observed.lines().next().unwrap_or_default();
                 format!("{first}\n{}", in_words(failure, self.language))
             }
+            Unknown::NoProperties(failure) => return one_line(&failure.to_string()),
             Unknown::NoPlace if english => "there is no work directory, so nothing is known".into(),
             Unknown::NoPlace => "es gibt kein Arbeitsverzeichnis, also ist nichts bekannt".into(),
             Unknown::NoFile(path) if english => format!(
@@ -263,6 +278,10 @@ impl From<Level> for Exit {
     }
 }
 
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// In the largest unit that fits.
 fn ago(time: TimeDelta) -> String {
     match (time.num_days(), time.num_hours(), time.num_minutes()) {
@@ -278,7 +297,8 @@ Exit codes, as Nagios, Icinga and their like know them:
   0    OK: all mailboxes are read
   1    WARNING: they are read, and something needs attention
   2    CRITICAL: a mailbox is not read
-  3    UNKNOWN: Universal Messenger has left nothing in its work directory
+  3    UNKNOWN: Universal Messenger has left nothing in its work directory, this account may not read it or the properties, or
+       an argument is wrong
 
 Examples:
   um-imap-oauth2 status --um-home /opt/um
