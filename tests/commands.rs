@@ -102,6 +102,14 @@ fn the_worst_mailbox_is_the_first_one_of_status() {
 }
 
 #[test]
+fn no_text_of_status_is_taken_for_performance_data() {
+    let home = Home::of(&format!("cmsbs.mail.imap.port = \"1|2\"\n{REFUSED}"));
+    let text = home.run("status", &[]).out;
+    assert!(text.contains("1¦2") && !text.contains('|'), "{text}");
+    assert!(home.run("status", &["--json"]).out.contains("1|2"));
+}
+
+#[test]
 fn a_report_that_could_not_be_written_is_no_success() {
     let standin = standin();
     let home = Home::of(&properties(&standin));

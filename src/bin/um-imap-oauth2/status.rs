@@ -16,7 +16,8 @@ use super::{EveryMailbox, Exit, environment, in_words, json, print, say, unconfi
 /// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
 ///
 /// Asks no server and changes nothing. The account that runs it must be able to read UM's properties, the files that their
-/// $file keys name, and UM's work directory (cmsbs-work/um-imap-oauth2).
+/// $file keys name, and UM's work directory (cmsbs-work/um-imap-oauth2). In its text stands ¦ for |, after which monitoring
+/// systems expect performance data; --json leaves it as it is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
@@ -241,7 +242,8 @@ impl fmt::Display for State {
             Level::Unknown => "UNKNOWN",
             Level::Critical => "CRITICAL",
         };
-        let text = self.lines().join("\n").replace('\n', "\n  ");
+        // Nagios takes what follows a | for performance data.
+        let text = self.lines().join("\n").replace('\n', "\n  ").replace('|', "¦");
         writeln!(f, "{level} - {text}")
     }
 }
