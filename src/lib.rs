@@ -24,3 +24,4 @@ pub mod log;
 pub mod mailbox;
 pub mod net;
 pub mod token;
+pub mod words;

@@ -27,7 +27,7 @@ fn a_mailbox_that_works_passes_each_step_and_nothing_but_reading_is_asked_for() 
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(checked.steps().iter().all(|step| step["status"] == "done"), "{checked:?}");
     assert!(checked.seen("inbox").contains("2 mails, 1 unread"), "{checked:?}");
-    assert!(checked.seen("folders").contains("error: 1 mails"), "{checked:?}");
+    assert!(checked.seen("folders").contains("error: 1 mail"), "{checked:?}");
     assert!(checked.seen("deletion").contains("DELETED"), "{checked:?}");
     assert!(checked.seen("claims").contains("IMAP.AccessAsApp"), "{checked:?}");
 

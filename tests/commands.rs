@@ -5,7 +5,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use um_standin::Standin;
@@ -107,6 +109,22 @@ fn no_text_of_status_is_taken_for_performance_data() {
     let text = home.run("status", &[]).out;
     assert!(text.contains("1¦2") && !text.contains('|'), "{text}");
     assert!(home.run("status", &["--json"]).out.contains("1|2"));
+}
+
+#[test]
+fn one_mail_is_told_in_the_singular() {
+    let standin = standin();
+    let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
+    let expires = format!("cmsbs.mail.imap.oauth2.clientSecretExpires = {today}\n");
+    let home = Home::of(&(properties(&standin) + &expires));
+    for (language, mail, day) in
+        [("en", "1 mail, 14 octets, in ", ", today ("), ("de", "1 Mail, 14 Oktette, in ", ", heute (")]
+    {
+        let fetched = home.run("fetch", &["--limit", "1", "--lang", language]);
+        assert!(fetched.out.starts_with(mail), "{fetched:?}");
+        let checked = home.run("check", &["--lang", language]);
+        assert!(checked.out.contains(day), "{checked:?}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Level, Log};
 use crate::net::{Deadline, Trust};
 use crate::token::{self, AccessToken, Asked, Expiring};
+use crate::words::{counted, in_days};
 
 /// Asks for a token, whatever is cached: what is to be tested is the credential. `clock_ahead` gets what the answer says of
 /// the endpoint's clock, whether it is a token or not.
@@ -47,7 +48,8 @@ pub(super) fn token(
     }
     let token = token?;
     let minutes = lifetime.unwrap_or_default().as_secs() / 60;
-    notes.see(text!(run.language, "valid for {minutes} minutes", "{minutes} Minuten gültig"));
+    let [english, german] = [counted(minutes, "minute", "minutes"), counted(minutes, "Minute", "Minuten")];
+    notes.see(text!(run.language, "valid for {english}", "{german} gültig"));
     Ok(token)
 }
 
@@ -118,6 +120,7 @@ pub(super) fn expiry(run: &Run, oauth2: &OAuth2, notes: &mut Notes) -> Result<()
     let (day, key) = (expiry.last_day, run.written(expiry.key()));
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
     let left = expiry.days_left(today);
+    let when = in_days(left, language);
     let what = match expiry.credential {
         Expiring::Secret => text!(language, "client secret", "geheime Clientschlüssel"),
         Expiring::Certificate => text!(language, "certificate", "Zertifikat"),
@@ -129,13 +132,13 @@ pub(super) fn expiry(run: &Run, oauth2: &OAuth2, notes: &mut Notes) -> Result<()
     match left {
         _ if !expiry.is_near(today) => notes.see(text!(
             language,
-            "the {what} expires on {day}, in {left} days ({key})",
-            "{article} {what} läuft am {day} ab, in {left} Tagen ({key})"
+            "the {what} expires on {day}, {when} ({key})",
+            "{article} {what} läuft am {day} ab, {when} ({key})"
         )),
         0.. => notes.warn(text!(
             language,
-            "The {what} expires on {day}, in {left} days ({key}). Replace it before: without a new one no mail can be fetched after that.",
-            "{article} {what} läuft am {day} ab, in {left} Tagen ({key}). Ersetzen Sie {of} vorher: Sonst kann danach keine Mail mehr abgeholt werden."
+            "The {what} expires on {day}, {when} ({key}). Replace it before: without a new one no mail can be fetched after that.",
+            "{article} {what} läuft am {day} ab, {when} ({key}). Ersetzen Sie {of} vorher: Sonst kann danach keine Mail mehr abgeholt werden."
         )),
         _ => notes.warn(text!(
             language,

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::{Connection, Name, Notes, Run, text};
-use crate::config::{Authentication, MailboxConfig, Security, keys};
+use crate::config::{Authentication, Language, MailboxConfig, Security, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::Transport;
 use crate::imap::commands::Command;
@@ -15,6 +15,7 @@ use crate::imap::session::Session;
 use crate::mailbox::targets;
 use crate::net::{self, Cancel, Deadline, Trust};
 use crate::token::AccessToken;
+use crate::words::counted;
 
 /// Without `trust` the server could not be reached; without a token, where one is needed, there is no login.
 pub(super) fn test(
@@ -121,11 +122,8 @@ fn inbox(run: &Run, config: &MailboxConfig, logged_in: LoggedIn, notes: &mut Not
     };
     let (all, unread) = (count(false)?, count(true)?);
     let name = readable(&session.selected.name);
-    notes.see(text!(
-        language,
-        "{name}: {all} mails, {unread} unread",
-        "{name}: {all} Mails, {unread} ungelesen"
-    ));
+    let mails = mails(all, language);
+    notes.see(text!(language, "{name}: {mails}, {unread} unread", "{name}: {mails}, {unread} ungelesen"));
     let key = run.written(&keys::PROCESS_ALL);
     if config.process_all {
         notes.see(text!(
@@ -237,7 +235,7 @@ fn folders(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: 
         let (condition, Counts { messages, .. }) = session.counts(&folder.name, ())?;
         done(Step::Folders, &condition).map_err(|failure| failure.key(&key))?;
         let count = messages.unwrap_or_default();
-        notes.see(text!(language, "{name}: {count} mails", "{name}: {count} Mails"));
+        notes.see(format!("{name}: {}", mails(count, language)));
         if count > NEARLY_FULL {
             notes.warn(text!(
                 language,
@@ -247,6 +245,13 @@ fn folders(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: 
         }
     }
     Ok(())
+}
+
+fn mails(count: u64, language: Language) -> String {
+    match language {
+        Language::English => counted(count, "mail", "mails"),
+        Language::German => counted(count, "Mail", "Mails"),
+    }
 }
 
 /// Exchange's names in English and German, and what other servers use.

@@ -7,7 +7,9 @@ use chrono::NaiveDate;
 use once_cell::sync::Lazy;
 
 use super::cache::Fingerprint;
+use crate::config::Language;
 use crate::config::keys::{self, Key};
+use crate::words::in_days;
 
 /// The end of a credential. A secret's cannot be asked for: it is what `oauth2.clientSecretExpires` states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +46,7 @@ impl Expiry {
             let (day, left) = (self.last_day, self.days_left(today));
             match left {
                 ..0 => format!("the {what} expired on {day}"),
-                0 => format!("the {what} expires today, on {day}"),
-                1 => format!("the {what} expires tomorrow, on {day}"),
-                _ => format!("the {what} expires on {day}, in {left} days"),
+                0.. => format!("the {what} expires on {day}, {}", in_days(left, Language::English)),
             }
         })
     }
@@ -99,8 +99,8 @@ mod tests {
         assert_eq!(say(1, "2027-05-01"), None);
         assert!(say(2, "2027-05-01").is_some(), "another credential");
         assert!(say(1, "2027-05-02").unwrap().contains("in 29 days"));
-        assert!(say(1, "2027-05-30").unwrap().contains("expires tomorrow"));
-        assert!(say(1, "2027-05-31").unwrap().contains("expires today"));
+        assert!(say(1, "2027-05-30").unwrap().contains("expires on 2027-05-31, tomorrow"));
+        assert!(say(1, "2027-05-31").unwrap().contains("expires on 2027-05-31, today"));
         assert!(say(1, "2027-06-01").unwrap().contains("expired on 2027-05-31"));
     }
 }

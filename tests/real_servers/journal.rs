@@ -103,10 +103,7 @@ fn drain_carries_out_what_is_in_the_journal_and_fetches_nothing() {
     assert!(said.iter().any(|text| text.contains("3 settled mails; they are in the journal")), "{said:?}");
 
     let of_three = |done, left| {
-        format!(
-            "{}/INBOX: of 3 settled mails in the journal {done} are done with, {left} are left\n",
-            account.user
-        )
+        format!("{}/INBOX: 3 settled mails in the journal, {done} carried out, {left} left\n", account.user)
     };
     assert_eq!(drain(&account), (3, of_three(0, 3)), "the server does not answer");
     relay.set(Flow::Free);
@@ -154,7 +151,7 @@ fn drain_goes_through_every_mailbox_and_ends_as_the_worst_does() {
     assert_eq!(code, 2, "{said}");
     assert!(said.contains(&format!("{}/INBOX: nothing is left", account.user)), "{said}");
     assert!(
-        said.contains(&format!("{}/INBOX: of 1 settled mails in the journal 1 are", other.user)),
+        said.contains(&format!("{}/INBOX: 1 settled mail in the journal, 1 carried out", other.user)),
         "{said}"
     );
     assert_eq!((other.on_disk("").len(), other.on_disk(".error").len()), (1, 1));

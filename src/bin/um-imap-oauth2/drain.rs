@@ -8,6 +8,7 @@ use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Access, Mailbox};
 use um_imap_oauth2::net::{Anchors, Trust};
+use um_imap_oauth2::words::counted;
 
 use super::fetch::{Terminal, configuration};
 use super::{EveryMailbox, Exit, environment, explained, fail, print, unconfigured};
@@ -88,10 +89,12 @@ fn drain(config: MailboxConfig, log: &Log, terminal: &Terminal, interruption: &I
     let done = before - left;
     let told = say(match config.language {
         Language::English => {
-            format!("{name}: of {before} settled mails in the journal {done} are done with, {left} are left")
+            let mails = counted(before, "settled mail", "settled mails");
+            format!("{name}: {mails} in the journal, {done} carried out, {left} left")
         }
         Language::German => {
-            format!("{name}: von {before} erledigten Mails im Journal sind {done} ausgeführt, {left} bleiben")
+            let mails = counted(before, "erledigte Mail", "erledigte Mails");
+            format!("{name}: {mails} im Journal, {done} ausgeführt, {left} übrig")
         }
     });
     mailbox.close();

@@ -16,6 +16,7 @@ use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
 use um_imap_oauth2::net::{Anchors, Trust};
+use um_imap_oauth2::words::counted;
 
 use super::directory::Directory;
 use super::{
@@ -341,11 +342,11 @@ fn print_summary(
     if failure.is_some() && done.mails == 0 {
         return Ok(());
     }
-    let (mails, octets, to) = (done.mails, done.octets, arguments.to.display());
-    let mut line = match language {
-        Language::English => format!("{mails} mails, {octets} octets, in {to}"),
-        Language::German => format!("{mails} Mails, {octets} Oktette, in {to}"),
+    let [mails, octets] = match language {
+        Language::English => [counted(done.mails, "mail", "mails"), counted(done.octets, "octet", "octets")],
+        Language::German => [counted(done.mails, "Mail", "Mails"), counted(done.octets, "Oktett", "Oktette")],
     };
+    let mut line = format!("{mails}, {octets}, in {}", arguments.to.display());
     if let Some(outcome) = arguments.settle {
         let settled = match language {
             Language::English => "settled as",

@@ -10,6 +10,7 @@ use serde::Serialize;
 use um_imap_oauth2::config::{self, Language, MailboxConfig};
 use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
+use um_imap_oauth2::words::counted;
 
 use super::{EveryMailbox, Exit, environment, in_words, json, print, say, unconfigured};
 
@@ -171,9 +172,11 @@ impl State {
         }
         if let Some(since) = health.failing_since {
             let (times, since) = (health.failures, moment(since));
+            let english = counted(times, "attempt", "attempts in a row");
+            let german = counted(times, "Versuch schlug", "Versuche hintereinander schlugen");
             lines.push(say(
-                format!("{times} attempts in a row failed, since {since}"),
-                format!("{times} Versuche hintereinander schlugen fehl, seit {since}"),
+                format!("{english} failed, since {since}"),
+                format!("{german} fehl, seit {since}"),
             ));
         }
         if let Some(until) = health.throttled_until.filter(|until| *until > self.now) {
@@ -181,17 +184,20 @@ impl State {
             lines.push(say(format!("throttled until {until}"), format!("gedrosselt bis {until}")));
         }
         if health.pending > 0 {
-            let pending = health.pending;
+            let english = counted(health.pending, "settled mail is", "settled mails are");
+            let german = counted(health.pending, "erledigte Mail ist", "erledigte Mails sind");
             lines.push(say(
-                format!("{pending} settled mails are still to be moved or deleted"),
-                format!("{pending} erledigte Mails sind noch zu verschieben oder zu löschen"),
+                format!("{english} still to be moved or deleted"),
+                format!("{german} noch zu verschieben oder zu löschen"),
             ));
         }
         if health.set_aside > 0 {
-            let set_aside = health.set_aside;
+            let [one, several] = ["mail could not be read; it stays", "mails could not be read; they stay"];
+            let [eine, mehrere] =
+                ["Mail war nicht zu lesen; sie bleibt", "Mails waren nicht zu lesen; sie bleiben"];
             lines.push(say(
-                format!("{set_aside} mails could not be read; they stay in the inbox"),
-                format!("{set_aside} Mails waren nicht zu lesen; sie bleiben im Posteingang"),
+                format!("{} in the inbox", counted(health.set_aside, one, several)),
+                format!("{} im Posteingang", counted(health.set_aside, eine, mehrere)),
             ));
         }
         if let Some(day) = health.credential_ends {
