@@ -128,6 +128,19 @@ fn one_mail_is_told_in_the_singular() {
 }
 
 #[test]
+fn where_mails_cannot_be_written_the_remedy_is_another_directory() {
+    let standin = standin();
+    let home = Home::of(&properties(&standin));
+    let file = home.0.path().join("cmsbs-conf/cmsbs.properties");
+    for to in [file.to_str().unwrap(), "/proc/mails"] {
+        let ran = home.run("fetch", &["--to", to]);
+        assert!([2, 3].contains(&ran.code), "{ran:?}");
+        assert!(ran.err.contains("Remedy:      Name another directory with --to"), "{ran:?}");
+        assert!(!ran.err.contains("not known") && !ran.err.contains("cmsbs-work"), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_report_that_could_not_be_written_is_no_success() {
     let standin = standin();
     let home = Home::of(&properties(&standin));

@@ -20,39 +20,40 @@ pub struct Directory {
 impl Directory {
     /// Makes it where it is missing, for its owner only.
     pub fn open(path: &Path, durable: bool, language: Language) -> Result<Self> {
+        let directory = Self { path: path.to_owned(), durable, language };
         let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
         let missing: Vec<_> = missing.collect();
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(path).map_err(|error| failed(path, &error))?;
+        builder.create(path).map_err(|error| directory.failed(path, &error))?;
         if durable {
             for made in missing {
-                sync_entries(parent(made))?;
+                directory.sync_entries(parent(made))?;
             }
         }
-        Ok(Self { path: path.to_owned(), durable, language })
+        Ok(directory)
     }
 
     /// Writes `<uidvalidity>-<uid>.eml` for its owner only. A file of this name with the same content is fine, with any other
     /// one it is left alone, and that is a failure.
     pub fn store(&self, id: MessageId, body: Body) -> Result<PathBuf> {
         let path = self.path.join(format!("{}-{}.eml", id.uid_validity, id.uid));
-        let file = self.written(body).map_err(|error| failed(&path, &error))?;
+        let file = self.written(body).map_err(|error| self.failed(&path, &error))?;
         match file.persist_noclobber(&path) {
             Ok(_) => {}
             Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
-                if !same_content(refused.file.path(), &path).map_err(|error| failed(&path, &error))? {
+                if !same_content(refused.file.path(), &path).map_err(|error| self.failed(&path, &error))? {
                     return Err(self.occupied(&path));
                 }
                 // The one that is there may not have reached the disk.
-                refused.file.persist(&path).map_err(|refused| failed(&path, &refused.error))?;
+                refused.file.persist(&path).map_err(|refused| self.failed(&path, &refused.error))?;
             }
-            Err(refused) => return Err(failed(&path, &refused.error)),
+            Err(refused) => return Err(self.failed(&path, &refused.error)),
         }
         if self.durable {
-            sync_entries(&self.path)?;
+            self.sync_entries(&self.path)?;
         }
         Ok(path)
     }
@@ -70,6 +71,55 @@ impl Directory {
             file.as_file().sync_all()?;
         }
         Ok(file)
+    }
+
+    /// That a file is in a directory outlives a power failure only with this (fsync(2), "NOTES").
+    #[cfg(unix)]
+    fn sync_entries(&self, directory: &Path) -> Result<()> {
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| self.failed(directory, &error))
+    }
+
+    /// NTFS keeps its directories in order by itself.
+    #[cfg(not(unix))]
+    fn sync_entries(&self, _directory: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// The catalogue knows of Universal Messenger's directories only, and this is none of them.
+    fn failed(&self, path: &Path, error: &io::Error) -> Failure {
+        use io::ErrorKind::{
+            AlreadyExists, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        let to = self.path.display();
+        let [english, german] = match error.kind() {
+            StorageFull | QuotaExceeded => {
+                [format!("There is no room left in {to}."), format!("In {to} ist kein Platz mehr.")]
+            }
+            PermissionDenied | ReadOnlyFilesystem => [
+                format!("This account cannot write in {to}."),
+                format!("Dieses Konto kann in {to} nicht schreiben."),
+            ],
+            AlreadyExists | NotADirectory => [
+                format!("A file is where {to} would have to be a directory."),
+                format!("Wo {to} ein Verzeichnis sein müsste, ist eine Datei."),
+            ],
+            _ => [format!("{to} cannot be written to."), format!("In {to} kann nicht geschrieben werden.")],
+        };
+        let (cause, remedy) = match self.language {
+            Language::English => (
+                english,
+                "Name another directory with --to, or put this one right. What is in no file yet is still in the mailbox.",
+            ),
+            Language::German => (
+                german,
+                "Mit --to ein anderes Verzeichnis nennen oder dieses in Ordnung bringen. Was noch in keiner Datei ist, ist noch im Postfach.",
+            ),
+        };
+        Failure::new(Step::Storage, Kind::Storage, format!("{}: {error}", path.display()))
+            .cause(cause)
+            .remedy(remedy)
     }
 
     fn occupied(&self, path: &Path) -> Failure {
@@ -105,29 +155,11 @@ fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(other.next().is_none())
 }
 
-/// That a file is in a directory outlives a power failure only with this (fsync(2), "NOTES").
-#[cfg(unix)]
-fn sync_entries(directory: &Path) -> Result<()> {
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| failed(directory, &error))
-}
-
-/// NTFS keeps its directories in order by itself.
-#[cfg(not(unix))]
-fn sync_entries(_directory: &Path) -> Result<()> {
-    Ok(())
-}
-
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
-}
-
-fn failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Step::Storage, Kind::Storage, format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -200,6 +232,33 @@ mod tests {
         for path in [file.clone(), file.join("below")] {
             let failure = Directory::open(&path, false, Language::German).err().unwrap();
             assert!(failure.observed.starts_with(&path.display().to_string()), "{failure}");
+            assert!(failure.cause.contains("ist eine Datei") && failure.remedy.contains("--to"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn each_failure_leads_to_the_directory_that_was_named() {
+        let home = tempfile::tempdir().unwrap();
+        for (language, causes) in [
+            (
+                Language::English,
+                ["no room left in", "cannot write in", "cannot write in", "cannot be written to"],
+            ),
+            (Language::German, ["kein Platz mehr", "kann in", "kann in", "kann nicht geschrieben werden"]),
+        ] {
+            let directory = Directory::open(home.path(), false, language).unwrap();
+            let errors = [
+                io::ErrorKind::StorageFull,
+                io::ErrorKind::PermissionDenied,
+                io::ErrorKind::ReadOnlyFilesystem,
+                io::ErrorKind::TimedOut,
+            ];
+            for (error, cause) in errors.into_iter().zip(causes) {
+                let failure = directory.failed(home.path(), &error.into());
+                assert!(failure.cause.contains(cause), "{failure}");
+                assert!(failure.cause.contains(home.path().to_str().unwrap()), "{failure}");
+                assert!(failure.remedy.contains("--to"), "{failure}");
+            }
         }
     }
 }
