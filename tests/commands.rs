@@ -141,6 +141,21 @@ fn where_mails_cannot_be_written_the_remedy_is_another_directory() {
 }
 
 #[test]
+fn a_mailbox_with_a_password_is_known_to_have_no_token() {
+    let password = "cmsbs.mail.imap.authenticationMethod = password\ncmsbs.mail.imap.password = secret\n";
+    let home = Home::of(&(properties(&standin()) + password));
+    for (language, told) in [
+        ("en", "`um-imap-oauth2 check` tests this mailbox"),
+        ("de", "prüft `um-imap-oauth2 check` dieses Postfach"),
+    ] {
+        let ran = home.run("token", &["--lang", language]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.err.contains(told), "{ran:?}");
+        assert!(!ran.err.contains("not known") && !ran.err.contains("nicht bekannt"), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_report_that_could_not_be_written_is_no_success() {
     let standin = standin();
     let home = Home::of(&properties(&standin));

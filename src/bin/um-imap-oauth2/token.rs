@@ -168,11 +168,7 @@ impl LookedAt {
 
 fn look(config: &MailboxConfig, environment: &dyn Fn(&str) -> Option<String>, log: &Log) -> Result<LookedAt> {
     let Authentication::OAuth2(oauth2) = &config.authentication else {
-        return Err(Failure::configuration(
-            keys::AUTHENTICATION_METHOD.name,
-            "this mailbox is read with user and password, without an access token",
-            "",
-        ));
+        return Err(without_token(config));
     };
     let oauth2 = by_proxy_of_environment(oauth2, environment)?;
     let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref())?;
@@ -182,6 +178,28 @@ fn look(config: &MailboxConfig, environment: &dyn Fn(&str) -> Option<String>, lo
     let claims = token.claims();
     let problem = claims.as_ref().and_then(|claims| claims.problem(&oauth2, names));
     Ok(LookedAt { claims, expiry: token::expiry(&oauth2)?, problem })
+}
+
+/// A mailbox with a password is as good as any other, but there is nothing to look at.
+fn without_token(config: &MailboxConfig) -> Failure {
+    let key = config.names.written(keys::AUTHENTICATION_METHOD.name);
+    let (observed, cause, remedy) = match config.language {
+        Language::English => (
+            "this mailbox is read with user and password, without an access token",
+            format!("{key} is not oauth2."),
+            format!(
+                "If that is intended, `um-imap-oauth2 check` tests this mailbox. Else write {key} = \"oauth2\" and the OAuth2 properties; `um-imap-oauth2 setup` prints them."
+            ),
+        ),
+        Language::German => (
+            "dieses Postfach wird mit Benutzer und Passwort gelesen, ohne Zugriffstoken",
+            format!("{key} ist nicht oauth2."),
+            format!(
+                "Ist das so gewollt, prüft `um-imap-oauth2 check` dieses Postfach. Sonst {key} = \"oauth2\" und die Eigenschaften für OAuth2 eintragen; `um-imap-oauth2 setup` gibt sie aus."
+            ),
+        ),
+    };
+    Failure::configuration(key, observed, remedy).cause(cause)
 }
 
 fn moment(time: &DateTime<Utc>) -> String {
