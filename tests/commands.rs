@@ -156,6 +156,23 @@ fn a_mailbox_with_a_password_is_known_to_have_no_token() {
 }
 
 #[test]
+fn what_a_server_refuses_is_explained_once() {
+    let standin = standin();
+    let home = Home::of(&properties(&standin));
+    let refusal = json!({"send": "{tag} NO [OVERQUOTA] Quota exceeded\r\n"});
+    standin.add_fault(json!({"on": "UID MOVE", "times": 0, "do": [refusal]}));
+    let fetched = home.run("fetch", &["--settle", "unrecognised"]);
+    let drained = home.run("drain", &[]);
+    for ran in [fetched, drained] {
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.err.contains("Observed:    NO [OVERQUOTA] Quota exceeded"), "{ran:?}");
+        for once in ["warning: ", "is full. No bounces arrive any more"] {
+            assert_eq!(ran.err.matches(once).count(), 1, "{ran:?}");
+        }
+    }
+}
+
+#[test]
 fn a_report_that_could_not_be_written_is_no_success() {
     let standin = standin();
     let home = Home::of(&properties(&standin));

@@ -64,7 +64,7 @@ fn one(
     });
     match result {
         Err(failure) if interruption.came() => Exit::of(&failure),
-        Err(failure) => fail(&failure, language),
+        Err(failure) => fail(&terminal.briefly(failure), language),
         Ok(()) if terminal.warnings.load(Ordering::Relaxed) > 0 => Exit::Warnings,
         Ok(()) => Exit::Well,
     }

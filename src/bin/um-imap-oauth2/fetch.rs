@@ -1,9 +1,9 @@
 //! `fetch`: writes the mails of a mailbox to files, and settles them if it is told to.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     };
     match result {
         Err(_) if done.interrupted => Exit::Interrupted,
-        Err(failure) => fail(&failure, language),
+        Err(failure) => fail(&terminal.briefly(failure), language),
         Ok(()) if warnings > 0 => Exit::Warnings,
         Ok(()) => Exit::Well,
     }
@@ -203,6 +203,7 @@ pub(super) struct Terminal {
     progress: ProgressBar,
     octets: AtomicU64,
     pub(super) warnings: AtomicU64,
+    last_warning: Mutex<String>,
 }
 
 impl Terminal {
@@ -211,7 +212,12 @@ impl Terminal {
         if !progress.is_hidden() {
             progress.enable_steady_tick(TICK);
         }
-        Self { progress, octets: AtomicU64::default(), warnings: AtomicU64::default() }
+        Self {
+            progress,
+            octets: AtomicU64::default(),
+            warnings: AtomicU64::default(),
+            last_warning: Mutex::default(),
+        }
     }
 
     /// Prints what `log` gets while `work` is under way, and all of it before this returns.
@@ -241,9 +247,24 @@ impl Terminal {
                 Level::Error => "error",
             };
             if record.level >= Level::Warning {
+                let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
+                // What the server refuses it is asked once more at the end, and refuses again.
+                if *last == record.text {
+                    continue;
+                }
+                last.clone_from(&record.text);
                 self.warnings.fetch_add(1, Ordering::Relaxed);
             }
             self.beside(|| say(&format!("{level}: {}", record.text)));
+        }
+    }
+
+    /// The failure that ended the work, without what the last warning has said of it already.
+    pub(super) fn briefly(&self, failure: Failure) -> Failure {
+        let last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.ends_with(&failure.to_string()) {
+            true => Failure { cause: String::new(), remedy: String::new(), ..failure },
+            false => failure,
         }
     }
 
