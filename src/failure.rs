@@ -200,9 +200,14 @@ thread_local! {
 }
 
 impl fmt::Display for Failure {
-    /// One paragraph: step, what was observed, the key, then cause and remedy where they are known.
+    /// One paragraph: step, what was observed, the key, then cause and remedy where they are known. Java's `MailboxException`
+    /// writes the same.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.step, self.observed)?;
+        let goes_on = !self.cause.is_empty() || !self.remedy.is_empty();
+        if goes_on && self.observed.ends_with(|last| !ENDS.contains(&last)) {
+            f.write_str(".")?;
+        }
         if let Some(key) = &self.key
             && !self.observed.contains(key.as_str())
         {
@@ -216,6 +221,9 @@ impl fmt::Display for Failure {
         Ok(())
     }
 }
+
+/// What an observed text can end with so that a sentence can follow.
+const ENDS: [char; 5] = ['.', '!', '?', ':', '…'];
 
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
@@ -388,8 +396,20 @@ mod tests {
             .remedy("Correct the server.");
         assert_eq!(
             failure.to_string(),
-            "connect: connection refused [cmsbs.mail.imap.server] Nothing listens there. Correct the server."
+            "connect: connection refused. [cmsbs.mail.imap.server] Nothing listens there. Correct the server."
         );
+    }
+
+    #[test]
+    fn what_was_observed_is_told_from_what_follows_by_its_last_character() {
+        let said =
+            |observed: &str| Failure::new(Step::Login, Kind::Login, observed).remedy("Wait.").to_string();
+        assert_eq!(said("no file (os error 2)"), "login: no file (os error 2). Wait.");
+        for ended in ["NO failed.", "NO failed!", "NO why?", "NO:", "NO fail…"] {
+            assert_eq!(said(ended), format!("login: {ended} Wait."));
+        }
+        assert_eq!(said(""), "login:  Wait.");
+        assert_eq!(Failure::new(Step::Login, Kind::Login, "NO").key("key").to_string(), "login: NO [key]");
     }
 
     #[test]

@@ -26,6 +26,8 @@ import java.util.Optional;
  */
 public final class MailboxException extends RuntimeException {
     private static final long serialVersionUID = 1L;
+    /** What an observed text can end with so that a sentence can follow: in step with {@code ENDS} in {@code src/failure.rs}. */
+    static final String ENDS = ".!?:…";
 
     /**
      * What kind of failure it is, so that a program can react. Later versions can add constants.
@@ -229,6 +231,10 @@ public final class MailboxException extends RuntimeException {
     /** One paragraph, as Rust's {@code Failure} writes it. */
     private static String message(String step, String observed, String key, String causeText, String remedy) {
         StringBuilder message = new StringBuilder(step).append(": ").append(observed);
+        boolean goesOn = !causeText.isEmpty() || !remedy.isEmpty();
+        if (goesOn && !observed.isEmpty() && ENDS.indexOf(observed.charAt(observed.length() - 1)) < 0) {
+            message.append('.');
+        }
         if (key != null && !observed.contains(key)) {
             message.append(" [").append(key).append(']');
         }

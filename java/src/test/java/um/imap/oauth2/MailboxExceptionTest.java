@@ -52,7 +52,7 @@ class MailboxExceptionTest {
         Exception source = new IllegalStateException();
         MailboxException e = new MailboxException("connect", "NETWORK", "connection refused", "cmsbs.mail.imap.server",
                 "Nothing listens there.", "Correct the server.", true, 1500, "connect-refused", source);
-        assertEquals("connect: connection refused [cmsbs.mail.imap.server] Nothing listens there. Correct the server.",
+        assertEquals("connect: connection refused. [cmsbs.mail.imap.server] Nothing listens there. Correct the server.",
                 e.getMessage());
         assertEquals("connect", e.step());
         assertEquals(MailboxException.Kind.NETWORK, e.kind());
@@ -64,6 +64,21 @@ class MailboxExceptionTest {
         assertEquals(Optional.of(Duration.ofMillis(1500)), e.retryAfter());
         assertEquals(Optional.of("connect-refused"), e.id());
         assertSame(source, e.getCause());
+    }
+
+    @Test
+    void whatWasObservedIsToldFromWhatFollowsByItsLastCharacter() throws IOException {
+        assertEquals("connect: refused. Wait.", saying("refused"));
+        for (char end : MailboxException.ENDS.toCharArray()) {
+            assertEquals("connect: refused" + end + " Wait.", saying("refused" + end));
+        }
+        String ends = Sources.between(Sources.rust("src/failure.rs"), "const ENDS: ", ";\n");
+        assertEquals(Sources.all("'(.)'", ends),
+                MailboxException.ENDS.chars().mapToObj(Character::toString).collect(Collectors.toList()));
+    }
+
+    private static String saying(String observed) {
+        return new MailboxException("connect", "NETWORK", observed, null, "", "Wait.", true, -1, null, null).getMessage();
     }
 
     @Test
