@@ -5,7 +5,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -169,6 +170,33 @@ fn what_a_server_refuses_is_explained_once() {
         for once in ["warning: ", "is full. No bounces arrive any more"] {
             assert_eq!(ran.err.matches(once).count(), 1, "{ran:?}");
         }
+    }
+}
+
+#[test]
+fn an_interrupted_fetch_says_so() {
+    let standin = standin();
+    let home = Home::of(&properties(&standin));
+    standin.add_fault(json!({"on": "UID FETCH", "times": 0, "do": ["stall"]}));
+    for (arguments, said) in [(&[] as &[&str], "; interrupted\n"), (&["--lang", "de"], "; unterbrochen\n")] {
+        let fetches = || standin.counters().commands.get("UID FETCH").copied().unwrap_or_default();
+        let before = fetches();
+        let mut command = home.command("fetch", arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while fetches() == before {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // A shell has kill built in; the command may be missing.
+        assert!(
+            Command::new("sh")
+                .args(["-c", &format!("kill -TERM {}", child.id())])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{output:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().ends_with(said));
     }
 }
 

@@ -131,7 +131,8 @@ fn fetch(
     };
     let result = read();
     mailbox.close();
-    done.interrupted = interruption.came();
+    // What came after the last mail has interrupted nothing.
+    done.interrupted = interruption.came() && result.is_err();
     result
 }
 
@@ -360,7 +361,7 @@ fn print_summary(
         };
         return deliver_json(&Last { summary }, language);
     }
-    if failure.is_some() && done.mails == 0 {
+    if failure.is_some() && done.mails == 0 && !done.interrupted {
         return Ok(());
     }
     let [mails, octets] = match language {
@@ -374,6 +375,12 @@ fn print_summary(
             Language::German => "erledigt als",
         };
         line = format!("{line}; {} {settled} {}", done.settled, outcome.name());
+    }
+    if done.interrupted {
+        line += match language {
+            Language::English => "; interrupted",
+            Language::German => "; unterbrochen",
+        };
     }
     print(&format!("{line}\n"), language)
 }
