@@ -207,6 +207,10 @@ fn a_message_of_our_own_is_written_moved_and_deleted_and_nothing_is_left() {
         let checked = case.check(&["--write"]);
         assert_eq!(checked.step("write")["status"], "done", "{checked:?}");
         assert_eq!(case.contents(), before, "{dialect}");
+        let seen = checked.seen("write");
+        for what in ["written", "moved"] {
+            assert_eq!(seen.matches(&format!("-{what} removed")).count(), 1, "{seen}");
+        }
         for written in case.standin.transcript().iter().map(|line| &line.text) {
             let bare = written.split(' ').nth(1).is_some_and(|command| command == "EXPUNGE");
             assert!(!bare && !written.contains("CLOSE"), "{written}");

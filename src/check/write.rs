@@ -144,7 +144,7 @@ impl Own {
         for folder in &self.made {
             let name = readable(folder);
             match self.remove_one(session, folder) {
-                Ok(true) => notes.see(text!(language, "folder removed", "Ordner entfernt")),
+                Ok(true) => notes.see(text!(language, "folder {name} removed", "Ordner {name} entfernt")),
                 Ok(false) => notes.warn(text!(
                     language,
                     "The folder {name} is left: somebody has put something else into it.",
