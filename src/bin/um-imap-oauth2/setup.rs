@@ -294,6 +294,16 @@ mod tests {
     }
 
     #[test]
+    fn a_known_client_id_makes_no_line_longer_than_the_rest() {
+        let properties = "cmsbs.mail.imap.oauth2.clientId = 5a7d1c3e-0b42-4f6e-9c11-2d8e6f304a10\n";
+        for language in [Language::English, Language::German] {
+            let text = text(properties, None, language);
+            let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(widest.chars().count() <= 145, "{widest}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_marked_even_where_everything_is() {
         for (language, mark) in [(Language::English, "MISSING"), (Language::German, "FEHLT")] {
             let text = text("cmsbs.mail.imap.oauth2.clientId = <client_id>\n", None, language);
