@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, keys};
+use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, Source, keys};
 use um_imap_oauth2::explain::tenant;
 
 use super::{Exit, OneMailbox, environment, finish, in_words, say, unconfigured};
@@ -140,7 +140,7 @@ impl Setup<'_> {
             .find(|key| self.value(key).is_some())
     }
 
-    /// The OAuth2 block of the vendor's manual.
+    /// The OAuth2 block of the vendor's manual: for Microsoft's hosts what is known to work there, for others what is configured.
     fn properties(&self) -> String {
         let cloud = self.cloud();
         let or = |value: Option<String>, missing: &str| value.unwrap_or_else(|| missing.to_owned());
@@ -151,16 +151,27 @@ impl Setup<'_> {
             Some(_) => None,
             None => Some((&keys::CLIENT_SECRET, "<client_secret>".to_owned())),
         };
+        let elsewhere = |key| self.configured(key).filter(|_| !self.is_microsofts());
+        // Without TLS no access token is sent.
+        let ssl = elsewhere(&keys::SSL).filter(|ssl| !ssl.eq_ignore_ascii_case("false"));
+        let port =
+            if ssl.as_ref().is_some_and(|ssl| ssl.eq_ignore_ascii_case("tls")) { "143" } else { "993" };
         let lines = vec![
             (&keys::SERVER, or(self.value(&keys::SERVER), cloud.server)),
-            (&keys::PORT, "993".to_owned()),
-            (&keys::SSL, "true".to_owned()),
+            (&keys::PORT, or(elsewhere(&keys::PORT).filter(|_| ssl.is_some()), port)),
+            (&keys::SSL, or(ssl, "true")),
             (&keys::USER, or(self.value(&keys::USER), "<mailbox_name>")),
             (&keys::PASSWORD, String::new()),
             (&keys::AUTHENTICATION_METHOD, "oauth2".to_owned()),
-            (&keys::ACCESS_TOKEN_URI, format!("https://{}/{tenant}/oauth2/v2.0/token", cloud.login)),
+            (
+                &keys::ACCESS_TOKEN_URI,
+                or(
+                    elsewhere(&keys::ACCESS_TOKEN_URI),
+                    &format!("https://{}/{tenant}/oauth2/v2.0/token", cloud.login),
+                ),
+            ),
             (&keys::CLIENT_ID, or(self.value(&keys::CLIENT_ID), "<client_id>")),
-            (&keys::SCOPE, format!("https://{}/.default", cloud.server)),
+            (&keys::SCOPE, or(elsewhere(&keys::SCOPE), &format!("https://{}/.default", cloud.server))),
             (&keys::GRANT_TYPE, "client_credentials".to_owned()),
         ];
         let line = |(key, value): (&keys::Key, String)| {
@@ -175,8 +186,27 @@ impl Setup<'_> {
     }
 
     fn cloud(&self) -> &'static Cloud {
+        self.configured_cloud().unwrap_or(&CLOUDS[0])
+    }
+
+    fn configured_cloud(&self) -> Option<&'static Cloud> {
         let uri = self.value(&keys::ACCESS_TOKEN_URI).unwrap_or_default().to_ascii_lowercase();
-        CLOUDS.iter().find(|cloud| uri.contains(&format!("//{}/", cloud.login))).unwrap_or(&CLOUDS[0])
+        CLOUDS.iter().find(|cloud| uri.contains(&format!("//{}/", cloud.login)))
+    }
+
+    /// Whether no host is configured that is another's.
+    fn is_microsofts(&self) -> bool {
+        let server = self.value(&keys::SERVER);
+        let is = |server: &str| CLOUDS.iter().any(|cloud| cloud.server.eq_ignore_ascii_case(server));
+        server.as_deref().is_none_or(is)
+            && (self.configured_cloud().is_some() || self.value(&keys::ACCESS_TOKEN_URI).is_none())
+    }
+
+    /// What somebody has set.
+    fn configured(&self, key: &keys::Key) -> Option<String> {
+        let source = self.setting(key)?.source;
+        let is_set = !matches!(source, Source::Default | Source::Derived);
+        self.value(key).filter(|_| is_set)
     }
 
     /// What is set; a secret is masked. What still has the manual's angle brackets is not.
@@ -301,6 +331,50 @@ mod tests {
             let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
             assert!(widest.chars().count() <= 145, "{widest}");
         }
+    }
+
+    #[test]
+    fn other_hosts_keep_what_is_configured_and_microsofts_get_what_works_there() {
+        let block = |properties: &str| {
+            let text = text(properties, None, Language::English);
+            let lines = text.lines().filter_map(|line| line.trim().strip_prefix("cmsbs.mail.imap."));
+            let values = lines.filter_map(|line| line.split_once(" = "));
+            let value = |key: &str| {
+                let found = values.clone().find(|(name, _)| *name == key);
+                found.map(|(_, value)| value.trim_matches('"').to_owned()).unwrap_or_default()
+            };
+            ["port", "ssl", "oauth2.accessTokenUri", "oauth2.scope"].map(value)
+        };
+        let elsewhere = "cmsbs.mail.imap.server = imap.example.com\n\
+            cmsbs.mail.imap.oauth2.accessTokenUri = https://login.example.com/token\n\
+            cmsbs.mail.imap.oauth2.scope = imap\n";
+        let configured = |connection: &str| block(&format!("{elsewhere}{connection}"));
+        let token = ["https://login.example.com/token", "imap"];
+        let expected = |port, ssl| [port, ssl, token[0], token[1]];
+        assert_eq!(configured(""), expected("993", "true"));
+        assert_eq!(
+            configured("cmsbs.mail.imap.port = 143\ncmsbs.mail.imap.ssl = false\n"),
+            expected("993", "true")
+        );
+        assert_eq!(configured("cmsbs.mail.imap.ssl = tls\n"), expected("143", "tls"));
+        assert_eq!(
+            configured("cmsbs.mail.imap.port = 1993\ncmsbs.mail.imap.ssl = true\n"),
+            expected("1993", "true")
+        );
+        let microsofts = [
+            "993",
+            "true",
+            "https://login.microsoftonline.com/t/oauth2/v2.0/token",
+            "https://outlook.office365.com/.default",
+        ];
+        assert_eq!(
+            block(
+                "cmsbs.mail.imap.server = Outlook.office365.com\n\
+                 cmsbs.mail.imap.port = 143\n\
+                 cmsbs.mail.imap.oauth2.accessTokenUri = https://login.microsoftonline.com/t/oauth2/token\n"
+            ),
+            microsofts
+        );
     }
 
     #[test]
