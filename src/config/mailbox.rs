@@ -54,7 +54,8 @@ pub(super) enum Lookup {
     Set(Value),
     /// `key$file` names a file that cannot be read.
     Unreadable,
-    Unset,
+    /// With the place where it stands without a value, if there is one.
+    Unset(Option<Origin>),
 }
 
 pub(super) fn lookup(layers: &Layers, listener: Option<&str>, key: &Key) -> Lookup {
@@ -62,7 +63,7 @@ pub(super) fn lookup(layers: &Layers, listener: Option<&str>, key: &Key) -> Look
     match reader.value(key) {
         Some(value) => Lookup::Set(value),
         None if reader.is_unreadable(key) => Lookup::Unreadable,
-        None => Lookup::Unset,
+        None => Lookup::Unset(reader.empty(key)),
     }
 }
 
@@ -720,6 +721,13 @@ impl Reader<'_> {
         Some(counts)
     }
 
+    /// Where a key without a value stands.
+    fn empty(&self, key: &Key) -> Option<Origin> {
+        let mut ignored = Problems::default();
+        let mut names = key.names(self.listener).into_iter();
+        names.find_map(|name| self.layers.value(&name, key, &mut ignored)).map(|value| value.origin)
+    }
+
     /// The text without what cannot be meant.
     fn clean(&mut self, key: &Key, value: &Value) -> Read<Zeroizing<String>> {
         let text = value.text();
@@ -846,7 +854,7 @@ impl Reader<'_> {
     fn names(&self) -> Names {
         let set = keys::ALL.iter().filter_map(|key| match lookup(self.layers, self.listener, key) {
             Lookup::Set(value) => Some((key.name, value.name)),
-            Lookup::Unreadable | Lookup::Unset => None,
+            Lookup::Unreadable | Lookup::Unset(_) => None,
         });
         Names::of(self.listener).with(set)
     }

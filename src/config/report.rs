@@ -226,29 +226,38 @@ impl Setting {
                     "die Datei von {name}{FILE_SUFFIX} ist nicht lesbar"
                 ),
             ),
-            Lookup::Unset => match key.default {
-                Default::Manual(value) => without(
-                    Some(value.to_owned()),
-                    Source::Default,
-                    text!("default (the manual's)", "Vorgabe (des Handbuchs)"),
-                ),
-                Default::Inferred(value) => without(
-                    Some(value.to_owned()),
-                    Source::Default,
-                    text!("default (inferred)", "Vorgabe (erschlossen)"),
-                ),
-                Default::Own(value) => {
-                    without(Some(value.to_owned()), Source::Default, text!("default", "Vorgabe"))
+            Lookup::Unset(empty) => {
+                let unset = match key.default {
+                    Default::Manual(value) => without(
+                        Some(value.to_owned()),
+                        Source::Default,
+                        text!("default (the manual's)", "Vorgabe (des Handbuchs)"),
+                    ),
+                    Default::Inferred(value) => without(
+                        Some(value.to_owned()),
+                        Source::Default,
+                        text!("default (inferred)", "Vorgabe (erschlossen)"),
+                    ),
+                    Default::Own(value) => {
+                        without(Some(value.to_owned()), Source::Default, text!("default", "Vorgabe"))
+                    }
+                    Default::Derived { english, german } => without(
+                        config.and_then(|config| derived(key, config)),
+                        Source::Derived,
+                        Text::new(english, german),
+                    ),
+                    Default::Required | Default::Unset => {
+                        without(None, Source::Unset, text!("not set", "nicht gesetzt"))
+                    }
+                };
+                match empty.map(|origin| origin.place(language)) {
+                    Some(place) => {
+                        let empty = text!("empty in {place}", "leer in {place}");
+                        Self { place: format!("{}: {}", unset.place, empty.in_language(language)), ..unset }
+                    }
+                    None => unset,
                 }
-                Default::Derived { english, german } => without(
-                    config.and_then(|config| derived(key, config)),
-                    Source::Derived,
-                    Text::new(english, german),
-                ),
-                Default::Required | Default::Unset => {
-                    without(None, Source::Unset, text!("not set", "nicht gesetzt"))
-                }
-            },
+            }
         }
     }
 }
@@ -431,6 +440,26 @@ cmsbs.mail.imap.folder.debug = "Rückläufer \"alt\" \\ # 1"
         assert_eq!((port.value.as_deref(), port.inherited), (Some("993"), true));
         assert!(port.place.starts_with("from the primary mailbox: "));
         assert_eq!(port.set_as.as_deref(), Some("cmsbs.mail.imap.port"));
+    }
+
+    #[test]
+    fn what_is_empty_is_not_set_and_has_a_place_all_the_same() {
+        let home =
+            home_of(&format!("{MAIN}cmsbs.mail.imap.password = \"\"\ncmsbs.mail.imap.folder.inbox =\n"));
+        let report = of(&home);
+        for (key, value, source, start) in [
+            ("cmsbs.mail.imap.password", None, Source::Unset, "not set: empty in "),
+            (
+                "cmsbs.mail.imap.folder.inbox",
+                Some("INBOX"),
+                Source::Default,
+                "default (the manual's): empty in ",
+            ),
+        ] {
+            let setting = setting(&report.mailboxes[0].settings, key);
+            assert_eq!((setting.value.as_deref(), setting.source), (value, source), "{setting:?}");
+            assert!(setting.place.starts_with(start) && setting.place.contains(", line 1"), "{setting:?}");
+        }
     }
 
     #[test]
