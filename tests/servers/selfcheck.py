@@ -37,6 +37,13 @@ class Servers(unittest.TestCase):
                 self.assertIn(b"UID %d " % uid, prefix)
                 self.assertEqual(octets, as_served(file.read_bytes()), file)
 
+    def test_help_is_no_command(self):
+        with_servers = pathlib.Path(__file__).resolve().parent / "with-servers"
+        for arguments, code in (["--help"], 0), (["--no-such-option"], 1), ([], 1):
+            ended = subprocess.run([with_servers, *arguments], capture_output=True, text=True)
+            self.assertEqual(ended.returncode, code)
+            self.assertIn("with-servers COMMAND", ended.stdout if code == 0 else ended.stderr)
+
     def test_a_mail_can_be_marked_moved_and_expunged(self):
         client, mailbox = new_mailbox()
         fill(mailbox, sorted(pathlib.Path(os.environ["UM_TEST_CORPUS"]).glob("*.eml"))[:3])
