@@ -20,9 +20,15 @@ fn main() -> ExitCode {
 }
 
 fn run() -> std::io::Result<()> {
-    let scenario = match std::env::args_os().nth(1) {
-        Some(path) => Scenario::from_file(Path::new(&path))?,
-        None => Scenario::default(),
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let scenario = match &arguments[..] {
+        [] => Scenario::default(),
+        [help] if help == "--help" || help == "-h" => {
+            print!("{HELP}");
+            return Ok(());
+        }
+        [path] if !path.as_encoded_bytes().starts_with(b"-") => Scenario::from_file(Path::new(path))?,
+        _ => return Err(std::io::Error::other(format!("one scenario at most, and no options\n{HELP}"))),
     };
     let users: Vec<String> = scenario.mailboxes.iter().map(|mailbox| mailbox.user.clone()).collect();
     let credentials: Vec<Value> = scenario
@@ -54,6 +60,13 @@ fn run() -> std::io::Result<()> {
     }
     Ok(())
 }
+
+const HELP: &str = "\
+Usage: um-standin [SCENARIO.json]
+
+Starts a stand-in for Entra ID and Exchange Online, prints where it is as one line of JSON, and runs until its standard input
+is closed. tests/standin/README.md tells what a scenario can hold and what can be asked.
+";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -324,8 +324,8 @@ impl Scenario {
 
     /// Reads a scenario; paths in it are relative to the file's directory.
     pub fn from_file(path: &Path) -> std::io::Result<Self> {
-        let text = std::fs::read_to_string(path)?;
-        let mut scenario = Self::from_json(&text).map_err(std::io::Error::other)?;
+        let text = std::fs::read_to_string(path).map_err(named(path))?;
+        let mut scenario = Self::from_json(&text).map_err(std::io::Error::other).map_err(named(path))?;
         let base = path.parent().unwrap_or(Path::new(""));
         for folder in scenario.mailboxes.iter_mut().flat_map(|mailbox| &mut mailbox.folders) {
             for path in
@@ -480,4 +480,9 @@ impl Default for Tls {
 
 fn one() -> u32 {
     1
+}
+
+/// Which file it was that could not be read.
+pub(crate) fn named(path: &Path) -> impl Fn(std::io::Error) -> std::io::Error {
+    move |error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

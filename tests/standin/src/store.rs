@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
 use crate::generated;
-use crate::scenario::{self, Dialect, Generate};
+use crate::scenario::{self, Dialect, Generate, named};
 
 pub(crate) struct Store {
     pub(crate) mailboxes: Vec<Mailbox>,
@@ -244,7 +244,8 @@ impl Folder {
             self.deliver(mail)?;
         }
         if let Some(directory) = &from.directory {
-            let mut files: Vec<_> = std::fs::read_dir(directory)?
+            let mut files: Vec<_> = std::fs::read_dir(directory)
+                .map_err(named(directory))?
                 .map(|entry| entry.map(|e| e.path()))
                 .collect::<Result<_, _>>()?;
             files.retain(|file| file.extension().is_some_and(|extension| extension == "eml"));
@@ -303,7 +304,7 @@ impl Stored {
         } else if let Some(base64) = &mail.base64 {
             STANDARD.decode(base64).map_err(io::Error::other)?
         } else if let Some(file) = &mail.file {
-            let bytes = std::fs::read(file)?;
+            let bytes = std::fs::read(file).map_err(named(file))?;
             if mail.exact { bytes } else { with_crlf(&bytes) }
         } else {
             return Err(io::Error::other("a mail without text, base64 or file"));

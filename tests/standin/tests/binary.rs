@@ -77,5 +77,32 @@ fn a_scenario_with_a_typing_error_is_refused() {
     std::fs::write(&scenario, json!({"dialect": {"saslir": false}}).to_string()).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_um-standin")).arg(&scenario).output().unwrap();
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("saslir"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("saslir") && said.contains(&scenario.display().to_string()), "{said}");
+}
+
+#[test]
+fn a_scenario_that_is_not_there_is_named() {
+    let (ok, _, said) = run(&["nosuch.json"]);
+    assert!(!ok && said.contains("nosuch.json: No such file"), "{said}");
+}
+
+#[test]
+fn help_is_no_scenario_and_an_option_that_nobody_knows_is_none_either() {
+    for help in ["--help", "-h"] {
+        let (ok, out, _) = run(&[help]);
+        assert!(ok && out.starts_with("Usage: um-standin [SCENARIO.json]\n"), "{out}");
+    }
+    for arguments in [&["--port"] as &[&str], &["a.json", "b.json"]] {
+        let (ok, _, said) = run(arguments);
+        assert!(!ok && said.contains("Usage: um-standin"), "{said}");
+    }
+}
+
+/// Whether it went well, its output and what it said.
+fn run(arguments: &[&str]) -> (bool, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_um-standin"));
+    let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
 }
