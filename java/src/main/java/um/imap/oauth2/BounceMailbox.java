@@ -13,8 +13,11 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Objects;
+import java.util.Queue;
 import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
@@ -353,43 +356,64 @@ public final class BounceMailbox implements AutoCloseable {
         }
     }
 
-    /** One fetch, and its only iterator. */
+    /**
+     * One fetch, and its only iterator. No lock is held while the library or a function of the application runs: that may wait
+     * for a thread that is here, too, or come here itself.
+     */
     private final class Fetch implements Iterable<BounceMessage>, Iterator<BounceMessage> {
         private final long fetch;
-        private boolean started;
-        private boolean ended;
-        private BounceMessage next;
+        private final AtomicBoolean started = new AtomicBoolean();
+        /** What was taken from the library, and is not handed out yet: a mail for each thread that is in a call at most. */
+        private final Queue<BounceMessage> ready = new ConcurrentLinkedQueue<>();
+        private volatile boolean ended;
 
         Fetch(long fetch) {
             this.fetch = fetch;
         }
 
         @Override
-        public synchronized Iterator<BounceMessage> iterator() {
-            if (started) {
+        public Iterator<BounceMessage> iterator() {
+            if (started.getAndSet(true)) {
                 throw MailboxException.usage("a fetch can be iterated over once; call fetch() again");
             }
-            started = true;
             return this;
         }
 
         @Override
-        public synchronized boolean hasNext() {
-            if (next == null && !ended) {
-                next = call(this::nextMail);
-                ended = next == null;
+        public boolean hasNext() {
+            // The log function may have taken the mail, and so may another thread.
+            while (ready.isEmpty()) {
+                if (!taken()) {
+                    return !ready.isEmpty();
+                }
             }
-            return next != null;
+            return true;
         }
 
         @Override
-        public synchronized BounceMessage next() {
-            if (!hasNext()) {
-                throw new NoSuchElementException();
+        public BounceMessage next() {
+            BounceMessage mail = ready.poll();
+            while (mail == null) {
+                boolean taken = taken();
+                mail = ready.poll();
+                if (mail == null && !taken) {
+                    throw new NoSuchElementException();
+                }
             }
-            BounceMessage mail = next;
-            next = null;
             return mail;
+        }
+
+        /** Waits for a mail; false: there is none any more. */
+        private boolean taken() {
+            return !ended && call(() -> {
+                BounceMessage mail = nextMail();
+                if (mail == null) {
+                    ended = true;
+                    return false;
+                }
+                ready.add(mail);
+                return true;
+            });
         }
 
         private BounceMessage nextMail() {

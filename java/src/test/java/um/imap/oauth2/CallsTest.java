@@ -8,10 +8,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
+import java.util.NoSuchElementException;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
@@ -115,6 +124,101 @@ class CallsTest {
             assertEquals(3, standin.count("error"));
         } finally {
             Thread.interrupted();
+        }
+    }
+
+    @Test
+    void aLogFunctionMayWaitForAThreadThatAsksTheSameIterator() throws Exception {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 400), ""))) {
+            CountDownLatch logs = new CountDownLatch(1);
+            CountDownLatch asked = new CountDownLatch(1);
+            AtomicBoolean waits = new AtomicBoolean();
+            BounceMailbox mailbox = talkative(standin, () -> {
+                if (waits.getAndSet(false)) {
+                    logs.countDown();
+                    await(asked);
+                }
+            });
+            Iterator<BounceMessage> mails = mailbox.fetch().iterator();
+            waits.set(true);
+            CompletableFuture<Boolean> first = CompletableFuture.supplyAsync(() -> {
+                // Until there is something to say.
+                while (waits.get() && mails.hasNext()) {
+                    mails.next();
+                }
+                return true;
+            });
+            await(logs);
+            CompletableFuture<Boolean> second = CompletableFuture.supplyAsync(mails::hasNext);
+            assertTrue(second.get(60, TimeUnit.SECONDS));
+            asked.countDown();
+            assertTrue(first.get(60, TimeUnit.SECONDS));
+            mailbox.close();
+        }
+    }
+
+    @Test
+    void aLogFunctionMayAskTheIteratorAndNoMailIsLost() throws IOException {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 200), ""))) {
+            AtomicReference<Iterator<BounceMessage>> asked = new AtomicReference<>();
+            BounceMailbox mailbox = talkative(standin, () -> {
+                Iterator<BounceMessage> mails = asked.getAndSet(null);
+                if (mails != null) {
+                    mails.hasNext();
+                }
+            });
+            Iterator<BounceMessage> mails = mailbox.fetch().iterator();
+            Set<Long> uids = new HashSet<>();
+            asked.set(mails);
+            while (mails.hasNext()) {
+                assertTrue(uids.add(mails.next().uid()));
+                asked.set(mails);
+            }
+            assertEquals(200, uids.size());
+            mailbox.close();
+        }
+    }
+
+    @Test
+    void eachOfSeveralThreadsGetsMailsOfItsOwn() throws Exception {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 400), "")); BounceMailbox mailbox = open(standin)) {
+            Iterator<BounceMessage> mails = mailbox.fetch().iterator();
+            List<Long> uids = Collections.synchronizedList(new ArrayList<>());
+            List<CompletableFuture<Void>> threads = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                threads.add(CompletableFuture.runAsync(() -> {
+                    try {
+                        while (mails.hasNext()) {
+                            uids.add(mails.next().uid());
+                        }
+                    } catch (NoSuchElementException e) {
+                        // Another thread took the last one.
+                    }
+                }));
+            }
+            for (CompletableFuture<Void> thread : threads) {
+                thread.get(60, TimeUnit.SECONDS);
+            }
+            assertEquals(400, uids.size());
+            assertEquals(400, new HashSet<>(uids).size());
+            assertFalse(mails.hasNext());
+        }
+    }
+
+    /** One that has something to say from the first mail to the last, for which {@code told} is run. */
+    private static BounceMailbox talkative(Standin standin, Runnable told) {
+        Map<String, String> settings = standin.settings();
+        settings.put("cmsbs.mail.imap.trace", "true");
+        // The smallest: later mails are asked for when earlier ones were taken.
+        settings.put("cmsbs.mail.imap.fetch.buffer", "1048576");
+        return BounceMailbox.builder().settings(settings).log((level, text) -> told.run()).open();
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            assertTrue(latch.await(60, TimeUnit.SECONDS));
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
         }
     }
 
