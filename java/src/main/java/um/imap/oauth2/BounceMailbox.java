@@ -79,8 +79,14 @@ public final class BounceMailbox implements AutoCloseable {
         this.log = log;
         this.onHealth = onHealth;
         this.renewal = renewal;
-        this.name = Native.name(number);
-        Log.drain(number, log);
+        try {
+            this.name = Native.name(number);
+            Log.drain(number, log);
+        } catch (Throwable e) {
+            // Nobody gets it who could.
+            close();
+            throw e;
+        }
     }
 
     /**
@@ -221,7 +227,7 @@ public final class BounceMailbox implements AutoCloseable {
             renewal.test(handle.number);
         } catch (MailboxException e) {
             if (e.kind() != MailboxException.Kind.CLOSED) {
-                Log.LIBRARY.log(Level.WARNING, e.getMessage());
+                Log.log(Log.LIBRARY, Level.WARNING, e.getMessage(), null);
             }
         }
         return call(() -> {
@@ -312,8 +318,8 @@ public final class BounceMailbox implements AutoCloseable {
             }
         } catch (MailboxException closed) {
             // Nobody is interested in the health of a closed mailbox.
-        } catch (RuntimeException e) {
-            Log.LIBRARY.log(Level.WARNING, "The health function of a mailbox failed", e);
+        } catch (Throwable e) {
+            Log.log(Log.LIBRARY, Level.WARNING, "The health function of a mailbox failed", e);
         }
     }
 
@@ -331,11 +337,14 @@ public final class BounceMailbox implements AutoCloseable {
         public void run() {
             try {
                 Native.close(number);
+            } catch (Throwable e) {
+                // Neither close() nor the garbage collector has anybody to throw it at.
+                Log.log(Log.LIBRARY, Level.WARNING, "A mailbox could not be closed", e);
             } finally {
                 closed.countDown();
             }
             if (!byItsUser) {
-                Log.MAILBOX.log(Level.WARNING, "A bounce mailbox was given up without close()");
+                Log.log(Log.MAILBOX, Level.WARNING, "A bounce mailbox was given up without close()", null);
                 Log.drain(number, null);
             }
         }
@@ -532,7 +541,8 @@ public final class BounceMailbox implements AutoCloseable {
          * Takes what the mailbox has to say. Left out: the {@link System.Logger} {@code um.imap.oauth2.mailbox},
          * which is asked for its level once per call.
          *
-         * <p>It is called by the threads that call the mailbox, at the end of a call, possibly by several at once.
+         * <p>It is called by the threads that call the mailbox, at the end of a call, possibly by several at once. What it
+         * throws is logged by the {@link System.Logger} {@code um.imap.oauth2.library}, and changes nothing in the call.
          *
          * <pre>{@code
          * builder.log((level, text) -> logger.log(level, text));

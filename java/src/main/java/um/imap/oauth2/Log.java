@@ -18,7 +18,8 @@ final class Log {
     }
 
     /**
-     * Hands on what the mailbox has said since the last time. Never throws: a call's result is worth more.
+     * Hands on what the mailbox has said since the last time. What the application's function throws, whatever it is, does not
+     * get into the call, whose result is worth more, and does not cost the records after it.
      *
      * @param consumer null: the logger
      */
@@ -31,25 +32,50 @@ final class Log {
             deliver(records, MAILBOX);
             return;
         }
+        Throwable thrown = null;
         for (int i = 0; i + 1 < records.length; i += 2) {
             Level level = Level.valueOf(records[i]);
             try {
                 consumer.accept(level, records[i + 1]);
-            } catch (RuntimeException e) {
-                MAILBOX.log(level, records[i + 1]);
-                LIBRARY.log(Level.WARNING, "The log function of a mailbox failed", e);
+            } catch (Throwable e) {
+                thrown = e;
+                log(MAILBOX, level, records[i + 1], null);
             }
+        }
+        if (thrown != null) {
+            log(LIBRARY, Level.WARNING, "The log function of a mailbox failed", thrown);
         }
     }
 
     /** Asks the logger for its level once, whatever there is to say: a trace can be long. */
     static void deliver(String[] records, System.Logger logger) {
-        Level lowest = LEVELS.stream().filter(logger::isLoggable).findFirst().orElse(Level.OFF);
+        Level lowest = LEVELS.stream().filter(level -> isLoggable(logger, level)).findFirst().orElse(Level.OFF);
         for (int i = 0; i + 1 < records.length; i += 2) {
             Level level = Level.valueOf(records[i]);
             if (level.compareTo(lowest) >= 0) {
-                logger.log(level, records[i + 1]);
+                log(logger, level, records[i + 1], null);
             }
+        }
+    }
+
+    /**
+     * Never throws, whatever handlers the application has below the logger.
+     *
+     * @param thrown may be null
+     */
+    static void log(System.Logger logger, Level level, String text, Throwable thrown) {
+        try {
+            logger.log(level, text, thrown);
+        } catch (Throwable e) {
+            // There is nobody left to tell.
+        }
+    }
+
+    private static boolean isLoggable(System.Logger logger, Level level) {
+        try {
+            return logger.isLoggable(level);
+        } catch (Throwable e) {
+            return false;
         }
     }
 

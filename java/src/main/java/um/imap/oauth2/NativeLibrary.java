@@ -67,7 +67,7 @@ final class NativeLibrary {
         if (!loaded) {
             String origin = new Search(workDirectory).run();
             loaded = true;
-            Log.LIBRARY.log(Level.DEBUG, "Loaded the native library " + origin);
+            Log.log(Log.LIBRARY, Level.DEBUG, "Loaded the native library " + origin, null);
         }
         String found;
         try {

@@ -28,7 +28,9 @@ final class Settings {
     String ask(String key) {
         try {
             return function.apply(key);
-        } catch (RuntimeException e) {
+        } catch (VirtualMachineError e) {
+            throw e;
+        } catch (Throwable e) {
             // Not its text, which could hold a value.
             throw MailboxException.configuration(key,
                     "the settings function failed with " + e.getClass().getName() + " when it was asked for " + key,

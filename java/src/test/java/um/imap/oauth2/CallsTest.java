@@ -21,6 +21,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.logging.Logger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
@@ -176,6 +177,35 @@ class CallsTest {
             }
             assertEquals(200, uids.size());
             mailbox.close();
+        }
+    }
+
+    @Test
+    void whatLogAndHealthFunctionsThrowCostsNoMailAndHidesNoFailure() throws IOException {
+        // It is logged instead.
+        Logger logger = Logger.getLogger("um.imap.oauth2");
+        logger.setUseParentHandlers(false);
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 50), ""))) {
+            Map<String, String> settings = standin.settings();
+            settings.put("cmsbs.mail.imap.trace", "true");
+            BounceMailbox.Builder builder = BounceMailbox.builder().settings(settings).log((level, text) -> {
+                throw new NoClassDefFoundError("org/slf4j/Logger");
+            }).onHealth(health -> {
+                throw new AssertionError(health);
+            });
+            int mails = 0;
+            try (BounceMailbox mailbox = builder.open()) {
+                for (BounceMessage mail : mailbox.fetch()) {
+                    mails += mail.size() > 0 ? 1 : 0;
+                }
+            }
+            assertEquals(50, mails);
+            settings.put("cmsbs.mail.imap.oauth2.clientSecret", "wrong");
+            try (BounceMailbox mailbox = builder.open()) {
+                assertFails(MailboxException.Kind.TOKEN, mailbox::fetch);
+            }
+        } finally {
+            logger.setUseParentHandlers(true);
         }
     }
 

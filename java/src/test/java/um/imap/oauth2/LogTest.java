@@ -1,11 +1,16 @@
 package um.imap.oauth2;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.lang.System.Logger.Level;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.ResourceBundle;
+import java.util.function.Consumer;
+import java.util.logging.LogRecord;
 import org.junit.jupiter.api.Test;
 
 class LogTest {
@@ -33,6 +38,72 @@ class LogTest {
     void loggersAreNamedAfterThePackage() {
         assertEquals("um.imap.oauth2.library", Log.LIBRARY.getName());
         assertEquals("um.imap.oauth2.mailbox", Log.MAILBOX.getName());
+    }
+
+    @Test
+    void whateverTheLogFunctionThrowsTheMailboxIsOpenedAndClosedAndTheRestIsSaid() {
+        List<String> logged = new ArrayList<>();
+        List<String> told = new ArrayList<>();
+        Throwable[] thrown = {new NoClassDefFoundError("org/slf4j/Logger"), new IOException("disk full"), new StackOverflowError()};
+        java.util.logging.Handler handler = handler(record -> logged.add(record.getMessage()));
+        under(handler, () -> {
+            for (Throwable each : thrown) {
+                BounceMailbox.builder().settings(ExampleSettings.oauth2()).log((level, text) -> {
+                    told.add(text);
+                    LogTest.<RuntimeException>sneak(each);
+                }).open().close();
+            }
+        });
+        assertTrue(told.size() >= thrown.length, told.toString());
+        assertEquals(told, logged);
+    }
+
+    @Test
+    void aHandlerBelowTheLoggerThatThrowsIsInNobodysWay() {
+        List<String> told = new ArrayList<>();
+        java.util.logging.Handler handler = handler(record -> {
+            told.add(record.getMessage());
+            throw new IllegalStateException("disk full");
+        });
+        under(handler, () -> BounceMailbox.builder().settings(ExampleSettings.oauth2()).open().close());
+        assertFalse(told.isEmpty());
+    }
+
+    /** With a handler below the logger for what mailboxes say. */
+    private static void under(java.util.logging.Handler handler, Runnable calls) {
+        java.util.logging.Logger both = java.util.logging.Logger.getLogger("um.imap.oauth2");
+        java.util.logging.Logger logger = java.util.logging.Logger.getLogger(Log.MAILBOX.getName());
+        logger.addHandler(handler);
+        both.setUseParentHandlers(false);
+        try {
+            calls.run();
+        } finally {
+            both.setUseParentHandlers(true);
+            logger.removeHandler(handler);
+        }
+    }
+
+    private static java.util.logging.Handler handler(Consumer<LogRecord> consumer) {
+        return new java.util.logging.Handler() {
+            @Override
+            public void publish(LogRecord record) {
+                consumer.accept(record);
+            }
+
+            @Override
+            public void flush() {
+            }
+
+            @Override
+            public void close() {
+            }
+        };
+    }
+
+    /** As Kotlin, Groovy and Lombok do: a checked exception where none is declared. */
+    @SuppressWarnings("unchecked")
+    private static <T extends Throwable> void sneak(Throwable thrown) throws T {
+        throw (T) thrown;
     }
 
     private static final class Logger implements System.Logger {

@@ -278,6 +278,9 @@ class NativeLibraryTest {
             Throwable e = assertThrows(InvocationTargetException.class, () -> flush.invoke(mailbox)).getCause();
             assertContains(e.getMessage(), "library: ", "is not the one of this jar", "flush", "from one build");
         }
+        nameLibraryWithout("close");
+        AutoCloseable mailbox = open(application(), null);
+        assertDoesNotThrow(mailbox::close);
     }
 
     /** The JVM does not find the method under another name. */
