@@ -586,7 +586,17 @@ public final class BounceMailbox implements AutoCloseable {
             if ((settings == null) == (umHome == null)) {
                 throw MailboxException.usage("the builder needs either settings or umHome");
             }
-            NativeLibrary.INSTANCE.load(workDirectory != null ? workDirectory : configuredWorkDirectory());
+            Path work = workDirectory != null ? workDirectory : configuredWorkDirectory();
+            try {
+                NativeLibrary.INSTANCE.load(work);
+            } catch (MailboxException e) {
+                throw e;
+            } catch (RuntimeException | LinkageError e) {
+                // Such as a security manager, which can forbid each step, down to reading a system property.
+                Throwable why = e instanceof ExceptionInInitializerError ? e.getCause() : e;
+                throw MailboxException.library("the native library cannot be loaded: " + why, "",
+                        why instanceof SecurityException ? NativeLibrary.ALLOW : "", e);
+            }
             try {
                 return opened();
             } catch (UnsatisfiedLinkError e) {

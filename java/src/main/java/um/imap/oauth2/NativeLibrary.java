@@ -42,6 +42,8 @@ final class NativeLibrary {
     private static final String ELSEWHERE = "put the library elsewhere (java -jar um-imap-oauth2.jar install-native DIRECTORY)"
             + " and name it in the system property " + PROPERTY + ".";
 
+    static final String ALLOW = "Grant um-imap-oauth2.jar this permission in the JVM's policy.";
+
     private static final String FROM_ONE_BUILD = "Take jar and library from one build, and restart the JVM.";
 
     /** The one of this class loader. */
@@ -249,10 +251,11 @@ final class NativeLibrary {
                 }
                 System.load(path.toString());
                 return where + " (" + path + ")";
-            } catch (IOException e) {
+            } catch (IOException | RuntimeException e) {
+                // RuntimeException: it may not be loaded, which IllegalCallerException and SecurityException say.
                 seen(where, e);
                 return null;
-            } catch (UnsatisfiedLinkError e) {
+            } catch (LinkageError e) {
                 last = e;
                 seen.add(where + ": " + e.getMessage());
                 if (noexec == null) {
@@ -270,7 +273,14 @@ final class NativeLibrary {
         private MailboxException failure() {
             String cause = "";
             String remedy = "Name a library for " + platform.name() + " in the system property " + PROPERTY + ".";
-            if (noexec != null) {
+            if (last instanceof IllegalCallerException) {
+                cause = "This JVM loads native libraries only for whom it was told to (--illegal-native-access=deny, which newer JDKs make"
+                        + " the default).";
+                remedy = "Start UM's JVM with --enable-native-access=ALL-UNNAMED.";
+            } else if (last instanceof SecurityException) {
+                cause = "The JVM's security manager does not allow it.";
+                remedy = ALLOW;
+            } else if (noexec != null) {
                 cause = noexec + " is mounted with noexec, so that no library can be loaded from there.";
                 remedy = "Take a work directory that is mounted without noexec (or another java.io.tmpdir), or " + ELSEWHERE;
             } else if (unwritten) {

@@ -32,8 +32,14 @@ final class ChildJvm {
         }
         options.add("-XX:ErrorFile=" + directory.resolve("hs_err.log"));
         if (Runtime.version().feature() >= 24) {
-            options.add("--enable-native-access=ALL-UNNAMED");
+            options.add(NATIVE_ACCESS);
         }
+    }
+
+    /** Without leave to load native libraries, which JVMs before 24 do not ask for. */
+    ChildJvm withoutNativeAccess() {
+        options.remove(NATIVE_ACCESS);
+        return this;
     }
 
     ChildJvm with(String... more) {
@@ -132,6 +138,8 @@ final class ChildJvm {
             return "exit code " + code + "\nstandard output:\n" + out + "\nstandard error:\n" + err;
         }
     }
+
+    private static final String NATIVE_ACCESS = "--enable-native-access=ALL-UNNAMED";
 
     /** Past this it hangs, whatever the machine. */
     private static final int MINUTES = 60;

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.File;
 import java.io.IOException;
@@ -37,8 +38,8 @@ class NativeLibraryTest {
     private static final Platform PLATFORM = Platform.current();
     private static final String ALPINE = "7f2c7d1b2000-7f2c7d1b3000 r--p 00000000 08:01 1051 /lib/ld-musl-x86_64.so.1\n";
 
-    /** Of this class, for a JVM of its own, and what that has to end with where all is well. */
-    private static final String NAME = NativeLibraryTest.class.getName();
+    /** For a JVM of its own, and what that has to end with where all is well. */
+    private static final String NAME = Opening.class.getName();
     private static final String OPENED = new ChildJvm.Output(0, "bounces@example.test/INBOX", "").toString();
 
     @TempDir
@@ -190,17 +191,38 @@ class NativeLibraryTest {
                 "Read-only file system", "neither can be written. Let UM write to one of them, or", "install-native DIRECTORY", NativeLibrary.PROPERTY);
     }
 
-    /** For a JVM of its own: opens a mailbox with this work directory and the library in the jar, or with neither. */
-    public static void main(String[] arguments) {
-        BounceMailbox.Builder builder = BounceMailbox.builder().settings(ExampleSettings.oauth2());
-        if (arguments.length > 0) {
-            System.clearProperty(NativeLibrary.PROPERTY);
-            builder.workDirectory(Path.of(arguments[0]));
+    @Test
+    void aJvmThatLoadsNoNativeLibrariesIsToldWithWhichOptionItDoes() throws Exception {
+        assumeTrue(Runtime.version().feature() >= 24, "older JVMs load any library");
+        String said = new ChildJvm(directory).withoutNativeAccess().with("--illegal-native-access=deny").run(NAME).out;
+        assertContains(said, "library: ", "IllegalCallerException", "Start UM's JVM with --enable-native-access=ALL-UNNAMED.");
+    }
+
+    @Test
+    void aSecurityManagerThatForbidsTheLibraryIsNamed() throws Exception {
+        assumeTrue(Runtime.version().feature() < 24, "newer JVMs have no security managers");
+        String files = "permission java.io.FilePermission \"<<ALL FILES>>\", \"read,write\";";
+        String properties = "permission java.util.PropertyPermission \"*\", \"read,write\";";
+        for (String granted : List.of(files + properties, properties)) {
+            Path policy = Files.writeString(directory.resolve("policy"), "grant { " + granted + " };");
+            String said = new ChildJvm(directory).with("-Djava.security.manager", "-Djava.security.policy==" + policy).run(NAME).out;
+            assertContains(said, "library: ", "access denied", "Grant um-imap-oauth2.jar this permission");
         }
-        try (BounceMailbox mailbox = builder.open()) {
-            System.out.print(mailbox);
-        } catch (MailboxException e) {
-            System.out.print(e.getMessage());
+    }
+
+    /** For a JVM of its own: opens a mailbox with this work directory and the library in the jar, or with neither. */
+    static final class Opening {
+        public static void main(String[] arguments) {
+            BounceMailbox.Builder builder = BounceMailbox.builder().settings(ExampleSettings.oauth2());
+            if (arguments.length > 0) {
+                System.clearProperty(NativeLibrary.PROPERTY);
+                builder.workDirectory(Path.of(arguments[0]));
+            }
+            try (BounceMailbox mailbox = builder.open()) {
+                System.out.print(mailbox);
+            } catch (MailboxException e) {
+                System.out.print(e.getMessage());
+            }
         }
     }
 
