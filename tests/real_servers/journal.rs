@@ -125,6 +125,30 @@ fn drain_does_not_say_that_nothing_is_left_where_it_cannot_look() {
 }
 
 #[test]
+fn drain_says_what_is_in_the_journal_of_a_mailbox_that_is_not_configured_any_more() {
+    let relay = Relay::to(&server("UM_TEST_IMAP_PORT"), Flow::Free);
+    let direct = Account::new().with("cmsbs.mail.imap.fetch.patience", "1s").with_mails(&mails(1));
+    let port = config::from_um_home(direct.um_home(), None, &|_| None).unwrap().config.port;
+    let account = direct.with("cmsbs.mail.imap.port", &relay.port.to_string());
+    let mailbox = account.open();
+    let read = mailbox.read();
+    relay.set(Flow::CutAfter(0));
+    assert!(mailbox.fetch().is_err());
+    mailbox.settle(read[0].id, Outcome::Unrecognised).unwrap();
+    mailbox.close();
+    let account = account.with("cmsbs.mail.imap.port", &port.to_string());
+    let output = command(account.um_home(), "drain").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let mailbox = format!("{}/INBOX at localhost:{}", account.user, relay.port);
+    assert!(said.contains(": 1 settled mail\n") && said.contains(&mailbox), "{said}");
+    relay.set(Flow::Free);
+    let account = account.with("cmsbs.mail.imap.port", &relay.port.to_string());
+    assert_eq!(drain(&account).0, 0);
+    assert_eq!(account.on_disk("").len(), 0);
+}
+
+#[test]
 fn drain_goes_through_every_mailbox_and_ends_as_the_worst_does() {
     let relay = Relay::to(&server("UM_TEST_IMAP_PORT"), Flow::Free);
     let other = Account::new().with_mails(&mails(2));

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use um_imap_oauth2::config::{self, Language, MailboxConfig};
-use um_imap_oauth2::failure::{Failure, Result};
+use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::log::Log;
-use um_imap_oauth2::mailbox::{Access, Mailbox};
+use um_imap_oauth2::mailbox::{Abandoned, Access, Mailbox, abandoned, place};
 use um_imap_oauth2::net::{Anchors, Trust};
 use um_imap_oauth2::words::counted;
 
@@ -38,8 +38,10 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         }
     };
     let mut worst = Exit::Well;
+    let mut configs = Vec::new();
+    let every = mailboxes.len();
     for mailbox in mailboxes {
-        let exit = one(arguments, mailbox.listener.as_deref(), language, &interruption);
+        let exit = one(arguments, mailbox.listener.as_deref(), language, &interruption, &mut configs);
         if interruption.came() {
             return Exit::Interrupted;
         }
@@ -47,7 +49,50 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
             worst = exit;
         }
     }
+    // With one mailbox alone, or with properties that are wrong, nobody knows whose the others are.
+    if arguments.of.listener.is_none() && configs.len() == every {
+        let left = left_over(&configs, language);
+        left.iter().for_each(|failure| worst = fail(failure, language));
+    }
     worst
+}
+
+/// What is in the journal of no mailbox that is configured: nobody will tell the server.
+fn left_over(configs: &[MailboxConfig], language: Language) -> Vec<Failure> {
+    let Some(work_directory) = configs.first().and_then(|config| config.work_directory.as_deref()) else {
+        return Vec::new();
+    };
+    let known: Vec<_> = configs.iter().filter_map(place).collect();
+    let found = match abandoned(work_directory, &known) {
+        Ok(found) => found,
+        Err(error) => {
+            let observed = format!("{}: {error}", work_directory.display());
+            return vec![Failure::new(Step::Storage, Kind::Storage, observed)];
+        }
+    };
+    let explained = |Abandoned { folder, mailbox, mails }| {
+        let folder = folder.display();
+        let (observed, cause, remedy) = match language {
+            Language::English => (
+                format!("{folder}: {}", counted(mails as u64, "settled mail", "settled mails")),
+                format!(
+                    "They are in the journal of {mailbox}, which is no mailbox of these properties any more."
+                ),
+                "Put back what was changed and drain again, or delete the directory: then these mails stay in the inbox and are \
+                 read again.",
+            ),
+            Language::German => (
+                format!("{folder}: {}", counted(mails as u64, "erledigte Mail", "erledigte Mails")),
+                format!(
+                    "Sie stehen im Journal von {mailbox}; diese Eigenschaften haben ein solches Postfach nicht mehr."
+                ),
+                "Machen Sie die Änderung rückgängig und rufen Sie drain noch einmal auf, oder löschen Sie das Verzeichnis: Dann \
+                 bleiben diese Mails im Posteingang und werden noch einmal gelesen.",
+            ),
+        };
+        Failure::new(Step::Settle, Kind::Storage, observed).cause(cause).remedy(remedy)
+    };
+    found.into_iter().map(explained).collect()
 }
 
 fn one(
@@ -55,11 +100,13 @@ fn one(
     listener: Option<&str>,
     language: Language,
     interruption: &Interruption,
+    configs: &mut Vec<MailboxConfig>,
 ) -> Exit {
     let log = Log::default();
     let terminal = Terminal::new();
     let result = terminal.print_meanwhile(&log, || {
         let config = configuration(&arguments.of.um_home, listener, language, &log)?;
+        configs.push(config.clone());
         drain(config, &log, &terminal, interruption)
     });
     match result {
