@@ -65,7 +65,7 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
                     "The listener {shown} is named and has no settings.",
                     "Der Listener {shown} ist genannt und hat keine Einstellungen."
                 ),
-                remedy: without_commas(&named).unwrap_or_else(|| {
+                remedy: without_commas(&named).filter(|_| name.contains(',')).unwrap_or_else(|| {
                     text!(
                         "Write {LISTENER_PREFIX}{name}.mail.imap.server and the like, or take the name out.",
                         "{LISTENER_PREFIX}{name}.mail.imap.server usw. schreiben, oder den Namen entfernen."

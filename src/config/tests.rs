@@ -943,6 +943,10 @@ fn listeners_that_are_separated_by_commas_have_the_line_to_write() {
             assert!(text.contains(said) && !text.contains("events,.mail"), "{text}");
         }
     }
+    let without_settings = Home::new("cmsbs.bounce.listeners = \"events, big\"");
+    let text = texts(&without_settings.load().findings);
+    assert_eq!(text.matches("Names are separated by blanks").count(), 1, "{text}");
+    assert!(text.contains("Write cmsbs.bouncelistener.big.mail.imap.server"), "{text}");
 }
 
 #[cfg(unix)]
