@@ -29,8 +29,8 @@ pub(super) struct Run {
     large: Option<u32>,
     /// The server answered without the mail, once: each of them alone, for the others may be sound.
     retry: RoaringBitmap,
-    /// At which a connection was lost: asked for when no other mail is left, each with nothing else in flight, and how often
-    /// one was lost at it then.
+    /// At which a connection was lost, or of which the server tells no size: asked for when no other mail is left, each with
+    /// nothing else in flight, and how often a connection was lost at it then.
     suspects: BTreeMap<u32, u32>,
     /// Were asked for alone.
     tried: RoaringBitmap,
@@ -279,6 +279,14 @@ impl Run {
     /// A mail of about this size is to be asked for. On Exchange it is an estimate; a little room is kept beyond it.
     pub(super) fn ask_later(&mut self, uid: u32, size: u64) {
         self.sized.push_back((uid, size.saturating_add(size / 8).saturating_add(OF_A_MESSAGE as u64)));
+    }
+
+    /// Of these mails, which are there, the ones that did not come when they were asked for alone. Of the others the server
+    /// has told no size only; they get their chance.
+    pub(super) fn tried_in_vain(&mut self, there: &RoaringBitmap) -> RoaringBitmap {
+        let untried = there - &self.tried;
+        self.suspects.extend(untried.into_iter().map(|uid| (uid, 0)));
+        there & &self.tried
     }
 
     /// A mail stays where it is.

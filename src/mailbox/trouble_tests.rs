@@ -152,6 +152,24 @@ fn a_refused_move_is_explained_with_its_folder_and_the_property_that_names_it() 
 }
 
 #[test]
+fn a_mail_of_which_the_server_tells_no_size_is_asked_for_alone() {
+    let found: Vec<u32> = (1..=10).collect();
+    let ok = "S: A OK done\n";
+    let script = [
+        login(EXCHANGE) + &search(&found),
+        asked("1:8") + &(1..=8).map(mail).collect::<String>() + ok,
+        asked_for_sizes("9:10") + &size(9) + ok,
+        asked("9") + &mail(9) + ok,
+        "C: A UID SEARCH UID 10\nS: * SEARCH 10\nS: A OK done\n".to_owned(),
+        asked("10") + &mail(10) + ok,
+    ];
+    let played = play("no size", &[script.concat()]);
+    assert_eq!(played.fetch(), whole(1..=10));
+    played.check();
+    assert_eq!(played.mailbox.health().state, Grade::Well);
+}
+
+#[test]
 fn what_the_server_cannot_deliver_is_counted_and_left_where_it_is() {
     let no = "S: A NO Cannot convert\n";
     let script = [
@@ -171,6 +189,9 @@ fn what_the_server_cannot_deliver_is_counted_and_left_where_it_is() {
         &asked("3"),
         "S: A OK FETCH completed.\n",
         "C: A UID SEARCH UID 2:5\nS: * SEARCH 2 3 5\nS: A OK done\n",
+        &asked("5"),
+        "S: A OK FETCH completed.\n",
+        "C: A UID SEARCH UID 5\nS: * SEARCH 5\nS: A OK done\n",
     ];
     let played = play_with("set aside", &[script.concat()], |config| config.fetch.pipeline = 1);
     assert_eq!(played.fetch(), whole([1]));

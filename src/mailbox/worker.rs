@@ -713,7 +713,7 @@ impl Worker {
                 if let Some(run) = self.run.as_mut().filter(|run| run.fetch == fetch) {
                     let unanswered = run.sizing.take().unwrap_or_default();
                     if !ok {
-                        // Sizes are only hints. Where the answer is OK, what it does not name is gone.
+                        // Sizes are only hints. Where the answer is OK, what it does not name may be gone.
                         run.sized.extend(unanswered.iter().map(|uid| (uid, ASSUMED)));
                     } else {
                         run.silence(unanswered, &condition.line);
@@ -733,7 +733,7 @@ impl Worker {
                     let there = if ok { there } else { asked.clone() };
                     // What was settled here since the question may be gone.
                     let (asked, there) = (asked - &state.decided, there - &state.decided);
-                    for uid in &there {
+                    for uid in run.tried_in_vain(&there) {
                         let line = &run.silent_line;
                         let observed = format!("the server did not deliver the mail with UID {uid}: {line}");
                         set_aside(&shared, run, Failure::new(Step::Fetch, Kind::Refused, observed));
