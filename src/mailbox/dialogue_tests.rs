@@ -798,6 +798,19 @@ fn another_uidvalidity_within_a_fetch_ends_it() {
 }
 
 #[test]
+fn what_nobody_has_taken_before_uidvalidity_changed_is_not_handed_out() {
+    let first = [&login(EXCHANGE), &fetch("1:2", &[1, 2])[..], "C: A UID MOVE 1 \"debug\"\n"].concat();
+    let played = play("validity-untaken", &[first, login_under(15, EXCHANGE)]);
+    let fetch = played.mailbox.fetch().unwrap();
+    let mail = played.mailbox.next(fetch).unwrap().unwrap();
+    assert!(played.settle(mail.id.uid, Outcome::Handled));
+    // The connection that was lost can count as the fetch's.
+    while played.mailbox.flush().is_err_and(|failure| failure.kind == Kind::Network) {}
+    assert_eq!(played.mailbox.next(fetch).unwrap_err().kind, Kind::Stale);
+    played.check();
+}
+
+#[test]
 fn no_command_changes_more_than_200_mails() {
     let uids: Vec<u32> = (1..=450).collect();
     let of = |uids: &[u32], line: fn(u32) -> String| uids.iter().map(|&uid| line(uid)).collect::<String>();

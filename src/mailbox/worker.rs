@@ -430,10 +430,21 @@ impl Worker {
             state.decided.clear();
             state.highest = 0;
             self.suspects.clear();
-            if self.run.as_ref().is_some_and(|run| run.begun) {
+            let begun = self.run.as_ref().is_some_and(|run| run.begun);
+            let untaken = !state.fetch.ready.is_empty();
+            if begun || untaken {
                 let observed = format!("UIDVALIDITY changed from {before} to {now} during the fetch");
                 let failure = Failure::new(Step::Select, Kind::Stale, observed).retry(Retry::Later);
-                self.end_run(&mut state, Err(shared.explain(failure)));
+                let result = Err(shared.explain(failure));
+                if untaken {
+                    // All have come, but their numbers mean nothing any more.
+                    state.fetch.clear();
+                    state.fetch.phase = Phase::Ended(result.clone());
+                    shared.for_callers.notify();
+                }
+                if begun {
+                    self.end_run(&mut state, result);
+                }
             }
         }
         // SELECT has just told which mails there are, unless some are settled before SEARCH.
