@@ -15,6 +15,7 @@ mod journal;
 mod journal_tests;
 mod lock;
 mod message;
+mod pipeline;
 mod place;
 #[cfg(test)]
 mod renewal_tests;

@@ -305,6 +305,30 @@ fn what_is_settled_here_during_the_next_fetch_is_not_asked_for_and_has_not_vanis
 }
 
 #[test]
+fn after_a_cut_with_two_commands_in_flight_there_is_one_at_a_time_until_the_next_fetch() {
+    let ok = "S: A OK done\n";
+    let two = |set: &str, size: &str| {
+        asked(set).replace("A UID", "A1 UID") + &asked_for_sizes(size).replace("A UID", "A2 UID")
+    };
+    let first = [login(EXCHANGE), search(&(1..=9).collect::<Vec<_>>()), two("1:8", "9")];
+    let second = [
+        login(EXCHANGE),
+        asked_for_sizes("2:9") + &(2..=9).map(size).collect::<String>() + ok,
+        asked("2:9") + &(2..=9).map(mail).collect::<String>() + ok,
+        asked("1") + &mail(1) + ok,
+        LOOK.to_owned() + &search(&(10..=18).collect::<Vec<_>>()),
+        two("10:17", "18") + &(10..=17).map(mail).collect::<String>() + "S: A1 OK done\n",
+        size(18) + "S: A2 OK done\n",
+        asked("18") + &mail(18) + ok,
+    ];
+    let played =
+        play_with("cut in two", &[first.concat(), second.concat()], |config| config.fetch.pipeline = 2);
+    assert_eq!(played.fetch(), whole((2..=9).chain([1])));
+    assert_eq!(played.fetch(), whole(10..=18));
+    played.check();
+}
+
+#[test]
 fn an_outage_within_a_fetch_shows_in_the_health_and_in_the_status() {
     let work = tempfile::tempdir().unwrap();
     let played = in_an_outage("outage.invalid", |config| {

@@ -27,6 +27,7 @@ use crate::token;
 
 use super::decisions::{Action, Batch, Step as BatchStep, targets};
 use super::message::{Incoming, Message, MessageId, received_millis};
+use super::pipeline::Pipeline;
 use super::run::{ASSUMED, FILES, Run, Stage, large};
 use super::{Access, Life, Phase, QUIET, STATUS, Shared, State};
 
@@ -47,8 +48,7 @@ pub(super) struct Worker {
     connected_again: bool,
     /// Mails at which connections were lost: the next fetch asks for the others first.
     suspects: RoaringBitmap,
-    /// Commands in flight at most; one after a server could not cope with two.
-    pipeline: usize,
+    pipeline: Pipeline,
     /// No connection is tried before this time without somebody's asking.
     rest_until: Option<Instant>,
     /// Since when the server has asked to be left alone without doing anything in between.
@@ -136,7 +136,7 @@ enum Turn {
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            pipeline: shared.config.fetch.pipeline,
+            pipeline: Pipeline::new(shared.config.fetch.pipeline),
             rest_until: None,
             throttled_since: None,
             status_due: None,
@@ -244,6 +244,7 @@ impl Worker {
             }
             self.run = Some(ended.unwrap_or_else(|| Run::new(state.fetch.id)));
             self.asked = true;
+            self.pipeline.fetch_begins();
             self.shared.record().asked();
         }
         if let Some(turn) = self.leave_alone(state) {
@@ -267,7 +268,7 @@ impl Worker {
         };
         let in_flight = session.in_flight();
         let alone = self.run.as_ref().is_some_and(Run::is_alone);
-        if in_flight < if alone { 1 } else { self.pipeline } {
+        if in_flight < if alone { 1 } else { self.pipeline.depth() } {
             // The numbers in the answers to two SEARCHes cannot be told apart.
             let searches = self.refused_dates.is_some();
             let next = self.settlement(state).or_else(|| if searches { None } else { self.fetching(state) });
@@ -455,6 +456,7 @@ impl Worker {
         }
         drop(state);
         shared.record().worked(config);
+        self.pipeline.connected();
         self.session = Some(session);
         Ok(())
     }
@@ -662,9 +664,6 @@ impl Worker {
         let ok = condition.status == Status::Ok;
         let shared = self.shared.clone();
         let state = &mut *shared.lock();
-        if condition.status == Status::Bad {
-            self.pipeline = 1;
-        }
         if matches!(sent, Sent::Dates | Sent::Present) {
             self.comparing = false;
         }
@@ -674,8 +673,14 @@ impl Worker {
             self.not_now(state, sent);
             return Ok(());
         }
+        if condition.status == Status::Bad {
+            self.pipeline.failed();
+        }
         if ok {
             self.throttled_since = None;
+            if self.session.as_ref().is_some_and(|session| session.in_flight() > 0) {
+                self.pipeline.coped();
+            }
         } else if is_unavailable(condition) {
             return Err(Session::<Sent>::refused(sent.step(), condition).retry(Retry::Later));
         }
@@ -911,7 +916,7 @@ impl Worker {
         let suspect = session.as_ref().and_then(|session| self.suspect(session, &failure));
         self.suspects.extend(suspect);
         if session.is_some_and(|session| session.in_flight() > 1) {
-            self.pipeline = 1;
+            self.pipeline.failed();
         }
         self.incoming = None;
         self.dates.clear();
