@@ -1101,7 +1101,8 @@ impl Worker {
         if due > Instant::now() {
             return Some(due);
         }
-        self.status_due = None;
+        // How an outage goes on is told without anything happening.
+        self.status_due = state.outage.as_ref().map(|_| Instant::now() + STATUS_PAUSE);
         let written = place.make().and_then(|()| self.shared.health(state).write(place));
         if let Err(error) = written
             && !std::mem::replace(&mut self.warned_of_status, true)
@@ -1112,7 +1113,7 @@ impl Worker {
                 place.path(STATUS).display()
             ));
         }
-        None
+        self.status_due
     }
 
     fn session(&mut self) -> Result<&mut Session<Sent>> {
