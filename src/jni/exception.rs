@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use jni::errors::ErrorPolicy;
+use jni::errors::{ErrorPolicy, JniError};
 use jni::objects::{JObject, JObjectArray, JString, JThrowable, JValue};
 use jni::refs::IntoAuto;
 use jni::{Env, jni_sig, jni_str};
@@ -13,7 +13,7 @@ use crate::failure::{Failure, Retry, panicked};
 /// What an entry point fails with.
 pub(super) enum Error {
     Failure(Box<Failure>),
-    /// JNI itself: a Java exception that is under way, such as an `OutOfMemoryError`, or a wrong use of it.
+    /// JNI itself: a Java exception that is under way, no room in the Java heap, or a wrong use of it.
     Jni(jni::errors::Error),
 }
 
@@ -43,6 +43,7 @@ impl<T: Default> ErrorPolicy<T, Error> for ThrowMailboxException {
         match error {
             Error::Failure(failure) => throw(env, &failure),
             Error::Jni(_) if env.exception_check() => {}
+            Error::Jni(jni::errors::Error::JniCall(JniError::NoMemory)) => throw_out_of_memory(env),
             Error::Jni(error) => throw(env, &Failure::internal(error)),
         }
         Ok(T::default())
@@ -76,9 +77,19 @@ pub(super) fn exceptions<'local>(
 fn throw(env: &mut Env<'_>, failure: &Failure) {
     let thrown = exception(env, failure).and_then(|exception| env.throw(exception));
     // `throw` answers with an error too: what counts is whether an exception is under way. None must never mean success.
-    if thrown.is_err() && !env.exception_check() {
-        let _ = env.throw(failure.to_string());
+    match thrown {
+        _ if env.exception_check() => {}
+        Err(jni::errors::Error::JniCall(JniError::NoMemory)) => throw_out_of_memory(env),
+        _ => {
+            let _ = env.throw(failure.to_string());
+        }
     }
+}
+
+/// The JVM's own, which says that the Java heap is full, is caught by `jni` and comes as an error.
+fn throw_out_of_memory(env: &mut Env<'_>) {
+    let text = jni_str!("the Java heap has no room for what um-imap-oauth2 returns");
+    let _ = env.throw_new(jni_str!("java/lang/OutOfMemoryError"), text);
 }
 
 fn exception<'local>(env: &mut Env<'local>, failure: &Failure) -> jni::errors::Result<JThrowable<'local>> {

@@ -42,7 +42,7 @@ use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::folders::Folders;
 use crate::imap::limits::Times;
 use crate::log::Log;
-use crate::net::{Cancel, Trust};
+use crate::net::{Cancel, Trust, no_thread};
 use crate::token::{self, Expiry};
 
 pub(crate) use decisions::targets;
@@ -123,19 +123,17 @@ impl Mailbox {
     pub fn fetch(&self) -> Result<FetchId> {
         let shared = self.shared();
         let mut state = shared.usable()?;
-        shared.claim(&mut state).inspect_err(|failure| {
-            let mut record = shared.record();
-            record.asked();
-            if let Some(said) = record.failed(failure) {
-                shared.log.warning(format!("{}: {said}", shared.config.user));
-            }
-        })?;
+        shared
+            .claim(&mut state)
+            .inspect_err(|failure| shared.could_not_begin(&mut shared.record(), failure))?;
         state.fetch.id += 1;
         let id = state.fetch.id;
         state.fetch.phase = Phase::Requested;
         state.fetch.clear();
         state.decisions.make_due();
-        shared.wake_worker(&mut state)?;
+        shared
+            .wake_worker(&mut state)
+            .inspect_err(|failure| shared.could_not_begin(&mut shared.record(), failure))?;
         loop {
             if state.fetch.id != id {
                 return Err(self.shared().explain(ended_by_newer()));
@@ -544,12 +542,23 @@ impl Shared {
         Ok(state)
     }
 
+    /// A fetch has failed before the worker knew of it.
+    fn could_not_begin(&self, record: &mut Record, failure: &Failure) {
+        record.asked();
+        if let Some(said) = record.failed(failure) {
+            self.log.warning(format!("{}: {said}", self.config.user));
+        }
+    }
+
     fn wake_worker(self: &Arc<Self>, state: &mut State) -> Result<()> {
         if state.worker == Life::Unborn {
             let shared = self.clone();
             let thread = thread::Builder::new().name("um-imap-oauth2".into());
             let started = thread.spawn(move || Worker::new(shared).run());
-            started.map_err(|error| Failure::internal(format!("no thread could be started: {error}")))?;
+            started.map_err(|error| {
+                // It is the one that would connect.
+                self.explain(Failure::new(Step::Connect, Kind::Network, no_thread(&error)))
+            })?;
             state.worker = Life::Alive;
         }
         self.for_worker.notify();

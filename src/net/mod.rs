@@ -296,10 +296,13 @@ fn detached<T: Send + 'static>(
     cancel.check()?;
     deadline.left()?;
     let (sender, receiver) = mpsc::channel();
-    thread::Builder::new().name("um-imap-connect".into()).spawn(move || {
-        // Nobody waits any more: then the result is of no use.
-        let _ = sender.send(work());
-    })?;
+    thread::Builder::new()
+        .name("um-imap-connect".into())
+        .spawn(move || {
+            // Nobody waits any more: then the result is of no use.
+            let _ = sender.send(work());
+        })
+        .map_err(|error| io::Error::other(no_thread(&error)))?;
     loop {
         match receiver.recv_timeout(deadline.left()?.min(CANCEL_IS_SEEN_WITHIN)) {
             Ok(result) => return Ok(result),
@@ -309,6 +312,11 @@ fn detached<T: Send + 'static>(
             }
         }
     }
+}
+
+/// In these words the catalogue of explanations knows it.
+pub(crate) fn no_thread(error: &io::Error) -> String {
+    format!("no thread could be started: {error}")
 }
 
 fn handshake(mut socket: Socket, host: &str, trust: &Trust) -> Result<Stream> {

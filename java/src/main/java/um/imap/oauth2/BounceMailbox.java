@@ -57,9 +57,10 @@ import java.util.function.Supplier;
  * not end a call; every wait has a limit.
  *
  * <p><b>Failures</b> are {@link MailboxException}s; a {@code null} where none is allowed is a
- * {@link NullPointerException}. After one of kind {@link MailboxException.Kind#INTERNAL INTERNAL}, a fault of the library, the
- * mailbox is of no use any more: every call fails, until another one is opened in its place. A mailbox that was forgotten is
- * closed by the garbage collector.
+ * {@link NullPointerException}. After one of kind {@link MailboxException.Kind#INTERNAL INTERNAL}, a fault of the library, close the
+ * mailbox and open another one in its place: it may be of no use any more, and every further call fail. Where the Java heap has
+ * no room for what a call returns, it throws an {@link OutOfMemoryError}; a mail for which there was none comes again at the next
+ * {@link #fetch}. A mailbox that was forgotten is closed by the garbage collector.
  */
 public final class BounceMailbox implements AutoCloseable {
     static final Cleaner CLEANER = Cleaner.create();
@@ -432,10 +433,11 @@ public final class BounceMailbox implements AutoCloseable {
             if (octets == null) {
                 return null;
             }
+            // First of all: from now on the file is closed, whatever else fails.
+            MessageOctets content = numbers[3] == 0
+                    ? new MessageOctets.InMemory(octets) : MessageOctets.inFile(numbers[3], numbers[4]);
             Set<String> flags = written[0] == null ? Set.of() : Set.copyOf(List.of(written[0].split(" ")));
             Instant internalDate = numbers[2] == Long.MIN_VALUE ? null : Instant.ofEpochMilli(numbers[2]);
-            MessageOctets content = numbers[3] == 0
-                    ? new MessageOctets.InMemory(octets) : new MessageOctets.InFile(numbers[3], numbers[4]);
             return new BounceMessage(handle, name, content, numbers[0], numbers[1], flags, internalDate);
         }
     }

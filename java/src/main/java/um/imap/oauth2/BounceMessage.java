@@ -43,6 +43,7 @@ public final class BounceMessage implements AutoCloseable {
      *
      * @return a copy of the octets
      * @throws java.io.UncheckedIOException if it is in a file that cannot be read, or was closed
+     * @throws MailboxException if it is longer than an array can be, some 2<sup>31</sup> octets (USAGE)
      */
     public byte[] bytes() {
         return octets.bytes();

@@ -19,6 +19,16 @@ abstract class MessageOctets {
 
     abstract void close();
 
+    /** Takes the file, which is closed where the Java heap has no room for whoever would close it. */
+    static MessageOctets inFile(long file, long size) {
+        try {
+            return new InFile(file, size);
+        } catch (OutOfMemoryError e) {
+            Native.release(file);
+            throw e;
+        }
+    }
+
     static final class InMemory extends MessageOctets {
         private final byte[] octets;
 
@@ -52,7 +62,7 @@ abstract class MessageOctets {
         private final long size;
         private final Cleaner.Cleanable cleanable;
 
-        InFile(long file, long size) {
+        private InFile(long file, long size) {
             this.file = file;
             this.size = size;
             this.cleanable = BounceMailbox.CLEANER.register(this, () -> Native.release(file));

@@ -4,8 +4,8 @@ package um.imap.oauth2;
  * The native methods; {@code src/jni/mod.rs} has the other end, and {@code tests/exports.rs} compares the two.
  *
  * <p>A mailbox is a number that no other mailbox ever had: one that is closed, or was never given, is a failure of kind
- * {@code CLOSED} and nothing worse. Every method throws {@link MailboxException}, and no other exception but a
- * {@link VirtualMachineError}. {@link NativeLibrary#load} comes before the first call.
+ * {@code CLOSED} and nothing worse. Every method throws {@link MailboxException}, and no other exception but an
+ * {@link OutOfMemoryError} where the Java heap has no room for what it returns. {@link NativeLibrary#load} comes before the first call.
  */
 final class Native {
     private Native() {
