@@ -13,12 +13,13 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -70,7 +71,10 @@ public final class BounceMailbox implements AutoCloseable {
     private final String name;
     private final BiConsumer<Level, String> log;
     private final Consumer<Health> onHealth;
-    private final AtomicReference<Health.State> state = new AtomicReference<>(Health.State.WELL);
+    /** What the health function was told last. */
+    private volatile Health.State told = Health.State.WELL;
+    /** How often there was something to tell it since somebody began to. */
+    private final AtomicInteger news = new AtomicInteger();
     private final LongPredicate renewal;
 
     /** {@code renewal} hands the mailbox of a number its configuration, read anew: whether its credential has changed. */
@@ -310,18 +314,38 @@ public final class BounceMailbox implements AutoCloseable {
         return new Health(name, numbers, failures);
     }
 
-    /** Never throws: a call's result is worth more. */
+    /**
+     * Never throws: a call's result is worth more. One thread tells, and looks again until there is nothing new; another one that
+     * has seen something meanwhile leaves that to it. So the function is told one thing after the other, and at last what is true.
+     */
     private void tellOfHealth() {
-        try {
-            Health health = currentHealth();
-            if (state.getAndSet(health.state()) != health.state()) {
-                onHealth.accept(health);
+        if (news().isEmpty() || news.getAndIncrement() > 0) {
+            return;
+        }
+        int known;
+        do {
+            known = news.get();
+            for (Optional<Health> health = news(); health.isPresent(); health = news()) {
+                told = health.get().state();
+                try {
+                    onHealth.accept(health.get());
+                } catch (Throwable e) {
+                    Log.log(Log.LIBRARY, Level.WARNING, "The health function of a mailbox failed", e);
+                }
             }
+        } while (!news.compareAndSet(known, 0));
+    }
+
+    /** The health, if the health function was told of another one. */
+    private Optional<Health> news() {
+        try {
+            return Optional.of(currentHealth()).filter(health -> health.state() != told);
         } catch (MailboxException closed) {
             // Nobody is interested in the health of a closed mailbox.
         } catch (Throwable e) {
-            Log.log(Log.LIBRARY, Level.WARNING, "The health function of a mailbox failed", e);
+            Log.log(Log.LIBRARY, Level.WARNING, "The health of a mailbox cannot be told", e);
         }
+        return Optional.empty();
     }
 
     /** What is left to do when nobody has the mailbox any more; it must not know the mailbox, nor its user's functions. */
@@ -562,7 +586,9 @@ public final class BounceMailbox implements AutoCloseable {
          * Takes the mailbox's health whenever its {@link Health#state() state} changes, for the worse or the better. At first
          * it is {@link Health.State#WELL WELL}.
          *
-         * <p>It is called by the threads that call the mailbox, at the end of a call, also of one that fails.
+         * <p>It is called by the threads that call the mailbox, at the end of a call, also of one that fails; never by two of them
+         * at once, so that what it was told last is how the mailbox is doing. What it throws is logged by the
+         * {@link System.Logger} {@code um.imap.oauth2.library}, and changes nothing in the call.
          *
          * <pre>{@code
          * builder.onHealth(health -> tellThePostmaster(health.toString()));

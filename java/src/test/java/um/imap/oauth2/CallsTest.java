@@ -20,8 +20,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.logging.Logger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
@@ -182,9 +182,6 @@ class CallsTest {
 
     @Test
     void whatLogAndHealthFunctionsThrowCostsNoMailAndHidesNoFailure() throws IOException {
-        // It is logged instead.
-        Logger logger = Logger.getLogger("um.imap.oauth2");
-        logger.setUseParentHandlers(false);
         try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 50), ""))) {
             Map<String, String> settings = standin.settings();
             settings.put("cmsbs.mail.imap.trace", "true");
@@ -193,19 +190,18 @@ class CallsTest {
             }).onHealth(health -> {
                 throw new AssertionError(health);
             });
-            int mails = 0;
-            try (BounceMailbox mailbox = builder.open()) {
-                for (BounceMessage mail : mailbox.fetch()) {
-                    mails += mail.size() > 0 ? 1 : 0;
+            List<String> logged = LogTest.librarySays(() -> {
+                AtomicInteger mails = new AtomicInteger();
+                try (BounceMailbox mailbox = builder.open()) {
+                    mailbox.fetch().forEach(mail -> mails.incrementAndGet());
                 }
-            }
-            assertEquals(50, mails);
-            settings.put("cmsbs.mail.imap.oauth2.clientSecret", "wrong");
-            try (BounceMailbox mailbox = builder.open()) {
-                assertFails(MailboxException.Kind.TOKEN, mailbox::fetch);
-            }
-        } finally {
-            logger.setUseParentHandlers(true);
+                assertEquals(50, mails.get());
+                settings.put("cmsbs.mail.imap.oauth2.clientSecret", "wrong");
+                try (BounceMailbox mailbox = builder.open()) {
+                    assertFails(MailboxException.Kind.TOKEN, mailbox::fetch);
+                }
+            });
+            assertEquals(Set.of("The log function of a mailbox failed", "The health function of a mailbox failed"), new HashSet<>(logged));
         }
     }
 

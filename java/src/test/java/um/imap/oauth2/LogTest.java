@@ -46,7 +46,7 @@ class LogTest {
         List<String> told = new ArrayList<>();
         Throwable[] thrown = {new NoClassDefFoundError("org/slf4j/Logger"), new IOException("disk full"), new StackOverflowError()};
         java.util.logging.Handler handler = handler(record -> logged.add(record.getMessage()));
-        under(handler, () -> {
+        under(Log.MAILBOX, handler, () -> {
             for (Throwable each : thrown) {
                 BounceMailbox.builder().settings(ExampleSettings.oauth2()).log((level, text) -> {
                     told.add(text);
@@ -65,14 +65,21 @@ class LogTest {
             told.add(record.getMessage());
             throw new IllegalStateException("disk full");
         });
-        under(handler, () -> BounceMailbox.builder().settings(ExampleSettings.oauth2()).open().close());
+        under(Log.MAILBOX, handler, () -> BounceMailbox.builder().settings(ExampleSettings.oauth2()).open().close());
         assertFalse(told.isEmpty());
     }
 
-    /** With a handler below the logger for what mailboxes say. */
-    private static void under(java.util.logging.Handler handler, Runnable calls) {
+    /** What the logger for what goes wrong beside the mailboxes is given during the calls. */
+    static List<String> librarySays(Runnable calls) {
+        List<String> logged = new ArrayList<>();
+        under(Log.LIBRARY, handler(record -> logged.add(record.getMessage())), calls);
+        return logged;
+    }
+
+    /** With a handler below a logger, and none besides. */
+    private static void under(System.Logger of, java.util.logging.Handler handler, Runnable calls) {
         java.util.logging.Logger both = java.util.logging.Logger.getLogger("um.imap.oauth2");
-        java.util.logging.Logger logger = java.util.logging.Logger.getLogger(Log.MAILBOX.getName());
+        java.util.logging.Logger logger = java.util.logging.Logger.getLogger(of.getName());
         logger.addHandler(handler);
         both.setUseParentHandlers(false);
         try {
