@@ -31,10 +31,30 @@ final class Settings {
         } catch (VirtualMachineError e) {
             throw e;
         } catch (Throwable e) {
-            // Not its text, which could hold a value.
             throw MailboxException.configuration(key,
                     "the settings function failed with " + e.getClass().getName() + " when it was asked for " + key,
-                    "It has to return null for a key that has no value.", e);
+                    "It has to return null for a key that has no value.", new Wordless(e, CAUSES));
         }
     }
+
+    /** Stands for what the function threw: its class, where it came from, and its causes, but no text, which could hold a value. */
+    private static final class Wordless extends Exception {
+        private static final long serialVersionUID = 1L;
+
+        private final String name;
+
+        Wordless(Throwable thrown, int causes) {
+            super(null, thrown.getCause() == null || causes == 0 ? null : new Wordless(thrown.getCause(), causes - 1));
+            name = thrown.getClass().getName();
+            setStackTrace(thrown.getStackTrace());
+        }
+
+        @Override
+        public String toString() {
+            return name;
+        }
+    }
+
+    /** Of one exception at most: they can go round in a circle. */
+    private static final int CAUSES = 16;
 }

@@ -1,12 +1,15 @@
 package um.imap.oauth2;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -84,14 +87,18 @@ class BounceMailboxTest {
 
     @Test
     void aSettingsFunctionThatFailsIsNamedWithTheKey() {
-        RuntimeException broken = new IllegalStateException("a value");
+        RuntimeException broken = new IllegalStateException("cannot decrypt a value", new IOException("a value"));
         MailboxException e = assertFails(MailboxException.Kind.CONFIGURATION,
                 () -> BounceMailbox.builder().workDirectory(Path.of("nowhere")).settings(key -> {
                     throw broken;
                 }).open());
-        assertSame(broken, e.getCause());
         assertTrue(e.key().isPresent());
-        assertFalse(e.getMessage().contains("a value"));
+        StringWriter trace = new StringWriter();
+        e.printStackTrace(new PrintWriter(trace));
+        assertFalse(trace.toString().contains("a value"), trace.toString());
+        assertTrue(trace.toString().contains("Caused by: java.lang.IllegalStateException"), trace.toString());
+        assertTrue(trace.toString().contains("Caused by: java.io.IOException"), trace.toString());
+        assertArrayEquals(broken.getStackTrace(), e.getCause().getStackTrace());
     }
 
     @Test
