@@ -303,6 +303,9 @@ public final class BounceMailbox implements AutoCloseable {
         try {
             return renewal.test(handle.number);
         } catch (MailboxException e) {
+            if (e.kind() == MailboxException.Kind.CLOSED) {
+                throw e;
+            }
             refusal.addSuppressed(e);
             return false;
         }

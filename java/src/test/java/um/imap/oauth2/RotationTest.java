@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -142,6 +143,25 @@ class RotationTest {
                 assertEquals(1, e.getSuppressed().length);
                 assertFalse(e.getSuppressed()[0].getMessage().contains("shutting down"));
             }
+        }
+    }
+
+    @Test
+    void aMailboxThatIsClosedWhileTheSettingsAreAskedSaysThatItIsClosed() throws Exception {
+        try (Standin standin = new Standin(directory, Standin.withMails(1, ""))) {
+            Map<String, String> settings = standin.settings();
+            settings.put(SECRET, "wrong");
+            AtomicReference<BounceMailbox> toClose = new AtomicReference<>();
+            BounceMailbox mailbox = BounceMailbox.builder().settings(key -> {
+                BounceMailbox open = toClose.getAndSet(null);
+                if (open != null) {
+                    open.close();
+                }
+                return settings.get(key);
+            }).open();
+            toClose.set(mailbox);
+            MailboxException e = assertThrows(MailboxException.class, mailbox::fetch);
+            assertEquals(MailboxException.Kind.CLOSED, e.kind(), e.getMessage());
         }
     }
 
