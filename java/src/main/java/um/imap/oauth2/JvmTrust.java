@@ -21,7 +21,9 @@ final class JvmTrust {
         factory.init((KeyStore) null);
         for (TrustManager manager : factory.getTrustManagers()) {
             if (manager instanceof X509TrustManager) {
-                for (X509Certificate issuer : ((X509TrustManager) manager).getAcceptedIssuers()) {
+                X509Certificate[] accepted = ((X509TrustManager) manager).getAcceptedIssuers();
+                // Null is forbidden, and not unusual.
+                for (X509Certificate issuer : accepted == null ? new X509Certificate[0] : accepted) {
                     issuers.add(issuer.getEncoded());
                 }
             }

@@ -96,15 +96,19 @@ final class NativeLibrary {
      * that has just started the trust store takes longer than all the rest.
      */
     synchronized void trust() {
-        if (!trusted) {
-            try {
-                Native.trust(JvmTrust.issuers(), null);
-                trusted = true;
-            } catch (GeneralSecurityException e) {
-                // It may be in order the next time.
-                Native.trust(null, e.getCause() == null ? e.toString() : e + " (" + e.getCause() + ")");
-            }
+        if (trusted) {
+            return;
         }
+        byte[][] issuers;
+        try {
+            issuers = JvmTrust.issuers();
+        } catch (GeneralSecurityException | RuntimeException e) {
+            // It may be in order the next time. RuntimeException: a trust manager of the application's.
+            Native.trust(null, e.getCause() == null ? e.toString() : e + " (" + e.getCause() + ")");
+            return;
+        }
+        Native.trust(issuers, null);
+        trusted = true;
     }
 
     /** The jar's version. */

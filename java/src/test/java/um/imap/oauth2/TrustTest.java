@@ -9,10 +9,17 @@ import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyStore;
+import java.security.Provider;
+import java.security.Security;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateFactory;
+import java.security.cert.X509Certificate;
 import java.util.Map;
 import java.util.UUID;
+import javax.net.ssl.ManagerFactoryParameters;
+import javax.net.ssl.TrustManager;
+import javax.net.ssl.TrustManagerFactorySpi;
+import javax.net.ssl.X509TrustManager;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -51,12 +58,25 @@ class TrustTest {
         assertTrue(failure.contains("CN=test CA") && failure.contains("cmsbs.mail.imap.ssl.caFile"), failure);
     }
 
+    @Test
+    void aTrustManagerThatNamesNobodyTrustsNobody() throws Exception {
+        String failure = read("ca.pem", "changeit", Nobody.class.getName());
+        assertTrue(failure.startsWith("CONFIGURATION configuration: no certificate authority is trusted"), failure);
+    }
+
+    @Test
+    void aTrustManagerThatFailsIsNamed() throws Exception {
+        String failure = read("ca.pem", "changeit", Failing.class.getName());
+        assertTrue(failure.startsWith("CONFIGURATION configuration: the trust store of the JVM cannot be read"), failure);
+        assertTrue(failure.contains("UnsupportedOperationException: who asks?") && failure.endsWith("FAILING"), failure);
+    }
+
     /** What {@link #main} says in a JVM whose trust store holds the first certificate of a file of the test servers'. */
     private String read(String trusted) throws Exception {
         return read(trusted, "changeit");
     }
 
-    private String read(String trusted, String password) throws Exception {
+    private String read(String trusted, String password, String... factory) throws Exception {
         KeyStore store = KeyStore.getInstance("PKCS12");
         store.load(null, null);
         if (trusted != null) {
@@ -67,15 +87,28 @@ class TrustTest {
             store.store(out, "changeit".toCharArray());
         }
         ChildJvm.Output output = new ChildJvm(directory).with("-Xcheck:jni", "-Djavax.net.ssl.trustStore=" + file,
-                "-Djavax.net.ssl.trustStorePassword=" + password).run(TrustTest.class.getName());
+                "-Djavax.net.ssl.trustStorePassword=" + password).run(TrustTest.class.getName(), factory);
         assertEquals("", output.err);
         // Opening a mailbox asks nobody whom to trust.
         assertTrue(output.out.startsWith("open\n"), output.out);
         return output.out.substring("open\n".length()).trim();
     }
 
-    /** Reads an empty mailbox of the test servers, without a word about trust in the settings. */
+    /**
+     * Reads an empty mailbox of the test servers, without a word about trust in the settings. Arguments: the class of the default
+     * factory of trust managers, if it is not the JVM's.
+     */
     public static void main(String[] arguments) {
+        for (String factory : arguments) {
+            Security.addProvider(new Provider("odd", "1", "odd trust managers") {
+                private static final long serialVersionUID = 1L;
+
+                {
+                    put("TrustManagerFactory.odd", factory);
+                }
+            });
+            Security.setProperty("ssl.TrustManagerFactory.algorithm", "odd");
+        }
         Map<String, String> settings = ExampleSettings.oauth2();
         String client = UUID.randomUUID().toString();
         settings.put("cmsbs.lang", "en");
@@ -93,6 +126,43 @@ class TrustTest {
             System.out.println(mails + " mails");
         } catch (MailboxException e) {
             System.out.println(e.kind() + " " + e.getMessage() + " " + state);
+        }
+    }
+
+    /** Makes trust managers whose accepted issuers are null. */
+    public static class Nobody extends TrustManagerFactorySpi implements X509TrustManager {
+        @Override
+        protected void engineInit(KeyStore store) {
+        }
+
+        @Override
+        protected void engineInit(ManagerFactoryParameters parameters) {
+        }
+
+        @Override
+        protected TrustManager[] engineGetTrustManagers() {
+            return new TrustManager[] {this};
+        }
+
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String type) {
+        }
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String type) {
+        }
+
+        @Override
+        public X509Certificate[] getAcceptedIssuers() {
+            return null;
+        }
+    }
+
+    /** Makes trust managers that cannot be asked. */
+    public static final class Failing extends Nobody {
+        @Override
+        public X509Certificate[] getAcceptedIssuers() {
+            throw new UnsupportedOperationException("who asks?");
         }
     }
 
