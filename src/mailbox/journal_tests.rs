@@ -238,8 +238,15 @@ fn two_readers_of_one_mailbox_are_kept_apart_and_two_folders_are_not_one_mailbox
         assert!(failure.observed.contains(&format!("process {}", std::process::id())), "{failure}");
         assert!(!failure.remedy.is_empty());
     }
+    // It is the second one that fails, though both are one mailbox.
+    assert_eq!(one.mailbox.health().state, Grade::Well);
+    let health = two.mailbox.health();
+    assert_eq!((health.state, health.failures), (Grade::Failing, 1));
+    assert_eq!(health.failure.map(|failure| failure.kind), Some(Kind::Busy));
+    assert!(health.failing_since.is_some());
     one.mailbox.close();
     assert_eq!(two.fetch(), whole([1]));
+    assert_eq!(two.mailbox.health().state, Grade::Well);
     two.check();
 
     let other_folder = login(EXCHANGE).replace("SELECT \"INBOX\"", "SELECT \"Junk\"") + &fetch("1", &[1]);

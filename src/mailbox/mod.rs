@@ -123,9 +123,12 @@ impl Mailbox {
     pub fn fetch(&self) -> Result<FetchId> {
         let shared = self.shared();
         let mut state = shared.usable()?;
-        shared
-            .claim(&mut state)
-            .inspect_err(|failure| shared.could_not_begin(&mut shared.record(), failure))?;
+        if let Err(failure) = shared.claim(&mut state) {
+            // What the process knows of the mailbox is known of the reader who has it.
+            shared.could_not_begin(state.kept_out.get_or_insert_default(), &failure);
+            return Err(failure);
+        }
+        state.kept_out = None;
         state.fetch.id += 1;
         let id = state.fetch.id;
         state.fetch.phase = Phase::Requested;
@@ -383,6 +386,8 @@ struct State {
     highest: u32,
     /// The mailbox is this reader's, and the journal open, as far as there is to be one.
     claimed: bool,
+    /// How it goes for this one as long as the mailbox is another reader's.
+    kept_out: Option<Record>,
     lock: Option<Lock>,
     journal: Option<Journal>,
     /// Why there is no lock or journal, though there should be.
@@ -801,7 +806,10 @@ impl Shared {
     }
 
     fn health(&self, state: &State) -> Health {
-        let mut health = self.record().health(&self.config);
+        let mut health = match &state.kept_out {
+            Some(record) => record.health(&self.config),
+            None => self.record().health(&self.config),
+        };
         health.pending = state.decisions.len();
         let outage = state.outage.as_ref().filter(|(since, _)| since.elapsed() >= OUTAGE);
         health.warnings.extend(outage.map(|(_, failure)| failure.clone()));
