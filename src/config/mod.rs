@@ -73,6 +73,12 @@ pub fn keys(listener: Option<&str>) -> Vec<String> {
     names.flat_map(|name| [format!("{name}{}", keys::FILE_SUFFIX), name]).collect()
 }
 
+/// What is wrong with a folder's name for which a property would be refused, and what to write instead.
+pub(crate) fn wrong_folder(name: &str, language: Language) -> Option<(String, String)> {
+    let values::Wrong { what, remedy } = values::folder(name).err()?;
+    Some((what.in_language(language).to_owned(), remedy.in_language(language).to_owned()))
+}
+
 /// A mailbox's configuration, and what is odd about it.
 #[derive(Debug, Clone)]
 pub struct Loaded {

@@ -87,8 +87,8 @@ pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
 
 /// A folder, as UM's administrator writes it.
 pub(super) fn folder(text: &str) -> Parsed<String> {
-    if text.split('.').any(str::is_empty) {
-        let shown = Shown(text);
+    let shown = Shown(text);
+    if text.split('.').any(|level| level.trim().is_empty()) {
         return Err(Wrong {
             what: text!("{shown} has a level without a name.", "{shown} hat eine Ebene ohne Namen."),
             remedy: text!(
@@ -97,8 +97,33 @@ pub(super) fn folder(text: &str) -> Parsed<String> {
             ),
         });
     }
+    // The replacement character stands for what was no character.
+    if let Some(odd) = text.chars().find(|&c| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
+        let code = u32::from(odd);
+        return Err(Wrong {
+            what: text!(
+                "{shown} contains the character U+{code:04X}, which no folder has in its name.",
+                "{shown} enthält das Zeichen U+{code:04X}, das kein Ordner im Namen hat."
+            ),
+            remedy: text!("Write the name without it.", "Den Namen ohne es schreiben."),
+        });
+    }
+    let length = text.chars().count();
+    if length > FOLDER {
+        return Err(Wrong {
+            what: text!("{shown} has {length} characters.", "{shown} hat {length} Zeichen."),
+            remedy: text!(
+                "Write a name of at most {FOLDER} characters, levels included.",
+                "Einen Namen von höchstens {FOLDER} Zeichen schreiben, samt Ebenen."
+            ),
+        });
+    }
     Ok(text.to_owned())
 }
+
+/// Characters of a folder's name: in modified UTF-7 it still fits a line of commands beside a set of UIDs (RFC 7162 §4), and a
+/// line of the journal.
+const FOLDER: usize = 500;
 
 /// An `https` URL; the bearer of the credential goes nowhere else.
 pub(super) fn https_url(text: &str) -> Parsed<String> {
@@ -325,6 +350,18 @@ mod tests {
             ["", "https://x", "x:993", "x y", "x/", ".x", "x..y", "<server>", "\"x\"", "x\r\ny", "ümlaut.de"]
         {
             assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_folder_has_a_name_at_each_level_that_fits_a_line() {
+        let long = "ü".repeat(FOLDER);
+        for good in ["INBOX.debug", "Gelöschte Elemente", "a/b", "*", &long] {
+            assert_eq!(folder(good).unwrap(), good);
+        }
+        let longer = format!("{long}x");
+        for bad in ["", " ", ".", "INBOX.", "a..b", "a. .b", "a\0b", "a\r\nb", "a\u{fffd}b", &longer] {
+            assert!(folder(bad).is_err(), "{bad}");
         }
     }
 

@@ -36,7 +36,7 @@ use chrono::{DateTime, Utc};
 use roaring::RoaringBitmap;
 
 use crate::config::keys::SERVER_HOME;
-use crate::config::{Authentication, MailboxConfig};
+use crate::config::{Authentication, MailboxConfig, wrong_folder};
 use crate::explain::{Circumstances, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::folders::Folders;
@@ -211,14 +211,21 @@ impl Mailbox {
     }
 
     /// Moves a mail to `folder`, written as in UM's configuration: `.` separates levels. It is created where it is missing.
+    /// [`Kind::Usage`] where a property would be refused for it: no server could ever do it.
     pub fn move_to(&self, id: MessageId, folder: &str) -> Result<bool> {
-        let inbox = &self.shared().config.folders.inbox;
-        if folder.trim().is_empty() || same_folder(folder, inbox) {
-            let observed =
-                format!("a mail cannot be moved to {folder:?}: it is no folder, or the inbox itself");
-            return Err(self.shared().explain(Failure::new(Step::Call, Kind::Usage, observed)));
+        let config = &self.shared().config;
+        let usage = |observed| Failure::new(Step::Call, Kind::Usage, observed);
+        let refusal = if let Some((what, remedy)) = wrong_folder(folder, config.language) {
+            Some(usage(what).remedy(remedy))
+        } else if same_folder(folder, &config.folders.inbox) {
+            Some(usage(format!("a mail cannot be moved to {folder:?}: it is the inbox itself")))
+        } else {
+            None
+        };
+        match refusal {
+            Some(refusal) => Err(self.shared().explain(refusal)),
+            None => self.decide(id, Some(Action::Move(folder.to_owned()))),
         }
-        self.decide(id, Some(Action::Move(folder.to_owned())))
     }
 
     pub fn delete(&self, id: MessageId) -> Result<bool> {

@@ -1166,7 +1166,7 @@ fn wait<'a>(
 /// In debug builds a mail that is to be moved to this folder ends the worker: the tests have no other way to see what comes of
 /// a panic in it.
 #[cfg(debug_assertions)]
-const PANIC: &str = "\u{7}panic of the worker";
+const PANIC: &str = "~panic of the worker~";
 
 /// Once somebody may have deleted a mail by hand.
 const MANY_VANISHINGS: u32 = 3;

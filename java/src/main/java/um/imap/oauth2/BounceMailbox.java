@@ -155,7 +155,8 @@ public final class BounceMailbox implements AutoCloseable {
      * @param mail a mail of this mailbox
      * @param folder the folder, written as in UM's properties: {@code .} separates levels
      * @return false if the mail was settled before; the first time counts
-     * @throws MailboxException as {@link #settle}; also if there can be no such folder
+     * @throws MailboxException as {@link #settle}; also if there can be no such folder (USAGE): a level without a name, a control
+     *     character, more than 500 characters, or the inbox itself
      */
     public boolean move(BounceMessage mail, String folder) {
         Objects.requireNonNull(folder, "folder");

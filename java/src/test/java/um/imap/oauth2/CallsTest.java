@@ -60,6 +60,21 @@ class CallsTest {
     }
 
     @Test
+    void aFolderThatNoServerCanHaveIsRefusedAndTheMailStaysToBeSettled() throws IOException {
+        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 1), "")); BounceMailbox mailbox = open(standin)) {
+            BounceMessage mail = mailbox.fetch().iterator().next();
+            for (String folder : List.of("", " ", ".", "..", ".a", "a..b", "INBOX.", "inbox", "a. .b", "a\0b", "a\r\nx LOGOUT", "\7", "a\ud800b",
+                    "\udc00", "x".repeat(501), "x".repeat(70_000))) {
+                assertFails(MailboxException.Kind.USAGE, () -> mailbox.move(mail, folder));
+            }
+            assertEquals(0, mailbox.health().pending());
+            assertTrue(mailbox.move(mail, "\ud83d\ude00".repeat(250)));
+            mailbox.flush();
+            assertEquals(0, standin.count("INBOX"));
+        }
+    }
+
+    @Test
     void aMailOutlivesItsMailboxButCannotBeSettledAnyMore() throws IOException {
         try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 1), ""))) {
             BounceMailbox mailbox = open(standin);
