@@ -489,7 +489,7 @@ fn utf16() -> Text {
 }
 
 /// The whole of a regular file: a pipe would wait for its writer, a device has no end.
-fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::other("not a regular file"));

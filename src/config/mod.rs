@@ -25,7 +25,7 @@ use keys::Names;
 use layers::Layers;
 
 pub use document::document;
-pub(crate) use layers::others_can_read;
+pub(crate) use layers::{others_can_read, read};
 pub use report::{MailboxReport, Refusal, Report, Setting, Source, report};
 
 /// The primary mailbox, or a listener's, from the files below UM_HOME and the environment over them.

@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,6 +56,12 @@ fn an_unusable_ca_file_is_a_configuration_failure() {
         assert_eq!((failure.step, failure.kind), (Step::Configuration, Kind::Configuration));
         assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.ssl.caFile"));
         assert!(failure.observed.starts_with(&path.display().to_string()), "{failure}");
+    }
+    // Neither waited for nor taken into memory.
+    file.as_file().set_len(1_500_000_000).unwrap();
+    for (path, problem) in [(Path::new("/dev/zero"), "not a regular file"), (file.path(), "larger than")] {
+        let failure = Trust::new(Anchors::platform(), Some(path)).unwrap_err();
+        assert!(failure.observed.contains(problem), "{failure}");
     }
 }
 

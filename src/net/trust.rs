@@ -1,7 +1,6 @@
 //! Whose certificates are accepted, and in plain words why one is not.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::name::Readable;
+use crate::config;
 use crate::failure::{Failure, Result};
 
 /// The certificate authorities that the connections of a mailbox trust. Clones share it.
@@ -133,7 +133,7 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<()> {
             "The file must hold the certificate authorities in PEM form (-----BEGIN CERTIFICATE-----), readable for UM's user.",
         )
     };
-    let pem = fs::read(path).map_err(|error| refused(&error))?;
+    let pem = config::read(path, CA_FILE_LIMIT).map_err(|error| refused(&error))?;
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         count += 1;
@@ -323,6 +323,9 @@ fn day(time: &UnixTime) -> String {
 }
 
 const CA_FILE: &str = "cmsbs.mail.imap.ssl.caFile";
+
+/// Octets. All public authorities together have some 220,000.
+const CA_FILE_LIMIT: u64 = 16 << 20;
 
 /// Certificates with hundreds of names exist; a message needs a few.
 const NAMES_SHOWN: usize = 5;

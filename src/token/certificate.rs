@@ -1,6 +1,5 @@
 //! A file with a certificate and its private key → what signs client assertions.
 
-use std::fs;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -18,7 +17,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::now;
-use crate::config::keys;
+use crate::config::{self, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::net::Readable;
 
@@ -38,7 +37,7 @@ impl Certified {
     pub(super) fn read(file: &Path, password: Option<&SecretString>) -> Result<Self> {
         let password = password.map(ExposeSecret::expose_secret);
         let named = |flaw: Flaw| flaw.failure(file);
-        let content = Zeroizing::new(fs::read(file).map_err(|error| named(Flaw::File(error.to_string())))?);
+        let content = config::read(file, LIMIT).map_err(|error| named(Flaw::File(error.to_string())))?;
         let found = if has_pem(&content) {
             Found::in_pem(&content, password)
         } else if content.first() == Some(&SEQUENCE) {
@@ -281,6 +280,9 @@ fn no_password() -> Flaw {
     Flaw::Password("the private key is encrypted, and no password is set".into())
 }
 
+/// Octets of the file: a key and a chain of certificates have some ten thousand.
+const LIMIT: u64 = 1 << 20;
+
 const PEM_BEGIN: &str = "-----BEGIN ";
 /// What DER of a PKCS#12 file begins with.
 const SEQUENCE: u8 = 0x30;
@@ -291,6 +293,7 @@ const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
@@ -331,6 +334,9 @@ mod tests {
     fn whatever_is_wrong_with_a_certificate_has_its_own_words() {
         let empty = tempfile::NamedTempFile::new().unwrap();
         let empty = empty.path().to_str().unwrap();
+        let large = tempfile::NamedTempFile::new().unwrap();
+        large.as_file().set_len(1_500_000_000).unwrap();
+        let large = large.path().to_str().unwrap();
         for (name, password, key, observed) in [
             ("small.pem", "", "", "its RSA key is too small: it has less than 2048 bits"),
             ("ec.pem", "", "", "its private key is an EC key, not an RSA key"),
@@ -354,6 +360,8 @@ mod tests {
             ("make", "", "", "it is neither a PEM nor a PKCS#12 file"),
             (empty, "", "", "it is neither a PEM nor a PKCS#12 file"),
             ("none.pem", "", "", "No such file or directory (os error 2)"),
+            ("/dev/zero", "", "", "not a regular file"),
+            (large, "", "", "larger than 1048576 octets"),
         ] {
             let Err(failure) = read(name, password) else { panic!("{name} was taken") };
             assert_eq!(failure.observed, format!("{}: {observed}", fixture(name).display()));

@@ -1,7 +1,5 @@
 //! What proves to the token endpoint who asks: a secret, or a client assertion (RFC 7521 §4.2, RFC 7523 §2.2).
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -15,7 +13,7 @@ use super::certificate::Certified;
 use super::expiry::{Expiring, Expiry};
 use super::now;
 use crate::config::keys::{self, Key};
-use crate::config::{Credential, OAuth2};
+use crate::config::{self, Credential, OAuth2};
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 
 /// Good for one request: an assertion counts once.
@@ -115,17 +113,14 @@ fn from_file(file: &Path) -> Result<SecretString> {
             .key(keys::CLIENT_ASSERTION_FILE.name)
             .retry(Retry::Later)
     };
-    let mut content = Zeroizing::new(String::with_capacity(ASSERTION_LIMIT + 1));
-    File::open(file)
-        .and_then(|file| file.take(ASSERTION_LIMIT as u64 + 1).read_to_string(&mut content))
-        .map_err(|error| refused(&error.to_string()))?;
+    let content = config::read(file, ASSERTION_LIMIT).map_err(|error| refused(&error.to_string()))?;
+    let content = str::from_utf8(&content).map_err(|error| refused(&error.to_string()))?;
     let assertion = content.trim_start_matches('\u{feff}').trim();
     if assertion.is_empty() {
         return Err(refused("it is empty"));
     }
     let of_jwt = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if content.len() > ASSERTION_LIMIT || assertion.split('.').count() != 3 || !assertion.bytes().all(of_jwt)
-    {
+    if assertion.split('.').count() != 3 || !assertion.bytes().all(of_jwt) {
         return Err(refused("it does not hold one client assertion (JWT) and nothing else"));
     }
     Ok(assertion.into())
@@ -135,4 +130,4 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// Seconds; Microsoft wants five to ten minutes.
 const ASSERTION_LIFETIME: i64 = 8 * 60;
 /// Octets; Kubernetes and GitHub write one to two thousand.
-const ASSERTION_LIMIT: usize = 32 << 10;
+const ASSERTION_LIMIT: u64 = 32 << 10;

@@ -659,7 +659,7 @@ fn an_assertion_file_without_an_assertion_is_tried_again_later() {
     refused(Some(" \n"), "it is empty");
     refused(Some("Pl4nted.x"), no_assertion);
     refused(Some("Pl4nted.x.y z"), no_assertion);
-    refused(Some(&format!("a.b.{}", "Pl4nted".repeat(5_000))), no_assertion);
+    refused(Some(&format!("a.b.{}", "Pl4nted".repeat(5_000))), "larger than 32768 octets");
     refused(None, "No such file or directory (os error 2)");
 }
 
