@@ -89,7 +89,7 @@ entry! { fn move_to(mailbox: jlong, uid_validity: jlong, uid: jlong, folder: JSt
 entry! { fn delete(mailbox: jlong, uid_validity: jlong, uid: jlong) -> jboolean, }
 entry! { fn flush(mailbox: jlong), }
 entry! { fn health(mailbox: jlong, numbers: jlong[]) -> JThrowable[], }
-entry! { fn check(mailbox: jlong, texts: JString[][]) -> JThrowable[], }
+entry! { fn check(mailbox: jlong, unread: JString[], texts: JString[][]) -> JThrowable[], }
 entry! { fn close(mailbox: jlong), }
 entry! { fn log(mailbox: jlong) -> JString[], }
 
@@ -345,9 +345,11 @@ fn check<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
     mailbox: jlong,
+    unread: JObjectArray<'local, JString<'local>>,
     texts: JObjectArray<'local, JObjectArray<'local, JString<'local>>>,
 ) -> Result<JObjectArray<'local, JThrowable<'local>>, Error> {
-    let report = registry::check(mailbox)?;
+    let unread = if unread.is_null() { None } else { Some(unreadable(env, &unread)?) };
+    let report = registry::check(mailbox, unread)?;
     // In step with the constructor of CheckReport.
     let json = check::json(std::slice::from_ref(&report)).map_err(Failure::internal)?;
     let mut told = vec![report.outcome().name().to_owned(), report.text(false), json];
@@ -418,6 +420,19 @@ fn by_um_home<'local>(
     let environment = |name: &str| std::env::var(name).ok();
     let (language, um_home) = (registry::language(), Path::new(&um_home));
     Ok(config::from_um_home_else_in(language, um_home, listener.as_deref(), &environment)?)
+}
+
+/// Why the configuration could not be read anew, as `Native.check` describes it.
+fn unreadable<'local>(
+    env: &mut Env<'local>,
+    unread: &JObjectArray<'local, JString<'local>>,
+) -> Result<Failure, Error> {
+    let mut told = convert::strings(env, unread)?.into_iter();
+    let mut next = || told.next().unwrap_or_default();
+    let failure = Failure::new(Step::Configuration, Kind::Configuration, next());
+    let (key, cause, remedy, id) = (next(), next(), next(), next());
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    Ok(Failure { key: some(key), id: some(id), ..failure.cause(cause).remedy(remedy) })
 }
 
 /// As it is written in `cmsbs.lang`.

@@ -95,12 +95,13 @@ pub(super) fn call<T>(number: i64, function: impl FnOnce(&Mailbox) -> Result<T>)
     })
 }
 
-/// Tests the mailbox step by step, on connections of its own; nothing changes.
-pub(super) fn check(number: i64) -> Result<Report> {
-    call(number, |_| check_open(number))
+/// Tests the mailbox step by step, on connections of its own; nothing changes. `unread` is why its configuration could not be
+/// read anew: then that is what is found.
+pub(super) fn check(number: i64, unread: Option<Failure>) -> Result<Report> {
+    call(number, |_| check_open(number, unread))
 }
 
-fn check_open(number: i64) -> Result<Report> {
+fn check_open(number: i64, unread: Option<Failure>) -> Result<Report> {
     let anchors = anchors()?;
     let (loaded, cancel, log) = {
         let registry = registry();
@@ -115,7 +116,8 @@ fn check_open(number: i64) -> Result<Report> {
         log: &log,
         watch: &mut |_| {},
     };
-    let report = check::check(&Ok(Loaded::clone(&loaded)), loaded.config.listener.as_deref(), options);
+    let tested = unread.map_or_else(|| Ok(Loaded::clone(&loaded)), Err);
+    let report = check::check(&tested, loaded.config.listener.as_deref(), options);
     if cancel.is_cancelled() { Err(closed()) } else { Ok(report) }
 }
 

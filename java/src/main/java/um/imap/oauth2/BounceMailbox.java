@@ -215,8 +215,9 @@ public final class BounceMailbox implements AutoCloseable {
 
     /**
      * Tests the mailbox step by step, from its configuration to its folders, as the command line's {@code check} does. Reads
-     * the credential anew, has connections of its own, asks for a token of its own, and changes nothing, neither on the server nor on the disk. Takes
-     * as long as the servers do; {@link #close} ends it.
+     * the configuration anew, of which it takes the credential, and fails at its first step where that is not possible any more. Has
+     * connections of its own, asks for a token of its own, and changes nothing, neither on the server nor on the disk. Takes as
+     * long as the servers do; {@link #close} ends it.
      *
      * <pre>{@code
      * CheckReport report = mailbox.check();
@@ -229,17 +230,11 @@ public final class BounceMailbox implements AutoCloseable {
      * @throws MailboxException if the mailbox is closed (CLOSED), or the JVM's trust store cannot be read (CONFIGURATION)
      */
     public CheckReport check() {
-        try {
-            renewal.test(handle.number);
-        } catch (MailboxException e) {
-            if (e.kind() != MailboxException.Kind.CLOSED) {
-                Log.log(Log.LIBRARY, Level.WARNING, e.getMessage(), null);
-            }
-        }
+        String[] unread = unread();
         return call(() -> {
             NativeLibrary.INSTANCE.trust();
             String[][] texts = new String[1][];
-            Throwable[] failures = Native.check(handle.number, texts);
+            Throwable[] failures = Native.check(handle.number, unread, texts);
             return new CheckReport(texts[0], failures);
         });
     }
@@ -269,6 +264,19 @@ public final class BounceMailbox implements AutoCloseable {
     @Override
     public String toString() {
         return name;
+    }
+
+    /** Reads the configuration anew; returns null, or why that failed, as {@link Native#check} takes it. */
+    private String[] unread() {
+        try {
+            renewal.test(handle.number);
+            return null;
+        } catch (MailboxException e) {
+            if (e.kind() == MailboxException.Kind.CLOSED) {
+                throw e;
+            }
+            return new String[] {e.observed(), e.key().orElse(""), e.causeText(), e.remedy(), e.id().orElse("")};
+        }
     }
 
     private void ownMail(BounceMessage mail) {

@@ -110,10 +110,12 @@ final class Native {
     /**
      * Tests the mailbox step by step; changes nothing.
      *
+     * @param unread null, or why the configuration could not be read anew: what was observed, the key, cause, remedy and id, each
+     *     empty where there is none
      * @param texts its only element is given what the constructor of {@link CheckReport} takes
      * @return for each step the {@link MailboxException} with which it failed, or null
      */
-    static native Throwable[] check(long mailbox, String[][] texts);
+    static native Throwable[] check(long mailbox, String[] unread, String[][] texts);
 
     /** Ends every call that is under way. A number of no mailbox is none to complain of. */
     static native void close(long mailbox);

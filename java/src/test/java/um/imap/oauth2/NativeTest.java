@@ -35,7 +35,7 @@ class NativeTest {
             assertFails(MailboxException.Kind.CLOSED, () -> Native.delete(mailbox, 1, 1));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.flush(mailbox));
             assertFails(MailboxException.Kind.CLOSED, () -> Native.health(mailbox, new long[8]));
-            assertFails(MailboxException.Kind.CLOSED, () -> Native.check(mailbox, new String[1][]));
+            assertFails(MailboxException.Kind.CLOSED, () -> Native.check(mailbox, null, new String[1][]));
             assertDoesNotThrow(() -> Native.close(mailbox));
             assertNull(Native.log(mailbox));
         }
@@ -92,7 +92,7 @@ class NativeTest {
         calls.put("delete", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.delete(0, 1, 1)));
         calls.put("flush", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.flush(0)));
         calls.put("health", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.health(0, new long[8])));
-        calls.put("check", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.check(0, new String[1][])));
+        calls.put("check", () -> assertFails(MailboxException.Kind.CLOSED, () -> Native.check(0, new String[0], new String[1][])));
         calls.put("close", () -> Native.close(0));
         calls.put("log", () -> assertNull(Native.log(0)));
 

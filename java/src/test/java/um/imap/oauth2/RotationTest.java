@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
@@ -163,6 +164,42 @@ class RotationTest {
             MailboxException e = assertThrows(MailboxException.class, mailbox::fetch);
             assertEquals(MailboxException.Kind.CLOSED, e.kind(), e.getMessage());
         }
+    }
+
+    @Test
+    void aConfigurationThatHasBecomeWrongIsWhatCheckFinds() throws Exception {
+        try (Standin standin = new Standin(directory, Standin.withMails(1, ""))) {
+            Map<String, String> settings = new ConcurrentHashMap<>(standin.settings());
+            AtomicBoolean broken = new AtomicBoolean();
+            BounceMailbox.Builder builder = BounceMailbox.builder().settings(key -> {
+                if (broken.get()) {
+                    throw new IllegalStateException("UM is shutting down");
+                }
+                return settings.get(key);
+            });
+            try (BounceMailbox mailbox = builder.open()) {
+                assertEquals(CheckReport.Outcome.WELL, mailbox.check().outcome());
+                settings.remove(SECRET);
+                assertEquals(SECRET, unread(mailbox).key().orElse(""));
+                broken.set(true);
+                assertTrue(unread(mailbox).observed().contains("the settings function failed with java.lang.IllegalStateException"));
+                broken.set(false);
+                settings.put(SECRET, Standin.SECRET);
+                assertEquals(CheckReport.Outcome.WELL, mailbox.check().outcome());
+            }
+        }
+    }
+
+    /** With what the first step of a check fails. */
+    private static MailboxException unread(BounceMailbox mailbox) {
+        CheckReport report = mailbox.check();
+        assertEquals(CheckReport.Outcome.FAILED, report.outcome(), report.toString());
+        CheckReport.Step first = report.steps().get(0);
+        assertEquals("configuration", first.name());
+        MailboxException failure = first.failure().orElseThrow();
+        assertEquals(MailboxException.Kind.CONFIGURATION, failure.kind());
+        assertFalse(failure.remedy().isEmpty());
+        return failure;
     }
 
     private static List<Long> read(BounceMailbox mailbox) {
