@@ -1,6 +1,7 @@
 //! The open mailboxes by number. Java holds a number, never a pointer: a stale, doubled or forged one is a failure.
 
 use std::collections::HashMap;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,8 +39,11 @@ pub(super) fn language() -> Option<Language> {
 
 /// Opens a mailbox and returns its number. `work_directory` replaces the configured one.
 pub(super) fn open(mut loaded: Loaded, work_directory: Option<PathBuf>) -> Result<i64> {
-    if work_directory.is_some() {
-        loaded.config.work_directory = work_directory;
+    if let Some(directory) = work_directory {
+        // The configured one is not made where nothing is that it lies in: such an installation wants no files. Whoever names one
+        // wants it. The first fetch says what is wrong with it.
+        let _ = directory.parent().map(fs::create_dir_all);
+        loaded.config.work_directory = Some(directory);
     }
     if let Authentication::OAuth2(oauth2) = loaded.config.authentication {
         let jvm = registry().proxy.clone();

@@ -567,7 +567,7 @@ public final class BounceMailbox implements AutoCloseable {
          * Sets where files of the library's own lie. Left out: {@code cmsbs-work/um-imap-oauth2} in UM's home, where there
          * is a {@code cmsbs-work}.
          *
-         * @param workDirectory a directory, which is created
+         * @param workDirectory a directory, which is created, and those above it
          * @return this builder
          */
         public Builder workDirectory(Path workDirectory) {

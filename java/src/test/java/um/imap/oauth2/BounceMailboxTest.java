@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -109,6 +110,17 @@ class BounceMailboxTest {
                 () -> BounceMailbox.builder().settings(settings).open());
         assertEquals("cmsbs.mail.imap.port", e.key().orElse(""));
         assertFalse(e.toString().contains(settings.get("cmsbs.mail.imap.oauth2.clientSecret")));
+    }
+
+    @Test
+    void aWorkDirectoryIsCreatedWithThoseAboveIt(@TempDir Path directory) {
+        Path work = directory.resolve("not/there/yet");
+        BounceMailbox.Builder builder = BounceMailbox.builder().settings(ExampleSettings.oauth2()).workDirectory(work);
+        try (BounceMailbox mailbox = builder.log((level, text) -> { }).open()) {
+            assertFails(MailboxException.Kind.NETWORK, mailbox::fetch);
+            assertEquals(List.of(), mailbox.health().warnings());
+            assertTrue(Files.isDirectory(work));
+        }
     }
 
     @Test
