@@ -36,7 +36,7 @@ use chrono::{DateTime, Utc};
 use roaring::RoaringBitmap;
 
 use crate::config::keys::SERVER_HOME;
-use crate::config::{Authentication, MailboxConfig, wrong_folder};
+use crate::config::{Authentication, MailboxConfig, OAuth2, wrong_folder};
 use crate::explain::{Circumstances, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::folders::Folders;
@@ -841,6 +841,10 @@ impl Shared {
     /// Looks up the end of the credential once an hour. One that cannot be read is for the token request to complain of. Not
     /// under the lock, for nobody else is to wait until its file could be read.
     fn look_up_credential(&self) {
+        self.look_up_credential_by(|oauth2| token::expiry(oauth2).ok().flatten());
+    }
+
+    fn look_up_credential_by(&self, expiry: impl FnOnce(&OAuth2) -> Option<Expiry>) {
         let authentication = {
             let state = self.lock();
             if state.credential.is_some_and(|(at, _)| at.elapsed() < LOOKED_UP) {
@@ -849,7 +853,7 @@ impl Shared {
             state.authentication(&self.config).clone()
         };
         let expiry = match &authentication {
-            Authentication::OAuth2(oauth2) => token::expiry(oauth2).ok().flatten(),
+            Authentication::OAuth2(oauth2) => expiry(oauth2),
             Authentication::Password(_) => None,
         };
         let mut state = self.lock();

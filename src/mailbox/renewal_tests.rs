@@ -2,7 +2,9 @@
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -117,35 +119,28 @@ const REFUSED_PASSWORD: &str = "
 ";
 
 #[test]
-#[cfg(unix)]
 fn a_certificate_that_cannot_be_read_for_now_holds_up_who_asks_for_it_and_nobody_else() {
-    use std::fs::File;
-    use std::process::Command;
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::Duration;
-
-    let directory = tempfile::tempdir().unwrap();
-    // A pipe: it opens when somebody writes to it, as a file does on a server that is away.
-    let file = directory.path().join("certificate");
-    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
-    let Authentication::OAuth2(oauth2) = oauth2(1, "") else { panic!() };
-    let credential = Credential::Certificate { file: file.clone(), password: None };
-    let authentication = Authentication::OAuth2(OAuth2 { credential, ..oauth2 });
-    let set = |config: &mut MailboxConfig| config.authentication = authentication;
+    let set = |config: &mut MailboxConfig| config.authentication = oauth2(1, "");
     let Played { mailbox, .. } = play_trusting("hanging", &[], Authority::new().trust(), set);
-    let (asking, closing) = (mailbox.clone(), mailbox);
-    let asking = thread::spawn(move || asking.health());
-    // So that it is in it.
-    thread::sleep(Duration::from_millis(100));
-    let (told, closed) = mpsc::channel();
-    thread::spawn(move || {
-        closing.close();
-        let _ = told.send(());
+    let (asked, is_asked) = mpsc::channel();
+    // As on a file server that is away.
+    let (answer, is_answered) = mpsc::channel();
+    let asking = mailbox.clone();
+    let asking = thread::spawn(move || {
+        asking.shared().look_up_credential_by(|_| {
+            asked.send(()).unwrap();
+            is_answered.recv().unwrap()
+        });
     });
-    let closed = closed.recv_timeout(Duration::from_secs(5));
-    drop(File::options().write(true).open(&file).unwrap());
-    assert_eq!(asking.join().unwrap().credential_ends, None);
+    is_asked.recv().unwrap();
+    let (closed, is_closed) = mpsc::channel();
+    thread::spawn(move || {
+        mailbox.close();
+        closed.send(()).unwrap();
+    });
+    let closed = is_closed.recv_timeout(Duration::from_secs(20));
+    answer.send(None).unwrap();
+    asking.join().unwrap();
     closed.unwrap();
 }
 
