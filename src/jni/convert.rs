@@ -1,5 +1,9 @@
 //! Strings and arrays from Java and to Java. Arrays are copied: no critical sections, no pinning.
 
+#[cfg(unix)]
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use jni::Env;
 use jni::objects::{JByteArray, JObjectArray, JString};
 use jni::refs::IntoAuto;
@@ -18,6 +22,24 @@ pub(super) fn optional_string(env: &Env<'_>, string: &JString<'_>) -> Result<Opt
 pub(super) fn string(env: &Env<'_>, string: &JString<'_>, what: &str) -> Result<String, Error> {
     optional_string(env, string)?
         .ok_or_else(|| Failure::new(Step::Call, Kind::Usage, format!("{what} is null")).into())
+}
+
+/// A path as `PathOctets` in Java writes it.
+pub(super) fn optional_path(env: &Env<'_>, octets: &JByteArray<'_>) -> Result<Option<PathBuf>, Error> {
+    if octets.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(path(env.convert_byte_array(octets)?)))
+}
+
+#[cfg(unix)]
+fn path(octets: Vec<u8>) -> PathBuf {
+    <OsString as std::os::unix::ffi::OsStringExt>::from_vec(octets).into()
+}
+
+#[cfg(not(unix))]
+fn path(octets: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&octets).into_owned().into()
 }
 
 pub(super) fn strings(

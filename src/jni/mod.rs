@@ -11,7 +11,6 @@ mod registry;
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use jni::objects::{JByteArray, JClass, JLongArray, JObjectArray, JString, JThrowable};
@@ -75,10 +74,10 @@ entry! { fn trust(issuers: jbyte[][], problem: JString), }
 entry! { fn proxy(host: JString, port: JString, exceptions: JString), }
 entry! { fn language(name: JString), }
 entry! { fn keys(listener: JString) -> JString[], }
-entry! { fn open_settings(listener: JString, keys_and_values: JString[], work_directory: JString) -> jlong, }
-entry! { fn open_um_home(um_home: JString, listener: JString, work_directory: JString) -> jlong, }
+entry! { fn open_settings(listener: JString, keys_and_values: JString[], work_directory: jbyte[]) -> jlong, }
+entry! { fn open_um_home(um_home: jbyte[], listener: JString, work_directory: jbyte[]) -> jlong, }
 entry! { fn renew_by_settings(mailbox: jlong, listener: JString, keys_and_values: JString[]) -> jboolean, }
-entry! { fn renew_by_um_home(mailbox: jlong, um_home: JString, listener: JString) -> jboolean, }
+entry! { fn renew_by_um_home(mailbox: jlong, um_home: jbyte[], listener: JString) -> jboolean, }
 entry! { fn name(mailbox: jlong) -> JString, }
 entry! { fn fetch(mailbox: jlong) -> jlong, }
 entry! { fn next(mailbox: jlong, fetch: jlong, numbers: jlong[], flags: JString[]) -> jbyte[], }
@@ -165,9 +164,9 @@ fn open_settings<'local>(
     _class: JClass<'local>,
     listener: JString<'local>,
     keys_and_values: JObjectArray<'local, JString<'local>>,
-    work_directory: JString<'local>,
+    work_directory: JByteArray<'local>,
 ) -> Result<jlong, Error> {
-    let work_directory = convert::optional_string(env, &work_directory)?.map(PathBuf::from);
+    let work_directory = convert::optional_path(env, &work_directory)?;
     let loaded = by_settings(env, &listener, &keys_and_values)?;
     Ok(registry::open(loaded, work_directory)?)
 }
@@ -175,11 +174,11 @@ fn open_settings<'local>(
 fn open_um_home<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
-    um_home: JString<'local>,
+    um_home: JByteArray<'local>,
     listener: JString<'local>,
-    work_directory: JString<'local>,
+    work_directory: JByteArray<'local>,
 ) -> Result<jlong, Error> {
-    let work_directory = convert::optional_string(env, &work_directory)?.map(PathBuf::from);
+    let work_directory = convert::optional_path(env, &work_directory)?;
     let loaded = by_um_home(env, &um_home, &listener)?;
     Ok(registry::open(loaded, work_directory)?)
 }
@@ -199,7 +198,7 @@ fn renew_by_um_home<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
     mailbox: jlong,
-    um_home: JString<'local>,
+    um_home: JByteArray<'local>,
     listener: JString<'local>,
 ) -> Result<jboolean, Error> {
     let loaded = by_um_home(env, &um_home, &listener)?;
@@ -412,14 +411,14 @@ fn by_settings<'local>(
 
 fn by_um_home<'local>(
     env: &mut Env<'local>,
-    um_home: &JString<'local>,
+    um_home: &JByteArray<'local>,
     listener: &JString<'local>,
 ) -> Result<Loaded, Error> {
-    let um_home = convert::string(env, um_home, "umHome")?;
+    let um_home = convert::optional_path(env, um_home)?
+        .ok_or_else(|| Failure::new(Step::Call, Kind::Usage, "umHome is null"))?;
     let listener = convert::optional_string(env, listener)?;
     let environment = |name: &str| std::env::var(name).ok();
-    let (language, um_home) = (registry::language(), Path::new(&um_home));
-    Ok(config::from_um_home_else_in(language, um_home, listener.as_deref(), &environment)?)
+    Ok(config::from_um_home_else_in(registry::language(), &um_home, listener.as_deref(), &environment)?)
 }
 
 /// Why the configuration could not be read anew, as `Native.check` describes it.

@@ -512,7 +512,8 @@ public final class BounceMailbox implements AutoCloseable {
          * @param settings returns the value of a key such as {@code cmsbs.mail.imap.server}, or null; it is asked for each
          *     key that counts, and for {@code key$file} beside it, at every {@link #open} and again when a server has
          *     refused the credential, so that a new one is used without opening the mailbox again; by the threads that
-         *     call the mailbox
+         *     call the mailbox. The paths of files in values, such as {@code cmsbs.mail.imap.ssl.caFile}, are taken in UTF-8,
+         *     whatever the JVM's locale
          * @return this builder
          */
         public Builder settings(Function<String, String> settings) {
@@ -638,31 +639,31 @@ public final class BounceMailbox implements AutoCloseable {
                         why instanceof SecurityException ? NativeLibrary.ALLOW : "", e);
             }
             try {
-                return opened();
+                return opened(work);
             } catch (UnsatisfiedLinkError e) {
                 throw NativeLibrary.ofAnotherBuild(e);
             }
         }
 
-        private BounceMailbox opened() {
+        private BounceMailbox opened(Path work) {
             Native.proxy(System.getProperty("https.proxyHost"), System.getProperty("https.proxyPort"),
                     System.getProperty("http.nonProxyHosts"));
             Native.language(Locale.getDefault(Locale.Category.DISPLAY).getLanguage());
-            String work = workDirectory == null ? null : workDirectory.toAbsolutePath().toString();
+            byte[] octets = work == null ? null : PathOctets.of(work);
             // What the builder is told later is of another mailbox.
             String name = listener;
             if (settings != null) {
                 Settings source = settings;
-                long number = Native.openSettings(name, source.ask(Native.keys(name)), work);
+                long number = Native.openSettings(name, source.ask(Native.keys(name)), octets);
                 return new BounceMailbox(number, log, onHealth,
                         open -> Native.renewBySettings(open, name, source.ask(Native.keys(name))));
             }
-            String home = umHome.toAbsolutePath().toString();
-            long number = Native.openUmHome(home, name, work);
+            byte[] home = PathOctets.of(umHome);
+            long number = Native.openUmHome(home, name, octets);
             return new BounceMailbox(number, log, onHealth, open -> Native.renewByUmHome(open, home, name));
         }
 
-        /** For the native library only, which would tell otherwise; null: none. */
+        /** That which the native side would find, had it Java's way to write paths; null: none. */
         private Path configuredWorkDirectory() {
             Path home = umHome;
             if (settings != null) {
@@ -670,7 +671,8 @@ public final class BounceMailbox implements AutoCloseable {
                 try {
                     home = serverHome == null || serverHome.isEmpty() ? null : Path.of(serverHome);
                 } catch (InvalidPathException e) {
-                    throw MailboxException.configuration("cmsbs.server.home", e.getMessage(), "", e);
+                    // The native side has no such difficulty.
+                    return null;
                 }
             }
             Path work = home == null ? null : home.resolve("cmsbs-work");

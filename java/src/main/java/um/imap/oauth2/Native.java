@@ -42,13 +42,13 @@ final class Native {
      *
      * @param listener null: the primary mailbox
      * @param keysAndValues key, value, key, value, without the keys that have no value
-     * @param workDirectory null: what is configured
+     * @param workDirectory as {@link PathOctets} writes it; null: what is configured
      * @return its number
      */
-    static native long openSettings(String listener, String[] keysAndValues, String workDirectory);
+    static native long openSettings(String listener, String[] keysAndValues, byte[] workDirectory);
 
     /** As {@link #openSettings}, from UM's files. */
-    static native long openUmHome(String umHome, String listener, String workDirectory);
+    static native long openUmHome(byte[] umHome, String listener, byte[] workDirectory);
 
     /**
      * Hands over the settings, asked anew after a call failed.
@@ -58,7 +58,7 @@ final class Native {
     static native boolean renewBySettings(long mailbox, String listener, String[] keysAndValues);
 
     /** As {@link #renewBySettings}, from UM's files. */
-    static native boolean renewByUmHome(long mailbox, String umHome, String listener);
+    static native boolean renewByUmHome(long mailbox, byte[] umHome, String listener);
 
     /** What the mailbox is called in the ids of its mails. */
     static native String name(long mailbox);

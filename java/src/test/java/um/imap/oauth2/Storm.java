@@ -246,7 +246,7 @@ final class Storm {
                     Native.openSettings(null, random.nextBoolean() ? null : new String[] {"a", null}, null);
                     return "forged open";
                 case 6:
-                    Native.openUmHome(random.nextBoolean() ? null : "/nowhere\0", null, null);
+                    Native.openUmHome(random.nextBoolean() ? null : new byte[] {'/', 0, -1}, null, null);
                     return "forged home";
                 case 7:
                     Native.name(mailbox);
@@ -271,7 +271,7 @@ final class Storm {
                 case 12:
                     return "forged renewal " + Native.renewBySettings(mailbox, null, random.nextBoolean() ? null : new String[] {"a", "b"});
                 case 13:
-                    return "forged renewal " + Native.renewByUmHome(mailbox, random.nextBoolean() ? null : "/nowhere", null);
+                    return "forged renewal " + Native.renewByUmHome(mailbox, random.nextBoolean() ? null : new byte[] {'/', 'x'}, null);
                 case 14:
                     Native.proxy(null, random.nextBoolean() ? null : "\ud800", null);
                     return "forged proxy";
