@@ -55,7 +55,8 @@ import java.util.function.Supplier;
  * one ends it, and its iterator then throws a {@link MailboxException} of kind
  * {@link MailboxException.Kind#USAGE USAGE}. {@link #close} ends whatever call is under way in another thread, which
  * throws one of kind {@link MailboxException.Kind#CLOSED CLOSED}, as does every later call. Interrupting a thread does
- * not end a call; every wait has a limit.
+ * not end a call; every wait has a limit. A call waits in native code: a virtual thread keeps its carrier thread meanwhile, in
+ * any JDK, so let platform threads read mailboxes.
  *
  * <p><b>Failures</b> are {@link MailboxException}s; a {@code null} where none is allowed is a
  * {@link NullPointerException}. After one of kind {@link MailboxException.Kind#INTERNAL INTERNAL}, a fault of the library, close the
