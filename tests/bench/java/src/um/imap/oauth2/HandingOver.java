@@ -125,7 +125,7 @@ public class HandingOver {
         @Setup(Level.Trial)
         public void open() {
             NativeLibrary.INSTANCE.load(null);
-            mailbox = Native.openUmHome(System.getProperty("um.home"), null, null);
+            mailbox = Native.openUmHome(PathOctets.of(Path.of(System.getProperty("um.home"))), null, null);
         }
 
         @Setup(Level.Iteration)
