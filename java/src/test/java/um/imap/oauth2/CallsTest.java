@@ -163,9 +163,9 @@ class CallsTest {
                     mails.next();
                 }
                 return true;
-            });
+            }, CallsTest::inAThread);
             await(logs);
-            CompletableFuture<Boolean> second = CompletableFuture.supplyAsync(mails::hasNext);
+            CompletableFuture<Boolean> second = CompletableFuture.supplyAsync(mails::hasNext, CallsTest::inAThread);
             assertTrue(second.get(60, TimeUnit.SECONDS));
             asked.countDown();
             assertTrue(first.get(60, TimeUnit.SECONDS));
@@ -235,7 +235,7 @@ class CallsTest {
                     } catch (NoSuchElementException e) {
                         // Another thread took the last one.
                     }
-                }));
+                }, CallsTest::inAThread));
             }
             for (CompletableFuture<Void> thread : threads) {
                 thread.get(60, TimeUnit.SECONDS);
@@ -253,6 +253,11 @@ class CallsTest {
         // The smallest: later mails are asked for when earlier ones were taken.
         settings.put("cmsbs.mail.imap.fetch.buffer", "1048576");
         return BounceMailbox.builder().settings(settings).log((level, text) -> told.run()).open();
+    }
+
+    /** The pool that is the default may have one thread only. */
+    private static void inAThread(Runnable task) {
+        new Thread(task).start();
     }
 
     private static void await(CountDownLatch latch) {
