@@ -117,6 +117,8 @@ struct Case {
     #[serde(default = "fetch")]
     java: String,
     no_java: Option<String>,
+    #[serde(default)]
+    own_jvm: bool,
     limit_ms: Option<u64>,
 }
 
@@ -204,7 +206,8 @@ impl Run<'_> {
 
     fn by_java(&self, java: &Driver) -> Outcome {
         let place = Place::new(self);
-        let own = self.case.inside.as_ref().map(|_| Driver::start(Some(self.inside(&place, "java"))));
+        let own = self.case.inside.is_some() || self.case.own_jvm;
+        let own = own.then(|| Driver::start(Some(self.inside(&place, "java"))));
         let seen = own.as_ref().unwrap_or(java).ask(&self.case.java, place.um_home.path());
         self.is_it(Some(&seen.id), Some(&seen.cause), &seen.text)
     }
