@@ -10,7 +10,6 @@ import java.io.IOException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
-import java.nio.file.FileSystem;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -50,12 +49,10 @@ class PathOctetsTest {
     }
 
     @Test
-    void aPathInAnArchiveIsNoDirectory() throws IOException {
-        URI archive = URI.create("jar:" + directory.resolve("a.zip").toUri());
-        try (FileSystem files = FileSystems.newFileSystem(archive, Map.of("create", "true"))) {
-            MailboxException e = assertThrows(MailboxException.class, () -> PathOctets.of(files.getPath("/um")));
-            assertEquals(MailboxException.Kind.USAGE, e.kind(), e.getMessage());
-        }
+    void aPathInTheJvmsOwnImageIsNoDirectory() {
+        Path inImage = FileSystems.getFileSystem(URI.create("jrt:/")).getPath("/modules/java.base");
+        MailboxException e = assertThrows(MailboxException.class, () -> PathOctets.of(inImage));
+        assertEquals(MailboxException.Kind.USAGE, e.kind(), e.getMessage());
     }
 
     /** With this environment, and a home beside it whose name a JVM with UTF-8 could not write. */
