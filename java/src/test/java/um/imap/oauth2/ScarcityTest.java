@@ -39,8 +39,16 @@ class ScarcityTest {
             String inbox = "{\"name\": \"INBOX\", \"generate\": {\"count\": " + MAILS
                     + ", \"size\": 7000000, \"large_every\": 0, \"large_size\": 0, \"seen_every\": 0}}";
             String mailboxes = "{\"user\": \"" + Standin.USER + "\", \"folders\": [" + inbox + "]}";
-            try (Standin standin = new Standin(Path.of(arguments[0]), Standin.of(mailboxes, ""));
-                    BounceMailbox mailbox = open(standin.settings())) {
+            try (Standin standin = new Standin(Path.of(arguments[0]), Standin.of(mailboxes, ""))) {
+                Map<String, String> settings = standin.settings();
+                // Room for all of them: else some go to files, and need none in the heap.
+                settings.put("cmsbs.mail.imap.fetch.buffer", "64M");
+                overflow(settings);
+            }
+        }
+
+        private static void overflow(Map<String, String> settings) {
+            try (BounceMailbox mailbox = open(settings)) {
                 Iterator<BounceMessage> mails = mailbox.fetch().iterator();
                 List<BounceMessage> kept = new ArrayList<>();
                 assertThrows(OutOfMemoryError.class, () -> {
