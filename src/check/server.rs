@@ -227,8 +227,8 @@ fn folders(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: 
         if !folder.exists {
             notes.see(text!(
                 language,
-                "{name} is missing and will be made ({key})",
-                "{name} fehlt und wird angelegt ({key})"
+                "{name} is missing; it is made before the first mail is read ({key})",
+                "{name} fehlt; er wird angelegt, bevor die erste Mail gelesen wird ({key})"
             ));
             continue;
         }

@@ -22,9 +22,12 @@ pub struct Circumstances<'a> {
     pub names: &'a Names,
     /// Whether this mailbox was ever read with these settings: what worked before is not blamed on the settings first.
     pub worked_before: bool,
-    /// The configured value for a hole's name (see [`mailbox_values`]). There is no hole for a secret.
+    /// The configured value for a hole's name (see [`mailbox_values`]), and [`MOVED_TO`]. There is no hole for a secret.
     pub values: &'a dyn Fn(&str) -> Option<String>,
 }
+
+/// A name for [`Circumstances::values`]: the folder to which a mail was to be moved that no property names.
+pub const MOVED_TO: &str = "moved to";
 
 /// Fills in cause and remedy, the entry's id, and the key, kind and retry that the catalogue knows better than the room that failed.
 ///
@@ -105,6 +108,7 @@ fn adopt(failure: &mut Failure, source: &Failure) {
 fn apply(failure: &mut Failure, entry: &Entry, scene: &Scene) {
     if failure.key.is_none() {
         failure.key = entry.key.as_deref().and_then(|key| match key {
+            key if key.contains(FOLDER) && scene.value(MOVED_TO).is_some() => None,
             catalogue::KEY_OF_HOST => scene.key_of(&keys::SERVER, failure.step),
             catalogue::KEY_OF_PORT => scene.key_of(&keys::PORT, failure.step),
             key => Some(scene.key(key)),
@@ -207,6 +211,7 @@ impl<'a> Scene<'a> {
     /// What to write for a hole of a text; `key` is the failure's.
     fn hole(&self, hole: &str, key: Option<&str>) -> Option<String> {
         match hole {
+            "key" if key.is_none() => self.value(MOVED_TO).map(|_| MOVE.to_owned()),
             "key" => key.map(str::to_owned),
             "keys" => Some(self.keys_of_port_and_host()),
             "folder" => self.folder(key),
@@ -215,9 +220,10 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The folder that a key `….folder.NAME` is set to.
+    /// The folder that a key `….folder.NAME` is set to; without a key, one that no property names.
     fn folder(&self, key: Option<&str>) -> Option<String> {
-        let (_, name) = key?.rsplit_once(".folder.")?;
+        let Some(key) = key else { return self.value(MOVED_TO) };
+        let (_, name) = key.rsplit_once(FOLDER)?;
         self.value(&format!("folder.{name}"))
     }
 
@@ -240,6 +246,10 @@ impl<'a> Scene<'a> {
         format!("{}, {}", self.key(keys::PORT.name), self.key(keys::SERVER.name))
     }
 }
+
+const FOLDER: &str = ".folder.";
+/// What names a folder where no property does.
+const MOVE: &str = "move(mail, folder)";
 
 /// The value of `cmsbs.mail.imap.ssl`.
 fn security(security: Security) -> &'static str {

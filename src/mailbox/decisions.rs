@@ -285,11 +285,17 @@ impl Decisions {
         }
     }
 
-    /// The next batch whose time has come; the caller puts it under way.
+    /// The next batch whose time has come, and come first: neither new decisions nor repeated refusals can hold up the others.
+    /// The caller puts it under way.
     pub(super) fn next_due(&mut self) -> Option<Batch> {
         let now = Instant::now();
-        let due = self.new.iter().find(|((_, unsure), new)| !unsure && new.is_due(now));
-        if let Some(key) = due.map(|(key, _)| key.clone())
+        let waiting = self.waiting.iter().enumerate().filter(|(_, waiting)| waiting.not_before <= now);
+        let waiting = waiting.min_by_key(|(_, waiting)| waiting.not_before);
+        let waiting = waiting.map(|(at, waiting)| (at, waiting.not_before));
+        let new = self.new.iter().filter(|((_, unsure), new)| !unsure && new.is_due(now));
+        let new = new.min_by_key(|(_, new)| new.due).map(|(key, new)| (key.clone(), new.due));
+        if let Some((key, due)) = new
+            && waiting.is_none_or(|(_, not_before)| due < not_before)
             && let Some(mut new) = self.new.remove(&key)
         {
             let rest = new.mails.split_off(new.mails.len().min(limits::CHANGE));
@@ -299,7 +305,7 @@ impl Decisions {
             }
             return Some(Batch::new(action, new.mails));
         }
-        let at = self.waiting.iter().position(|waiting| waiting.not_before <= now)?;
+        let (at, _) = waiting?;
         self.waiting.remove(at).map(|waiting| waiting.batch)
     }
 
@@ -436,3 +442,36 @@ const AT_LATEST: Duration = Duration::from_secs(1);
 
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Kind;
+
+    #[test]
+    fn what_was_to_be_told_first_is_told_first() {
+        let mut decisions = Decisions::default();
+        let mut next = 0;
+        let mut decide = |decisions: &mut Decisions, action: Action, mails: u32| {
+            for _ in 0..mails {
+                next += 1;
+                decisions.add(action.clone(), Decided { uid: next, received: None }, false);
+            }
+        };
+        let old = |decisions: &mut Decisions| {
+            decisions.waiting.iter_mut().for_each(|waiting| waiting.not_before -= FIRST_PAUSE);
+        };
+        decide(&mut decisions, Action::Delete, 1);
+        decisions.make_due();
+        let refused = decisions.next_due().unwrap();
+        decisions.refused(refused, Failure::new(crate::failure::Step::Settle, Kind::Refused, "NO"));
+        decide(&mut decisions, Action::MarkSeen, 200);
+        // Its time has not come.
+        assert_eq!(decisions.next_due().map(|batch| batch.action), Some(Action::MarkSeen));
+        // A batch is full at any time.
+        old(&mut decisions);
+        decide(&mut decisions, Action::MarkSeen, 400);
+        assert_eq!(decisions.next_due().map(|batch| batch.action), Some(Action::Delete));
+        assert_eq!(decisions.next_due().map(|batch| batch.action), Some(Action::MarkSeen));
+    }
+}

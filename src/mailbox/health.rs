@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Authentication, MailboxConfig};
 use crate::failure::Failure;
+use crate::words::counted;
 
 use super::place::Place;
 
@@ -143,9 +144,9 @@ impl Record {
         }
         self.said = Some(Instant::now());
         let minutes = since.as_secs() / 60;
-        let times = self.failures;
+        let attempts = counted(self.failures, "attempt", "attempts");
         Some(format!(
-            "no mail could be read for {minutes} minutes; {times} attempts failed, the last with {failure}"
+            "no mail could be read for {minutes} minutes; {attempts} failed, the last with {failure}"
         ))
     }
 

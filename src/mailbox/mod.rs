@@ -37,13 +37,14 @@ use roaring::RoaringBitmap;
 
 use crate::config::keys::SERVER_HOME;
 use crate::config::{Authentication, MailboxConfig, OAuth2, wrong_folder};
-use crate::explain::{Circumstances, explain, mailbox_values};
+use crate::explain::{Circumstances, MOVED_TO, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::folders::Folders;
 use crate::imap::limits::Times;
 use crate::log::Log;
 use crate::net::{Cancel, Trust, no_thread};
 use crate::token::{self, Expiry};
+use crate::words::counted;
 
 pub(crate) use decisions::targets;
 pub use health::{Grade, Health, STATUS, Status};
@@ -642,8 +643,8 @@ impl Shared {
         let differs = !state.decisions.is_empty() || pending.len() < found;
         if !pending.is_empty() {
             self.log.info(format!(
-                "{user}: {} mails were settled earlier, and the server may not know it; it is told first",
-                pending.len()
+                "{user}: {} earlier, and the server may not know it; it is told first",
+                counted(pending.len() as u64, "mail was settled", "mails were settled")
             ));
             state.uid_validity = uid_validity;
         }
@@ -663,7 +664,8 @@ impl Shared {
     /// Another UIDVALIDITY: so many decisions of the journal, or of this process, cannot be told to the server any more.
     fn made_void(&self, state: &mut State, mails: u64, before: u32, now: u32) {
         let mut observed = format!(
-            "UIDVALIDITY changed from {before} to {now}; {mails} settled mails could not be told to the server"
+            "UIDVALIDITY changed from {before} to {now}; {} could not be told to the server",
+            counted(mails, "settled mail", "settled mails")
         );
         match state.journal.as_mut().map(|journal| journal.void()) {
             Some(Ok(aside)) => observed.push_str(&format!(" and are kept in {aside}")),
@@ -775,8 +777,9 @@ impl Shared {
         self.cancel.cancel();
         state = self.wait_for_worker(state, LAST_WORDS);
         if !state.decisions.is_empty() {
-            let (user, mails) = (&self.config.user, state.decisions.len());
-            let text = format!("{user}: closed before the server could be told of {mails} settled mails");
+            let (user, mails) =
+                (&self.config.user, counted(state.decisions.len(), "settled mail", "settled mails"));
+            let text = format!("{user}: closed before the server could be told of {mails}");
             if state.journal.is_some() && state.journal_trouble.is_none() {
                 self.log.info(format!("{text}; they are in the journal for the next time"));
             } else {
@@ -872,7 +875,16 @@ impl Shared {
 
     /// Adds cause and remedy.
     fn explain(&self, failure: Failure) -> Failure {
-        let values = mailbox_values(&self.config);
+        self.explain_move(failure, None)
+    }
+
+    /// The same of a move to this folder, where no property names it.
+    fn explain_move(&self, failure: Failure, folder: Option<&str>) -> Failure {
+        let configured = mailbox_values(&self.config);
+        let values = |hole: &str| match hole {
+            MOVED_TO => folder.map(str::to_owned),
+            hole => configured(hole),
+        };
         let circumstances = Circumstances {
             language: self.config.language,
             names: &self.config.names,

@@ -156,6 +156,25 @@ fn a_mail_that_cannot_be_moved_does_not_keep_the_others_of_its_batch() {
 }
 
 #[test]
+fn the_folder_of_a_move_that_no_property_names_is_the_one_that_is_explained() {
+    let server = Server::with_mails(1, |command, _| {
+        command.starts_with("CREATE \"archive/2025\"").then(|| "TAG NO Permission denied\r\n".into())
+    });
+    let played = server.play(|_| {});
+    for uid in fetched(&played) {
+        assert!(played.mailbox.move_to(id(uid), "archive/2025").unwrap());
+    }
+    let failure = played.mailbox.flush().unwrap_err();
+    assert_eq!((failure.key, failure.id.as_deref()), (None, Some("imap-folder-no-permission")));
+    assert!(failure.cause.contains("create the folder archive/2025,"), "{}", failure.cause);
+    assert!(
+        failure.remedy.contains("write: move(mail, folder) = \"INBOX.archive/2025\""),
+        "{}",
+        failure.remedy
+    );
+}
+
+#[test]
 fn a_server_that_refuses_everything_is_not_asked_more_and_more() {
     let server =
         Server::with_mails(400, |command, _| is_move(command).then(|| "TAG NO over quota\r\n".into()));

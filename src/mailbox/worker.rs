@@ -868,11 +868,13 @@ impl Worker {
 
     /// The server said no to a batch. Where a property names the folder, it is the one to look at.
     fn refused(&self, mut failure: Failure, action: &Action) -> Failure {
+        let mut unnamed = None;
         if let Action::Move(folder) = action {
-            failure.key =
-                targets(&self.shared.config).into_iter().find(|(_, name)| name == folder).map(|(key, _)| key);
+            let mut targets = targets(&self.shared.config).into_iter();
+            failure.key = targets.find(|(_, name)| name == folder).map(|(key, _)| key);
+            unnamed = Some(folder.as_str()).filter(|_| failure.key.is_none());
         }
-        let failure = self.shared.explain(failure);
+        let failure = self.shared.explain_move(failure, unnamed);
         self.shared.log.warning(format!("{}: {failure}", self.shared.config.user));
         failure
     }
