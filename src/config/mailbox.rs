@@ -1,5 +1,6 @@
 //! The values of one mailbox → its [`MailboxConfig`], or everything that is wrong with them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -104,6 +105,7 @@ impl Reader<'_> {
         let trace = self.required(&keys::TRACE, values::truth);
         self.check_port(port.ok(), security.ok());
         self.say_that_certificates_are_checked();
+        self.check_home();
         name?;
         protocol?;
         Ok(MailboxConfig {
@@ -622,6 +624,26 @@ impl Reader<'_> {
                 ),
             });
         }
+    }
+
+    /// The files were read from one directory, and UM may run in another one.
+    fn check_home(&mut self) {
+        let Some(value) = self.value(&keys::SERVER_HOME) else { return };
+        let (Some(home), text) = (&self.layers.home, value.text().trim()) else { return };
+        let same = |one: &Path| fs::canonicalize(one).unwrap_or_else(|_| one.to_owned());
+        if text.is_empty() || same(Path::new(text)) == same(home) {
+            return;
+        }
+        let (named, home) = (Shown(text), home.display());
+        let what = text!(
+            "{named} is another directory than {home}, whose files were read. What is relative in them is looked for in {home}, and so are journal, lock and status.",
+            "{named} ist ein anderes Verzeichnis als {home}, dessen Dateien gelesen wurden. Was darin relativ ist, wird in {home} gesucht, ebenso Journal, Sperre und Status."
+        );
+        let remedy = text!(
+            "Name the directory in which Universal Messenger runs, or correct this property.",
+            "Das Verzeichnis nennen, in dem der Universal Messenger läuft, oder diese Eigenschaft berichtigen."
+        );
+        self.warn(&value, what, remedy);
     }
 
     fn path(&mut self, key: &'static Key) -> Read<Option<PathBuf>> {

@@ -172,6 +172,24 @@ fn the_server_home_of_the_settings_gives_paths_and_the_work_directory() {
 }
 
 #[test]
+fn a_home_in_the_files_that_is_not_theirs_is_a_warning() {
+    let elsewhere = Home::new("cmsbs.server.home = /srv/um").load();
+    let said = warnings(&elsewhere);
+    assert!(said[0].contains("\"/srv/um\" is another directory than"), "{said:?}");
+    let home = Home::new("");
+    let itself = home.0.path().join("cmsbs-conf").join("..");
+    let itself = home.load_with(&[("cmsbs.server.home", itself.to_str().unwrap())]);
+    assert_eq!(warnings(&itself), [""; 0]);
+    // Of the settings it is the home.
+    let pairs = syntax::parse(MANUAL.as_bytes()).options;
+    let settings = |key: &str| match key {
+        "cmsbs.server.home" => Some("/srv/um".into()),
+        key => pairs.iter().find(|option| option.name == key).map(|option| option.value.to_string()),
+    };
+    assert_eq!(warnings(&from_settings(&settings, None).unwrap()), [""; 0]);
+}
+
+#[test]
 fn settings_that_um_has_read_from_a_file_itself_are_not_read_again_in_vain() {
     let pairs = syntax::parse(MANUAL.as_bytes()).options;
     let loaded = from_settings(
