@@ -113,6 +113,25 @@ fn no_text_of_status_is_taken_for_performance_data() {
 }
 
 #[test]
+fn a_work_directory_that_only_the_code_of_um_names_can_be_named_here_too() {
+    let standin = standin();
+    let home = Home::of(&properties(&standin));
+    let work = home.0.path().join("elsewhere");
+    let there = ["--work-directory", work.to_str().unwrap()];
+    let fetched = home.run("fetch", &[&there as &[&str], &["--settle", "keep"]].concat());
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+    let known = home.run("status", &there);
+    assert!(known.code == 0 && known.out.starts_with("OK - "), "{known:?}");
+    assert_eq!(home.run("status", &[]).code, 3);
+    assert_eq!(home.run("drain", &there).code, 0);
+    // What is in its way is found where it is.
+    fs::remove_dir_all(&work).unwrap();
+    fs::write(&work, "").unwrap();
+    let checked = home.run("check", &there);
+    assert!(checked.out.contains("elsewhere"), "{checked:?}");
+}
+
+#[test]
 fn one_mail_is_told_in_the_singular() {
     let standin = standin();
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();

@@ -8,7 +8,7 @@ use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::net::{Anchors, Cancel};
 
-use super::{EveryMailbox, Exit, by_proxy_of_environment, environment, fail, print};
+use super::{EveryMailbox, Exit, WorkDirectory, by_proxy_of_environment, environment, fail, print};
 
 /// Test each mailbox step by step, from the properties to the folders, and say what to do where a step fails
 ///
@@ -20,6 +20,8 @@ use super::{EveryMailbox, Exit, by_proxy_of_environment, environment, fail, prin
 pub struct Arguments {
     #[command(flatten)]
     pub of: EveryMailbox,
+    #[command(flatten)]
+    work: WorkDirectory,
     /// Print JSON, in the format of docs/check.schema.json
     #[arg(long)]
     json: bool,
@@ -104,6 +106,7 @@ fn one(
 
 fn load(arguments: &Arguments, listener: Option<&str>, language: Language) -> Result<Loaded> {
     let mut loaded = config::from_um_home_in(Some(language), &arguments.of.um_home, listener, &environment)?;
+    arguments.work.replace(&mut loaded.config);
     if let Authentication::OAuth2(oauth2) = &loaded.config.authentication {
         let oauth2 = by_proxy_of_environment(oauth2, &environment)?;
         loaded.config.authentication = Authentication::OAuth2(oauth2);

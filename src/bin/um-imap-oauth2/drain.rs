@@ -11,7 +11,7 @@ use um_imap_oauth2::net::{Anchors, Trust};
 use um_imap_oauth2::words::counted;
 
 use super::fetch::{Terminal, configuration};
-use super::{EveryMailbox, Exit, environment, explained, fail, print, unconfigured};
+use super::{EveryMailbox, Exit, WorkDirectory, environment, explained, fail, print, unconfigured};
 
 /// Tell the server what was settled and is only in the journal, and end
 ///
@@ -22,6 +22,8 @@ use super::{EveryMailbox, Exit, environment, explained, fail, print, unconfigure
 pub struct Arguments {
     #[command(flatten)]
     pub of: EveryMailbox,
+    #[command(flatten)]
+    work: WorkDirectory,
 }
 
 /// Ends as the worst mailbox does.
@@ -105,7 +107,7 @@ fn one(
     let log = Log::default();
     let terminal = Terminal::new();
     let result = terminal.print_meanwhile(&log, || {
-        let config = configuration(&arguments.of.um_home, listener, language, &log)?;
+        let config = configuration(&arguments.of.um_home, listener, &arguments.work, language, &log)?;
         configs.push(config.clone());
         drain(config, &log, &terminal, interruption)
     });

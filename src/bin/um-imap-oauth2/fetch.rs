@@ -20,8 +20,8 @@ use um_imap_oauth2::words::counted;
 
 use super::directory::Directory;
 use super::{
-    Exit, OneMailbox, by_proxy_of_environment, deliver, environment, explained, fail, print, say,
-    unconfigured,
+    Exit, OneMailbox, WorkDirectory, by_proxy_of_environment, deliver, environment, explained, fail, print,
+    say, unconfigured,
 };
 
 /// Write each mail to a file, octet for octet as the server sends it
@@ -33,6 +33,8 @@ use super::{
 pub struct Arguments {
     #[command(flatten)]
     pub of: OneMailbox,
+    #[command(flatten)]
+    work: WorkDirectory,
     /// The directory to write to; it is made where it is missing
     #[arg(long, value_name = "OUT")]
     to: PathBuf,
@@ -82,7 +84,11 @@ fn fetch(
     terminal: &Terminal,
     done: &mut Done,
 ) -> Result<()> {
-    let config = configuration(&arguments.of.um_home, arguments.of.listener.as_deref(), language, log)?;
+    let configuration = |log: &Log| {
+        let (um_home, listener) = (&arguments.of.um_home, arguments.of.listener.as_deref());
+        configuration(um_home, listener, &arguments.work, language, log)
+    };
+    let config = configuration(log)?;
     let ours = |failure| explained(failure, &config);
 
     let settles = arguments.settle.is_some();
@@ -94,9 +100,7 @@ fn fetch(
 
     let renewed = || {
         // What is odd about the properties was said when the mailbox was opened.
-        let listener = arguments.of.listener.as_deref();
-        let fresh = configuration(&arguments.of.um_home, listener, language, &Log::default());
-        fresh.is_ok_and(|fresh| mailbox.renew(&fresh.authentication))
+        configuration(&Log::default()).is_ok_and(|fresh| mailbox.renew(&fresh.authentication))
     };
     let mut read = || {
         let fetch = renewing(&renewed, || mailbox.fetch())?;
@@ -148,6 +152,7 @@ fn renewing<T>(renewed: &dyn Fn() -> bool, call: impl Fn() -> Result<T>) -> Resu
 pub(super) fn configuration(
     um_home: &Path,
     listener: Option<&str>,
+    work: &WorkDirectory,
     language: Language,
     log: &Log,
 ) -> Result<MailboxConfig> {
@@ -160,6 +165,7 @@ pub(super) fn configuration(
         }
     }
     let mut config = loaded.config;
+    work.replace(&mut config);
     if let Authentication::OAuth2(oauth2) = &config.authentication {
         let oauth2 = by_proxy_of_environment(oauth2, &environment);
         let oauth2 = oauth2.map_err(|failure| explained(failure, &config))?;

@@ -111,6 +111,24 @@ struct OneMailbox {
     listener: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct WorkDirectory {
+    /// The directory with journal, lock and status, where UM's code names one (Builder.workDirectory) [default:
+    /// cmsbs-work/um-imap-oauth2 in UM's directory]
+    #[arg(long, value_name = "DIR")]
+    work_directory: Option<PathBuf>,
+}
+
+impl WorkDirectory {
+    fn replace(&self, config: &mut MailboxConfig) {
+        if let Some(directory) = &self.work_directory {
+            // It is looked for beside others, and above it.
+            let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
+            config.work_directory = Some(directory);
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Lang {
     De,

@@ -12,7 +12,7 @@ use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
 use um_imap_oauth2::words::counted;
 
-use super::{EveryMailbox, Exit, environment, in_words, json, print, say, unconfigured};
+use super::{EveryMailbox, Exit, WorkDirectory, environment, in_words, json, print, say, unconfigured};
 
 /// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
 ///
@@ -24,6 +24,8 @@ use super::{EveryMailbox, Exit, environment, in_words, json, print, say, unconfi
 pub struct Arguments {
     #[command(flatten)]
     pub of: EveryMailbox,
+    #[command(flatten)]
+    work: WorkDirectory,
     /// A mailbox that was not read for so many minutes is a failing one
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     max_age: u32,
@@ -45,7 +47,10 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
                 let of = listener.as_deref();
                 let loaded = config::from_um_home_in(Some(language), home, of, &environment);
                 let refused = |failure| Unknown::Refused(unconfigured(failure, of, language));
-                let found = loaded.map_err(refused).and_then(|loaded| read(&loaded.config));
+                let found = loaded.map_err(refused).and_then(|mut loaded| {
+                    arguments.work.replace(&mut loaded.config);
+                    read(&loaded.config)
+                });
                 state(listener, found)
             };
             listeners.map(one).collect()
