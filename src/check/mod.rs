@@ -238,9 +238,8 @@ impl Run<'_> {
         self.steps.iter().any(|step| step.name == name && good(step))
     }
 
-    /// With cause and remedy, and the key as the mailbox writes it.
-    fn explained(&self, mut failure: Failure) -> Failure {
-        failure.key = failure.key.map(|key| self.names.written(&key));
+    /// With cause and remedy.
+    fn explained(&self, failure: Failure) -> Failure {
         let (language, names, values) = (self.language, self.names, self.values);
         explain(failure, &Circumstances { language, names, worked_before: false, values })
     }

@@ -14,7 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::keys::{self, FILE_SUFFIX, Key, Names};
 use super::problem::{Origin, Problem, Problems, Shown, Text, text};
 use super::syntax::{self, Flaw};
-use super::{Ask, Language, Speak, explained, values};
+use super::{Ask, Language, Speak, values};
+use crate::explain::explain_unconfigured;
 use crate::failure::{Failure, Kind, Step};
 
 /// Where the values of UM's keys are looked up.
@@ -81,7 +82,7 @@ impl<'a> Layers<'a> {
             );
             let failure = Failure::new(Step::Configuration, Kind::Configuration, what.in_language(language))
                 .remedy(remedy.in_language(language));
-            explained(failure, language, &Names::default())
+            explain_unconfigured(failure, language, &Names::default())
         })?;
         let mut layers = Self {
             home: Some(home.to_owned()),

@@ -16,8 +16,9 @@ use super::syntax::Flaw;
 use super::values::{self, Wrong};
 use super::{
     Authentication, Credential, FetchLimits, Folders, Language, Loaded, MailboxConfig, OAuth2, Route,
-    Security, Speak, explained,
+    Security, Speak,
 };
+use crate::explain::explain_unconfigured;
 use crate::failure::{Failure, Result};
 
 pub(super) fn load(layers: &Layers, listener: Option<&str>, speak: Speak) -> Result<Loaded> {
@@ -26,7 +27,7 @@ pub(super) fn load(layers: &Layers, listener: Option<&str>, speak: Speak) -> Res
     let Reading { config, problems, language } = read(layers, listener, problems, speak);
     if let Some(failure) = problems.failure(language) {
         let names = &Reader { layers, listener, problems }.names();
-        return Err(explained(failure, language, names));
+        return Err(explain_unconfigured(failure, language, names));
     }
     match config {
         Some(config) => Ok(Loaded { config, findings: problems.into_findings(language) }),

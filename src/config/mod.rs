@@ -19,8 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use ureq::http::Uri;
 
-use crate::explain::{Circumstances, explain};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use keys::Names;
 use layers::Layers;
 
@@ -292,11 +291,6 @@ pub enum Language {
     #[default]
     German,
     English,
-}
-
-/// With its cause, while nothing of the mailbox is known.
-fn explained(failure: Failure, language: Language, names: &Names) -> Failure {
-    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
 }
 
 /// `language` where there is one, whatever `cmsbs.lang` is.

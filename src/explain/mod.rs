@@ -33,9 +33,21 @@ pub const MOVED_TO: &str = "moved to";
 ///
 /// A cause or remedy that is filled already stays. A failure that says nothing itself is explained by what led to it.
 /// A failure on the way to the token endpoint is told from one to the mail server by its step, by its key
-/// (`….accessTokenUri`) or by the host that it names. `observed` itself never gets into cause or remedy.
+/// (`….accessTokenUri`) or by the host that it names. `observed` itself never gets into cause or remedy. A key is written as the
+/// mailbox has it.
 pub fn explain(failure: Failure, circumstances: &Circumstances) -> Failure {
     explain_chain(failure, circumstances).0
+}
+
+/// The same for a mailbox of which nothing is known but its configuration.
+pub fn explain_unopened(failure: Failure, config: &MailboxConfig) -> Failure {
+    let (language, names, values) = (config.language, &config.names, &mailbox_values(config));
+    explain(failure, &Circumstances { language, names, worked_before: false, values })
+}
+
+/// The same where there is no configuration.
+pub fn explain_unconfigured(failure: Failure, language: Language, names: &Names) -> Failure {
+    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
 }
 
 /// The holes' values from a mailbox's configuration.
@@ -78,6 +90,7 @@ pub fn mailbox_values(config: &MailboxConfig) -> impl Fn(&str) -> Option<String>
 
 /// The failure, and whether its explanation is more than what its step alone says.
 fn explain_chain(mut failure: Failure, circumstances: &Circumstances) -> (Failure, bool) {
+    failure.key = failure.key.map(|key| circumstances.names.written(&key));
     let scene = Scene::of(&failure, circumstances);
     let entry = catalogue::best(&failure, &scene);
     let known = entry.is_some_and(|entry| entry.rank != Rank::Fallback);

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use crate::check::{self, Options, Report};
 use crate::config::keys::Names;
 use crate::config::{Authentication, Language, Loaded, Severity};
-use crate::explain::{Circumstances, explain};
+use crate::explain::{explain_unconfigured, explain_unopened};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
@@ -45,9 +45,11 @@ pub(super) fn open(mut loaded: Loaded, work_directory: Option<PathBuf>) -> Resul
         let _ = directory.parent().map(fs::create_dir_all);
         loaded.config.work_directory = Some(directory);
     }
-    if let Authentication::OAuth2(oauth2) = loaded.config.authentication {
+    if let Authentication::OAuth2(oauth2) = &loaded.config.authentication {
         let jvm = registry().proxy.clone();
-        loaded.config.authentication = Authentication::OAuth2(oauth2.or_through(|host| Ok(jvm.to(host)))?);
+        let oauth2 = oauth2.clone().or_through(|host| Ok(jvm.to(host)));
+        let oauth2 = oauth2.map_err(|failure| explain_unopened(failure, &loaded.config))?;
+        loaded.config.authentication = Authentication::OAuth2(oauth2);
     }
     let log = Log::default();
     for finding in &loaded.findings {
@@ -57,7 +59,8 @@ pub(super) fn open(mut loaded: Loaded, work_directory: Option<PathBuf>) -> Resul
         }
     }
     let config = loaded.config.clone();
-    let trust = Trust::later(anchors, config.ca_file.as_deref())?;
+    let trust = Trust::later(anchors, config.ca_file.as_deref());
+    let trust = trust.map_err(|failure| explain_unopened(failure, &config))?;
     let name = format!("{}/{}", config.user, config.folders.inbox);
     *spoken() = config.language;
     let mailbox = Mailbox::open(config, trust, Access::ReadWrite, log.clone())?;
@@ -150,8 +153,7 @@ pub(super) fn take_log(number: i64) -> Vec<Record> {
 
 /// With cause and remedy, where there is no mailbox that could say more.
 pub(super) fn explained(failure: Failure) -> Failure {
-    let (language, names) = (*spoken(), &Names::default());
-    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
+    explain_unconfigured(failure, *spoken(), &Names::default())
 }
 
 #[derive(Default)]

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use um_imap_oauth2::config::{self, Language, MailboxConfig};
+use um_imap_oauth2::explain::explain_unopened;
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Abandoned, Access, Mailbox, abandoned, place};
@@ -11,7 +12,7 @@ use um_imap_oauth2::net::{Anchors, Trust};
 use um_imap_oauth2::words::counted;
 
 use super::fetch::{Terminal, configuration};
-use super::{EveryMailbox, Exit, WorkDirectory, environment, explained, fail, print, unconfigured};
+use super::{EveryMailbox, Exit, WorkDirectory, environment, fail, print, unconfigured};
 
 /// Tell the server what was settled and is only in the journal, and end
 ///
@@ -120,7 +121,7 @@ fn one(
 }
 
 fn drain(config: MailboxConfig, log: &Log, terminal: &Terminal, interruption: &Interruption) -> Result<()> {
-    let ours = |failure| explained(failure, &config);
+    let ours = |failure| explain_unopened(failure, &config);
     let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref()).map_err(ours)?;
     let mailbox = Mailbox::open(config.clone(), trust, Access::ReadWrite, log.clone())?;
     interruption.watch(&mailbox);

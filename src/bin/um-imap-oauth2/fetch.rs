@@ -12,6 +12,7 @@ use clap::value_parser;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Severity};
+use um_imap_oauth2::explain::explain_unopened;
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
@@ -20,8 +21,8 @@ use um_imap_oauth2::words::counted;
 
 use super::directory::Directory;
 use super::{
-    Exit, OneMailbox, WorkDirectory, by_proxy_of_environment, deliver, environment, explained, fail, print,
-    say, unconfigured,
+    Exit, OneMailbox, WorkDirectory, by_proxy_of_environment, deliver, environment, fail, print, say,
+    unconfigured,
 };
 
 /// Write each mail to a file, octet for octet as the server sends it
@@ -89,7 +90,7 @@ fn fetch(
         configuration(um_home, listener, &arguments.work, language, log)
     };
     let config = configuration(log)?;
-    let ours = |failure| explained(failure, &config);
+    let ours = |failure| explain_unopened(failure, &config);
 
     let settles = arguments.settle.is_some();
     let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref()).map_err(ours)?;
@@ -168,7 +169,7 @@ pub(super) fn configuration(
     work.replace(&mut config);
     if let Authentication::OAuth2(oauth2) = &config.authentication {
         let oauth2 = by_proxy_of_environment(oauth2, &environment);
-        let oauth2 = oauth2.map_err(|failure| explained(failure, &config))?;
+        let oauth2 = oauth2.map_err(|failure| explain_unopened(failure, &config))?;
         config.authentication = Authentication::OAuth2(oauth2);
     }
     Ok(config)

@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self as properties, Language, MailboxConfig, OAuth2};
-use um_imap_oauth2::explain::{Circumstances, explain, mailbox_values};
+use um_imap_oauth2::explain::explain_unconfigured;
 use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
 use um_imap_oauth2::net::environment_proxy;
 
@@ -192,21 +192,9 @@ fn by_proxy_of_environment(oauth2: &OAuth2, environment: &dyn Fn(&str) -> Option
     oauth2.clone().or_through(|host| environment_proxy(host, environment))
 }
 
-/// A failure that does not come out of the mailbox, which explains its own.
-fn explained(failure: Failure, config: &MailboxConfig) -> Failure {
-    let circumstances = Circumstances {
-        language: config.language,
-        names: &config.names,
-        worked_before: false,
-        values: &mailbox_values(config),
-    };
-    explain(failure, &circumstances)
-}
-
 /// A failure because of which there is no configuration.
 fn unconfigured(failure: Failure, listener: Option<&str>, language: Language) -> Failure {
-    let names = &Names::of(listener);
-    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
+    explain_unconfigured(failure, language, &Names::of(listener))
 }
 
 /// Says what failed, and ends so.

@@ -6,14 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, keys};
+use um_imap_oauth2::explain::explain_unopened;
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
 use um_imap_oauth2::token::{self, Claims, Expiry};
 
-use super::{
-    Exit, OneMailbox, by_proxy_of_environment, environment, explained, fail, json, print, say, unconfigured,
-};
+use super::{Exit, OneMailbox, by_proxy_of_environment, environment, fail, json, print, say, unconfigured};
 
 /// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
 ///
@@ -52,9 +51,9 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     }
     let looked_at = match looked_at {
         Ok(looked_at) => looked_at,
-        Err(failure) => return fail(&explained(failure, &loaded.config), language),
+        Err(failure) => return fail(&explain_unopened(failure, &loaded.config), language),
     };
-    let problem = looked_at.problem.clone().map(|problem| explained(problem, &loaded.config));
+    let problem = looked_at.problem.clone().map(|problem| explain_unopened(problem, &loaded.config));
     let text = match arguments.json {
         true => looked_at.json(problem.as_ref()),
         false => Ok(looked_at.text(language)),

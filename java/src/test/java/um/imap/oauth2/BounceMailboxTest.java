@@ -13,6 +13,7 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -48,6 +49,19 @@ class BounceMailboxTest {
         assertEquals("cmsbs.mail.imap.server", e.key().orElse(""));
         assertEquals("configuration", e.step());
         assertFalse(e.retryable());
+    }
+
+    @Test
+    void anAuthorityThatCannotBeReadIsExplained() {
+        Map<String, String> settings = new HashMap<>(Map.of("cmsbs.lang", "en"));
+        ExampleSettings.oauth2().forEach((key, value) -> settings.put(key.replace("cmsbs.", "cmsbs.bouncelistener.inbox_2."), value));
+        settings.put("cmsbs.bouncelistener.inbox_2.mail.imap.ssl.caFile", "/nowhere/ca.pem");
+        MailboxException e = assertFails(MailboxException.Kind.CONFIGURATION,
+                () -> BounceMailbox.builder().settings(settings).listener("inbox_2").open());
+        assertEquals("cmsbs.bouncelistener.inbox_2.mail.imap.ssl.caFile", e.key().orElse(""));
+        assertTrue(e.observed().startsWith("/nowhere/ca.pem: "), e.observed());
+        assertFalse(e.causeText().isEmpty(), e.getMessage());
+        assertTrue(e.remedy().contains("PEM"), e.remedy());
     }
 
     @Test
