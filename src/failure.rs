@@ -231,38 +231,38 @@ impl std::error::Error for Failure {
     }
 }
 
-/// A failure in JSON.
+/// A failure in JSON, the same in all that is printed or written: `docs/check.schema.json` describes it.
 #[derive(Serialize, Deserialize)]
 struct Json {
     step: Step,
     kind: Kind,
+    id: Option<String>,
     observed: String,
     key: Option<String>,
     cause: String,
     remedy: String,
-    /// Whether the same can succeed later without anybody changing anything, and after how many seconds at the earliest.
-    retryable: bool,
-    retry_after: Option<u64>,
-    id: Option<String>,
+    /// Whether the same can succeed later without anybody changing anything.
+    retry: bool,
+    /// After how many seconds at the earliest.
+    retry_after_seconds: Option<u64>,
     caused_by: Option<Box<Json>>,
 }
 
 impl From<Failure> for Json {
     fn from(failure: Failure) -> Self {
-        let retry_after = match failure.retry {
-            Retry::After(time) => Some(time.as_secs()),
-            Retry::Never | Retry::Later => None,
-        };
         Json {
             step: failure.step,
             kind: failure.kind,
+            id: failure.id,
             observed: failure.observed,
             key: failure.key,
             cause: failure.cause,
             remedy: failure.remedy,
-            retryable: failure.retry != Retry::Never,
-            retry_after,
-            id: failure.id,
+            retry: failure.retry != Retry::Never,
+            retry_after_seconds: match failure.retry {
+                Retry::After(time) => Some(time.as_secs()),
+                Retry::Never | Retry::Later => None,
+            },
             caused_by: failure.source.map(|source| Box::new((*source).into())),
         }
     }
@@ -277,7 +277,7 @@ impl From<Json> for Failure {
             key: json.key,
             cause: json.cause,
             remedy: json.remedy,
-            retry: match (json.retryable, json.retry_after) {
+            retry: match (json.retry, json.retry_after_seconds) {
                 (false, _) => Retry::Never,
                 (true, None) => Retry::Later,
                 (true, Some(seconds)) => Retry::After(Duration::from_secs(seconds)),

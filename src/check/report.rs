@@ -265,7 +265,7 @@ struct StepJson<'a> {
     milliseconds: u128,
     seen: &'a [String],
     warnings: &'a [String],
-    failure: Option<FailureJson<'a>>,
+    failure: Option<&'a Failure>,
 }
 
 impl<'a> StepJson<'a> {
@@ -278,35 +278,9 @@ impl<'a> StepJson<'a> {
             milliseconds: step.took.as_millis(),
             seen: &step.seen,
             warnings: &step.warnings,
-            failure: step.failure.as_ref().map(|failure| FailureJson {
-                step: failure.step.name(),
-                kind: failure.kind.name(),
-                id: failure.id.as_deref(),
-                observed: &failure.observed,
-                key: failure.key.as_deref(),
-                cause: &failure.cause,
-                remedy: &failure.remedy,
-                retry: failure.retry != Retry::Never,
-                retry_after_seconds: match failure.retry {
-                    Retry::After(time) => Some(time.as_secs()),
-                    Retry::Never | Retry::Later => None,
-                },
-            }),
+            failure: step.failure.as_ref(),
         }
     }
-}
-
-#[derive(Serialize)]
-struct FailureJson<'a> {
-    step: &'static str,
-    kind: &'static str,
-    id: Option<&'a str>,
-    observed: &'a str,
-    key: Option<&'a str>,
-    cause: &'a str,
-    remedy: &'a str,
-    retry: bool,
-    retry_after_seconds: Option<u64>,
 }
 
 impl Name {

@@ -325,19 +325,7 @@ struct Summary<'a> {
     outcome: Option<&'static str>,
     warnings: u64,
     interrupted: bool,
-    failure: Option<FailureInJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct FailureInJson<'a> {
-    step: &'static str,
-    kind: &'static str,
-    observed: &'a str,
-    key: Option<&'a str>,
-    cause: &'a str,
-    remedy: &'a str,
-    /// Whether trying again later can help.
-    retry: bool,
+    failure: Option<&'a Failure>,
 }
 
 fn print_summary(
@@ -348,15 +336,6 @@ fn print_summary(
     failure: Option<&Failure>,
 ) -> Result<()> {
     if arguments.json {
-        let failure = failure.filter(|_| !done.interrupted).map(|failure| FailureInJson {
-            step: failure.step.name(),
-            kind: failure.kind.name(),
-            observed: &failure.observed,
-            key: failure.key.as_deref(),
-            cause: &failure.cause,
-            remedy: &failure.remedy,
-            retry: Exit::of(failure) == Exit::TryLater,
-        });
         let summary = Summary {
             mails: done.mails,
             octets: done.octets,
@@ -364,7 +343,7 @@ fn print_summary(
             outcome: arguments.settle.map(Outcome::name),
             warnings,
             interrupted: done.interrupted,
-            failure,
+            failure: failure.filter(|_| !done.interrupted),
         };
         return deliver_json(&Last { summary }, language);
     }

@@ -83,15 +83,7 @@ struct Json<'a> {
     valid_from: Option<String>,
     valid_until: Option<String>,
     credential_expires: Option<String>,
-    problem: Option<Problem<'a>>,
-}
-
-#[derive(Serialize)]
-struct Problem<'a> {
-    observed: &'a str,
-    key: Option<&'a str>,
-    cause: &'a str,
-    remedy: &'a str,
+    problem: Option<&'a Failure>,
 }
 
 impl LookedAt {
@@ -107,12 +99,7 @@ impl LookedAt {
             valid_from: claims.valid_from.map(|time| moment(&time)),
             valid_until: claims.valid_until.map(|time| moment(&time)),
             credential_expires: self.expiry.map(|expiry| expiry.last_day.to_string()),
-            problem: problem.map(|problem| Problem {
-                observed: &problem.observed,
-                key: problem.key.as_deref(),
-                cause: &problem.cause,
-                remedy: &problem.remedy,
-            }),
+            problem,
         })
     }
 
