@@ -3,7 +3,7 @@
 
 #![cfg(unix)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -377,39 +377,25 @@ fn interrupted(child: Child, now: impl Fn() -> bool) -> (i32, Value) {
 struct Case {
     standin: Standin,
     um_home: TempDir,
-    properties: Vec<(String, String)>,
+    properties: BTreeMap<String, String>,
 }
 
 impl Case {
     fn new(scenario: Value) -> Self {
         let scenario: Scenario = serde_json::from_value(scenario).expect("a scenario");
         let standin = Standin::start(scenario).expect("a stand-in");
-        let properties = [
-            ("server", standin.host().to_owned()),
-            ("port", standin.imap_port().to_string()),
-            ("ssl", "true".to_owned()),
-            ("user", USER.to_owned()),
-            ("password", String::new()),
-            ("authenticationMethod", "oauth2".to_owned()),
-            ("oauth2.accessTokenUri", standin.token_uri()),
-            ("oauth2.clientId", CLIENT_ID.to_owned()),
-            ("oauth2.clientSecret", CLIENT_SECRET.to_owned()),
-            ("oauth2.scope", "https://outlook.office365.com/.default".to_owned()),
-            ("ssl.caFile", standin.ca_pem_path().display().to_string()),
-        ];
-        let properties = properties.map(|(key, value)| (format!("cmsbs.mail.imap.{key}"), value)).into();
+        let properties = standin.properties();
         let um_home = tempfile::tempdir().expect("a temporary directory");
-        Self { standin, um_home, properties }.with("cmsbs.lang", "en")
+        Self { standin, um_home, properties }
     }
 
     fn with(mut self, key: &str, value: &str) -> Self {
-        self = self.without(key);
-        self.properties.push((key.to_owned(), value.to_owned()));
+        self.properties.insert(key.to_owned(), value.to_owned());
         self
     }
 
     fn without(mut self, key: &str) -> Self {
-        self.properties.retain(|(existing, _)| existing != key);
+        self.properties.remove(key);
         self
     }
 

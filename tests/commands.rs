@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use um_standin::Standin;
-use um_standin::scenario::{CLIENT_ID, CLIENT_SECRET, USER};
+use um_standin::scenario::USER;
 
 #[test]
 fn a_refused_mailbox_is_told_in_the_one_language_of_its_file() {
@@ -338,20 +338,8 @@ fn standin() -> Standin {
 }
 
 fn properties(standin: &Standin) -> String {
-    let lines = [
-        ("cmsbs.lang", "en".to_owned()),
-        ("cmsbs.mail.imap.server", standin.host().to_owned()),
-        ("cmsbs.mail.imap.port", standin.imap_port().to_string()),
-        ("cmsbs.mail.imap.ssl", "true".to_owned()),
-        ("cmsbs.mail.imap.user", USER.to_owned()),
-        ("cmsbs.mail.imap.authenticationMethod", "oauth2".to_owned()),
-        ("cmsbs.mail.imap.oauth2.accessTokenUri", standin.token_uri()),
-        ("cmsbs.mail.imap.oauth2.clientId", CLIENT_ID.to_owned()),
-        ("cmsbs.mail.imap.oauth2.clientSecret", CLIENT_SECRET.to_owned()),
-        ("cmsbs.mail.imap.oauth2.scope", "https://outlook.office365.com/.default".to_owned()),
-        ("cmsbs.mail.imap.ssl.caFile", standin.ca_pem_path().display().to_string()),
-    ];
-    lines.map(|(key, value)| format!("{key} = \"{value}\"\n")).concat()
+    let lines = standin.properties().into_iter();
+    lines.map(|(key, value)| format!("{key} = \"{value}\"\n")).collect()
 }
 
 /// The client id is missing.

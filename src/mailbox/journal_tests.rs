@@ -84,11 +84,9 @@ fn what_was_settled_before_a_kill_is_carried_out_first_and_not_handed_out_again(
     assert_eq!(played.warnings(), [""; 0]);
 }
 
-#[test]
-fn a_flush_alone_carries_out_what_an_earlier_process_left() {
-    let work = left_behind("flushed");
-    // The first was moved, and the process killed before it heard of it.
-    let script = [
+/// The first of two mails was moved, and the process ended before it heard of it.
+fn only_the_second_is_left() -> String {
+    [
         &login(EXCHANGE),
         &asked_for_dates("1:2"),
         &dated(2, &date(2)),
@@ -99,8 +97,14 @@ fn a_flush_alone_carries_out_what_an_earlier_process_left() {
          C: A UID MOVE 2 \"error\"
          S: A OK done
         ",
-    ];
-    let played = play_in(work.path(), "flushed", &[script.concat()]);
+    ]
+    .concat()
+}
+
+#[test]
+fn a_flush_alone_carries_out_what_an_earlier_process_left() {
+    let work = left_behind("flushed");
+    let played = play_in(work.path(), "flushed", &[only_the_second_is_left()]);
     assert_eq!(played.mailbox.pending().unwrap(), 2);
     played.mailbox.flush().unwrap();
     assert_eq!(played.mailbox.pending().unwrap(), 0);
@@ -210,19 +214,7 @@ fn a_connection_that_is_lost_while_the_journal_is_carried_out_takes_nothing_with
     let played = play_in(work.path(), "lost-again", &[first]);
     assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
     let work = killed(work.path());
-    let second = [
-        &login(EXCHANGE),
-        &asked_for_dates("1:2"),
-        &dated(2, &date(2)),
-        "S: A OK done
-         C: A UID SEARCH UID 1
-         S: * SEARCH
-         S: A OK done
-         C: A UID MOVE 2 \"error\"
-         S: A OK done
-        ",
-    ];
-    let played = play_in(work.path(), "lost-again", &[second.concat()]);
+    let played = play_in(work.path(), "lost-again", &[only_the_second_is_left()]);
     played.mailbox.flush().unwrap();
     played.check();
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::dialogue_tests::{
     EXCHANGE, LOOK, Played, asked, asked_for_sizes, fetch, login, mail, play, play_with, play_within, search,
-    size, still_there, whole,
+    size, still_there, third_and_then_second, whole,
 };
 use super::{Grade, OUTAGE, Outcome, STATUS};
 use crate::config::MailboxConfig;
@@ -215,18 +215,7 @@ fn a_mail_at_which_the_connection_ends_is_set_aside_when_all_others_have_come() 
     ] {
         let alone = [&login(EXCHANGE), &asked("2"), at_two].concat();
         let first = [&login(EXCHANGE), &search(&[1, 2, 3]), &asked("1:3"), &mail(1), at_two].concat();
-        let second = [
-            &login(EXCHANGE),
-            &asked_for_sizes("3"),
-            &size(3),
-            "S: A OK done\n",
-            &asked("3"),
-            &mail(3),
-            "S: A OK done\n",
-            &asked("2"),
-            at_two,
-        ]
-        .concat();
+        let second = third_and_then_second() + at_two;
         // The next fetch begins with the others, and tries it again: it comes now.
         let next = [&login(EXCHANGE), &search(&[2, 4]), &asked("4"), &mail(4), "S: A OK done\n"].concat()
             + &[&asked("2"), &mail(2), "S: A OK done\n"].concat();

@@ -25,7 +25,7 @@ use um_imap_oauth2::imap::limits::Times;
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Access, Mailbox};
 use um_imap_oauth2::net::{Anchors, Trust};
-use um_standin::scenario::{CLIENT_ID, CLIENT_SECRET, USER};
+use um_standin::scenario::USER;
 use um_standin::{Scenario, Standin};
 
 use driver::Driver;
@@ -309,31 +309,16 @@ impl Place {
     }
 
     fn properties(&self, case: &Case) -> String {
-        let standin = &self.standin;
-        let mut properties: BTreeMap<String, String> = [
-            ("server", standin.host().to_owned()),
-            ("port", standin.imap_port().to_string()),
-            ("ssl", "true".to_owned()),
-            ("user", USER.to_owned()),
-            ("password", String::new()),
-            ("authenticationMethod", "oauth2".to_owned()),
-            ("oauth2.accessTokenUri", standin.token_uri()),
-            ("oauth2.clientId", CLIENT_ID.to_owned()),
-            ("oauth2.clientSecret", CLIENT_SECRET.to_owned()),
-            ("oauth2.scope", "https://outlook.office365.com/.default".to_owned()),
-            ("ssl.caFile", standin.ca_pem_path().display().to_string()),
-            // So that what passes is not waited for.
-            ("fetch.patience", "1s".to_owned()),
-            ("cmsbs.bounce.processAll", "true".to_owned()),
-            ("cmsbs.lang", "en".to_owned()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into();
-        properties.extend(case.set.iter().map(|(key, value)| (key.clone(), self.filled(value))));
-        let line = |(key, value): (&String, &String)| {
+        let written = |key: &str| {
             let prefix = if key.starts_with("cmsbs.") { "" } else { "cmsbs.mail.imap." };
-            format!("{prefix}{key} = \"{value}\"\n")
+            format!("{prefix}{key}")
         };
+        let mut properties = self.standin.properties();
+        // So that what passes is not waited for.
+        properties.insert(written("fetch.patience"), "1s".to_owned());
+        properties.insert("cmsbs.bounce.processAll".to_owned(), "true".to_owned());
+        properties.extend(case.set.iter().map(|(key, value)| (written(key), self.filled(value))));
+        let line = |(key, value): (&String, &String)| format!("{key} = \"{value}\"\n");
         properties.iter().map(line).collect()
     }
 

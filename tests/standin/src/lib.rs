@@ -18,6 +18,7 @@ mod shared;
 mod store;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
@@ -29,6 +30,7 @@ pub use scenario::{Change, Fault, Scenario};
 pub use shared::{Counters, From, Line, TokenRequest};
 
 use crate::pki::Ca;
+use crate::scenario::{CLIENT_ID, CLIENT_SECRET, USER};
 use crate::shared::{Shared, locked};
 
 /// A stand-in that runs until it is dropped.
@@ -114,6 +116,25 @@ impl Standin {
     /// A file with the CA's certificate, as long as the stand-in lives.
     pub fn ca_pem_path(&self) -> &Path {
         self.ca_file.path()
+    }
+
+    /// The properties by which Universal Messenger reads the mailbox of [`scenario::USER`] here, in English.
+    pub fn properties(&self) -> BTreeMap<String, String> {
+        let of_mailbox = [
+            ("server", self.host().to_owned()),
+            ("port", self.imap_port.to_string()),
+            ("ssl", "true".to_owned()),
+            ("user", USER.to_owned()),
+            ("password", String::new()),
+            ("authenticationMethod", "oauth2".to_owned()),
+            ("oauth2.accessTokenUri", self.token_uri()),
+            ("oauth2.clientId", CLIENT_ID.to_owned()),
+            ("oauth2.clientSecret", CLIENT_SECRET.to_owned()),
+            ("oauth2.scope", "https://outlook.office365.com/.default".to_owned()),
+            ("ssl.caFile", self.ca_pem_path().display().to_string()),
+        ];
+        let of_mailbox = of_mailbox.map(|(key, value)| (format!("cmsbs.mail.imap.{key}"), value));
+        of_mailbox.into_iter().chain([("cmsbs.lang".to_owned(), "en".to_owned())]).collect()
     }
 
     /// A fault that counts from now on.
