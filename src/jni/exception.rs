@@ -5,8 +5,10 @@ use std::any::Any;
 use jni::errors::{ErrorPolicy, JniError};
 use jni::objects::{JObject, JObjectArray, JString, JThrowable, JValue};
 use jni::refs::IntoAuto;
-use jni::{Env, jni_sig, jni_str};
+use jni::strings::{JNIStr, JNIString};
+use jni::{Env, jni_sig};
 
+use super::classes;
 use super::registry::explained;
 use crate::failure::{Failure, Retry, panicked};
 
@@ -80,16 +82,18 @@ fn throw(env: &mut Env<'_>, failure: &Failure) {
     match thrown {
         _ if env.exception_check() => {}
         Err(jni::errors::Error::JniCall(JniError::NoMemory)) => throw_out_of_memory(env),
-        _ => {
-            let _ = env.throw(failure.to_string());
-        }
+        _ => throw_new(env, classes::INTERNAL, &failure.to_string()),
     }
 }
 
 /// The JVM's own, which says that the Java heap is full, is caught by `jni` and comes as an error.
 fn throw_out_of_memory(env: &mut Env<'_>) {
-    let text = jni_str!("the Java heap has no room for what um-imap-oauth2 returns");
-    let _ = env.throw_new(jni_str!("java/lang/OutOfMemoryError"), text);
+    throw_new(env, classes::OUT_OF_MEMORY, "the Java heap has no room for what um-imap-oauth2 returns");
+}
+
+fn throw_new(env: &mut Env<'_>, class: &JNIStr, text: &str) {
+    // It answers with an error in any case.
+    let _ = classes::find(env, class).and_then(|class| env.throw_new(class, JNIString::from(text)));
 }
 
 fn exception<'local>(env: &mut Env<'local>, failure: &Failure) -> jni::errors::Result<JThrowable<'local>> {
@@ -115,9 +119,10 @@ fn exception<'local>(env: &mut Env<'local>, failure: &Failure) -> jni::errors::R
             Retry::After(time) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
             Retry::Never | Retry::Later => -1,
         };
+        let class = classes::find(env, classes::MAILBOX_EXCEPTION)?;
         // In step with the constructor of MailboxException, which MailboxExceptionTest checks.
         let object: JObject = env.new_object(
-            jni_str!("um/imap/oauth2/MailboxException"),
+            class,
             jni_sig!(
                 "(Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;ZJLjava/lang/String;Ljava/lang/Throwable;)V"
             ),

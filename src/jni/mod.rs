@@ -4,6 +4,7 @@
 //! described. The compiler checks the functions here against the signatures that [`entry!`] is given,
 //! `tests/exports.rs` compares what is exported with what `javac -h` makes of it.
 
+mod classes;
 mod convert;
 mod exception;
 mod files;
@@ -70,6 +71,7 @@ macro_rules! entry {
 
 entry! { fn version() -> JString, }
 entry! { fn target() -> JString, }
+entry! { fn prepare(), }
 entry! { fn trust(issuers: jbyte[][], problem: JString), }
 entry! { fn proxy(host: JString, port: JString, exceptions: JString), }
 entry! { fn language(name: JString), }
@@ -98,6 +100,10 @@ fn version<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Result<JStr
 
 fn target<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Result<JString<'local>, Error> {
     Ok(JString::new(env, env!("UM_IMAP_OAUTH2_TARGET"))?)
+}
+
+fn prepare<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Result<(), Error> {
+    Ok(classes::look_up(env)?)
 }
 
 fn trust<'local>(

@@ -5,6 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use once_cell::sync::Lazy;
 use rustls::pki_types::CertificateDer;
@@ -16,7 +17,7 @@ use crate::explain::{explain_unconfigured, explain_unopened};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
-use crate::net::{Anchors, Cancel, JvmProxy, Trust};
+use crate::net::{Anchors, Cancel, JvmProxy, Trust, no_thread};
 
 /// From now on these issuers (those that the JVM trusts) count, or why they cannot be read.
 pub(super) fn trust(issuers: Result<Vec<CertificateDer<'static>>>) {
@@ -105,7 +106,17 @@ pub(super) fn call<T>(number: i64, function: impl FnOnce(&Mailbox) -> Result<T>)
 /// Tests the mailbox step by step, on connections of its own; nothing changes. `unread` is why its configuration could not be
 /// read anew: then that is what is found.
 pub(super) fn check(number: i64, unread: Option<Failure>) -> Result<Report> {
-    call(number, |_| check_open(number, unread))
+    call(number, |_| on_a_stack_of_its_own(|| check_open(number, unread))?)
+}
+
+/// For what needs much of it: a thread of Java's can be near the end of its own, or have a small one.
+fn on_a_stack_of_its_own<T: Send>(function: impl FnOnce() -> T + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("um-imap-oauth2".into());
+        let started = thread.spawn_scoped(scope, function);
+        let none = |error| explained(Failure::new(Step::Connect, Kind::Network, no_thread(&error)));
+        Ok(started.map_err(none)?.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 fn check_open(number: i64, unread: Option<Failure>) -> Result<Report> {

@@ -17,7 +17,6 @@ import java.util.Optional;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BiConsumer;
@@ -256,8 +255,10 @@ public final class BounceMailbox implements AutoCloseable {
     @Override
     public void close() {
         handle.byItsUser = true;
-        cleanable.clean();
-        handle.awaitClosed();
+        // Else the cleaner keeps it: it is to be closed by the next call, or at last when nobody has it any more.
+        if (handle.close()) {
+            cleanable.clean();
+        }
         Log.drain(handle.number, log);
     }
 
@@ -364,7 +365,6 @@ public final class BounceMailbox implements AutoCloseable {
     /** What is left to do when nobody has the mailbox any more; it must not know the mailbox, nor its user's functions. */
     private static final class Handle implements Runnable {
         private final long number;
-        private final CountDownLatch closed = new CountDownLatch(1);
         private volatile boolean byItsUser;
 
         Handle(long number) {
@@ -373,32 +373,22 @@ public final class BounceMailbox implements AutoCloseable {
 
         @Override
         public void run() {
-            try {
-                Native.close(number);
-            } catch (Throwable e) {
-                // Neither close() nor the garbage collector has anybody to throw it at.
-                Log.log(Log.LIBRARY, Level.WARNING, "A mailbox could not be closed", e);
-            } finally {
-                closed.countDown();
-            }
+            close();
             if (!byItsUser) {
                 Log.log(Log.MAILBOX, Level.WARNING, "A bounce mailbox was given up without close()", null);
                 Log.drain(number, null);
             }
         }
 
-        /** The first of several callers closes; that has a limit of its own, so this has one, too. */
-        void awaitClosed() {
-            boolean interrupted = false;
-            while (closed.getCount() > 0) {
-                try {
-                    closed.await();
-                } catch (InterruptedException e) {
-                    interrupted = true;
-                }
-            }
-            if (interrupted) {
-                Thread.currentThread().interrupt();
+        /** Whoever calls while another one closes waits for that, but not without end. */
+        boolean close() {
+            try {
+                Native.close(number);
+                return true;
+            } catch (Throwable e) {
+                // Neither close() nor the garbage collector has anybody to throw it at.
+                Log.log(Log.LIBRARY, Level.WARNING, "A mailbox could not be closed", e);
+                return false;
             }
         }
     }

@@ -18,6 +18,12 @@ final class Native {
     static native String target();
 
     /**
+     * Looks up the JVM's classes that are needed to throw exceptions, so that no later call has to. It needs much stack, and a
+     * context class loader that works.
+     */
+    static native void prepare();
+
+    /**
      * From now on these issuers (DER) are trusted, by each mailbox that has not connected yet; before, nobody is.
      *
      * @param issuers null: they cannot be read, and no such mailbox can connect

@@ -16,6 +16,7 @@ import java.security.GeneralSecurityException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 import java.util.zip.CRC32;
@@ -44,6 +45,8 @@ final class NativeLibrary {
 
     static final String ALLOW = "Grant um-imap-oauth2.jar this permission in the JVM's policy.";
 
+    private static final String RESTART = "Restart the JVM. If it happens again, report it with this text.";
+
     private static final String FROM_ONE_BUILD = "Take jar and library from one build, and restart the JVM.";
 
     /** The one of this class loader. */
@@ -52,6 +55,7 @@ final class NativeLibrary {
     private final String version;
     private final Platform platform;
     private boolean loaded;
+    private boolean prepared;
     private boolean trusted;
 
     NativeLibrary(String version, Platform platform) {
@@ -83,6 +87,37 @@ final class NativeLibrary {
                     "A library of another version was found first, in the system property " + PROPERTY
                             + " or on java.library.path.",
                     FROM_ONE_BUILD, null);
+        }
+        if (!prepared) {
+            prepare();
+            prepared = true;
+        }
+    }
+
+    /** On a thread of its own: whoever calls can be near the end of its stack, or have a context class loader that is closed. */
+    private static void prepare() {
+        AtomicReference<Throwable> thrown = new AtomicReference<>();
+        Thread thread = new Thread(null, Native::prepare, "um-imap-oauth2", 0, false);
+        thread.setContextClassLoader(NativeLibrary.class.getClassLoader());
+        thread.setDaemon(true);
+        thread.setUncaughtExceptionHandler((ended, e) -> thrown.set(e));
+        thread.start();
+        boolean interrupted = false;
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+        if (thrown.get() instanceof UnsatisfiedLinkError) {
+            throw ofAnotherBuild((UnsatisfiedLinkError) thrown.get());
+        }
+        if (thrown.get() != null) {
+            throw MailboxException.library("the native library cannot use this JVM: " + thrown.get(), "", RESTART, thrown.get());
         }
     }
 

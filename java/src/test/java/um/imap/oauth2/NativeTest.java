@@ -2,12 +2,17 @@ package um.imap.oauth2;
 
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -16,6 +21,7 @@ import java.util.TreeSet;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
 
 /** What the wrapper never does: the native methods with numbers and references that nobody was given. */
 class NativeTest {
@@ -66,12 +72,43 @@ class NativeTest {
         assertFails(MailboxException.Kind.USAGE, () -> Native.move(1, 1, 1, null));
     }
 
+    /** As in a Tomcat with the jar in several web applications, or with one that is stopped. */
+    @Test
+    void theContextClassLoaderDoesNotMatter(@TempDir Path directory) throws Exception {
+        new ChildJvm(directory).with("-Xcheck:jni").runSilently(Loaders.class);
+    }
+
+    static final class Loaders {
+        public static void main(String[] arguments) throws Exception {
+            NativeLibrary.INSTANCE.load(null);
+            List<String> settings = new ArrayList<>();
+            ExampleSettings.oauth2().forEach((key, value) -> settings.addAll(List.of(key, value)));
+            long mailbox = Native.openSettings(null, settings.toArray(new String[0]), null);
+            URL ours = MailboxException.class.getProtectionDomain().getCodeSource().getLocation();
+            ClassLoader other = new URLClassLoader(new URL[] {ours}, null);
+            assertNotSame(MailboxException.class, other.loadClass(MailboxException.class.getName()));
+            ClassLoader stopped = new ClassLoader(null) {
+                @Override
+                public Class<?> loadClass(String name) {
+                    throw new IllegalStateException("this web application was stopped");
+                }
+            };
+            for (ClassLoader context : new ClassLoader[] {stopped, other, null}) {
+                Thread.currentThread().setContextClassLoader(context);
+                assertFails(MailboxException.Kind.CLOSED, () -> Native.fetch(0));
+                // An exception of the JVM's that is caught on the native side.
+                assertFails(MailboxException.Kind.INTERNAL, () -> Native.health(mailbox, new long[0]));
+            }
+        }
+    }
+
     /** Whoever declares another one must call it here, so that it is known to be linked and what it does with nothing. */
     @Test
     void everyNativeMethodIsLinkedAndDefinedForWhatWasNeverGiven() throws Throwable {
         Map<String, Executable> calls = new TreeMap<>();
         calls.put("version", () -> assertEquals(NativeLibrary.version(Native.class), Native.version()));
         calls.put("target", () -> assertTrue(Native.target().contains("-"), Native.target()));
+        calls.put("prepare", Native::prepare);
         calls.put("trust", () -> assertThrows(MailboxException.class, () -> Native.trust(null, null)));
         calls.put("proxy", () -> Native.proxy(null, null, null));
         calls.put("language", () -> assertFails(MailboxException.Kind.USAGE, () -> Native.language(null)));
