@@ -132,7 +132,7 @@ impl Run {
 
     /// Nothing else may be in flight now: if the connection is lost, it is this mail's doing.
     pub(super) fn is_alone(&self) -> bool {
-        self.asked.keys().any(|uid| self.suspects.contains_key(uid))
+        self.asked.first_key_value().is_some_and(|(uid, _)| self.suspects.contains_key(uid))
     }
 
     /// These are asked for last, as far as they were found.
