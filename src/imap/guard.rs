@@ -30,6 +30,7 @@ pub fn guard(stream: Box<dyn Transport>, trace: Option<Log>) -> (Guard, Handle) 
         answer: 0,
         challenges: 0,
         complaints: Complaints::default(),
+        capabilities: None,
         violation: None,
     }));
     (Guard(inner.clone()), Handle(inner))
@@ -45,6 +46,12 @@ impl Handle {
     /// What the server complained of since the last command.
     pub fn complaints(&self) -> Option<String> {
         self.0.borrow().complaints.text()
+    }
+
+    /// What the server said unasked that it can do (RFC 9051 §7.1, `CAPABILITY`), in its greeting or with its answer to the last
+    /// command.
+    pub fn capabilities(&self) -> Option<Vec<String>> {
+        self.0.borrow().capabilities.clone()
     }
 
     /// The limit that the server went beyond.
@@ -87,6 +94,7 @@ impl Write for Guard {
         inner.answer = 0;
         inner.greeting = false;
         inner.complaints.clear();
+        inner.capabilities = None;
         if let Some(log) = &inner.trace {
             log.debug(format!("C: {}", without_credentials(octets)));
         }
@@ -120,6 +128,7 @@ struct Inner {
     /// Lines with `+`. Each is answered, so that [`Inner::answer`] does not count them.
     challenges: usize,
     complaints: Complaints,
+    capabilities: Option<Vec<String>>,
     violation: Option<String>,
 }
 
@@ -166,6 +175,11 @@ impl Inner {
         let text = responses::excerpt(&line);
         if let Some(log) = &self.trace {
             log.debug(format!("S: {text}"));
+        }
+        if !self.continued
+            && let Some(capabilities) = told_capabilities(&line)
+        {
+            self.capabilities = Some(capabilities);
         }
         if is_complaint(&text) {
             // Without the star, or the tag, which is nobody's word but ours.
@@ -256,6 +270,16 @@ fn is_complaint(line: &str) -> bool {
     line.split_ascii_whitespace()
         .take(2)
         .any(|word| ["NO", "BAD", "BYE"].iter().any(|known| word.eq_ignore_ascii_case(known)))
+}
+
+/// The capabilities in `* OK [CAPABILITY …] …`, or in a tagged OK.
+fn told_capabilities(line: &[u8]) -> Option<Vec<String>> {
+    let mut words = std::str::from_utf8(line).ok()?.splitn(3, ' ');
+    let (_, status, text) = (words.next(), words.next()?, words.next()?);
+    let (code, _) = text.strip_prefix('[')?.split_once(']')?;
+    let (name, capabilities) = code.split_once(' ')?;
+    let told = status.eq_ignore_ascii_case("OK") && name.eq_ignore_ascii_case("CAPABILITY");
+    told.then(|| capabilities.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
 /// Whether the `imap` crate is to see a line. Of what is untagged it gets the answers to what it asked for: its parser calls

@@ -83,8 +83,12 @@ pub fn greet(
         Some(greeting) => greeting,
         None => read_greeting(&mut client, &handle)?,
     };
-    let capabilities = client.capabilities().map_err(|error| failure(Step::Greeting, &handle, error))?;
-    let mut capabilities: Vec<_> = capabilities.iter().map(capability_name).collect();
+    // Who does not say how to log in has not said all of it. With STARTTLS the greeting came from anybody.
+    let told = handle.capabilities().filter(|told| told.iter().any(|name| is_mechanism(name)));
+    let mut capabilities = match told {
+        Some(told) => told,
+        None => names(&client.capabilities().map_err(|error| failure(Step::Greeting, &handle, error))?),
+    };
     capabilities.sort();
     Ok(Greeted { greeting, capabilities, client, handle, encrypted, trace })
 }
@@ -112,8 +116,12 @@ impl Greeted {
         }
         let mut session = authenticate(self.client, &self.capabilities, &self.handle, login)?;
         // Some servers say more about themselves after the login.
-        let capabilities = session.capabilities();
-        let capabilities = capabilities.map_err(|error| failure(Step::Login, &self.handle, error))?;
+        let capabilities = match self.handle.capabilities() {
+            Some(told) => told,
+            None => {
+                names(&session.capabilities().map_err(|error| failure(Step::Login, &self.handle, error))?)
+            }
+        };
         let masks = login.masks();
         Ok(LoggedIn { session, capabilities, handle: self.handle, masks, trace: self.trace })
     }
@@ -122,7 +130,7 @@ impl Greeted {
 /// A connection after the login, with no mailbox selected.
 pub struct LoggedIn {
     session: imap::Session<Guard>,
-    capabilities: imap::types::Capabilities,
+    capabilities: Vec<String>,
     handle: Handle,
     masks: Masks,
     trace: Option<Log>,
@@ -255,7 +263,7 @@ fn authenticate(
     handle: &Handle,
     login: &Login,
 ) -> Result<imap::Session<Guard>> {
-    let offered = |name: &str| capabilities.iter().any(|offered| offered.eq_ignore_ascii_case(name));
+    let offered = |name: &str| offers(capabilities, name);
     let (mechanism, response) = match login.secret {
         Secret::AccessToken(token) if offered("AUTH=XOAUTH2") => ("XOAUTH2", xoauth2(login.user, token)),
         Secret::AccessToken(_) => {
@@ -360,9 +368,17 @@ fn refused(step: Step, observed: String) -> Failure {
     Failure::new(step, kind, observed).retry(Retry::Never)
 }
 
-/// Whether a capability was named, in any case: the crate compares most names octet by octet.
-fn offers(capabilities: &imap::types::Capabilities, name: &str) -> bool {
-    capabilities.iter().any(|capability| capability_name(capability).eq_ignore_ascii_case(name))
+/// Whether a capability was named, in any case.
+fn offers(capabilities: &[String], name: &str) -> bool {
+    capabilities.iter().any(|offered| offered.eq_ignore_ascii_case(name))
+}
+
+fn is_mechanism(capability: &str) -> bool {
+    capability.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("AUTH="))
+}
+
+fn names(capabilities: &imap::types::Capabilities) -> Vec<String> {
+    capabilities.iter().map(capability_name).collect()
 }
 
 /// A folder's name as it is. The crate leaves the backslashes of a quoted string in it (RFC 9051 §9, `QUOTED-CHAR`), and

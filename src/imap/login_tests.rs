@@ -462,9 +462,34 @@ fn a_literal_of_a_name_has_a_limit() {
 }
 
 #[test]
+fn a_server_that_says_what_it_can_do_is_not_asked() {
+    let session = play(&format!(
+        "S: * OK [CAPABILITY IMAP4rev1 SASL-IR auth=XOAUTH2] ready
+         C: B AUTHENTICATE XOAUTH2 dXNlcj1hQGIuZGUBYXV0aD1CZWFyZXIgdDABAQ==
+         S: B OK [Capability IMAP4rev1 MOVE] come in
+         {LISTED} {SELECTED}"
+    ))
+    .unwrap();
+    assert!(session.capabilities.r#move && !session.capabilities.uidplus);
+}
+
+#[test]
+fn a_server_that_does_not_say_how_to_log_in_is_asked() {
+    for greeting in [
+        "OK [CAPABILITY IMAP4rev1 SASL-IR] ready",
+        "OK ready [CAPABILITY AUTH=XOAUTH2]",
+        "OK [CAPABILITY AUTH=XOAUTH2",
+    ] {
+        let script = GREETED.replacen("OK The Microsoft Exchange IMAP4 service is ready.", greeting, 1);
+        assert!(script.contains(greeting));
+        play(&[&script, LOGGED_IN, LISTED, SELECTED].concat()).unwrap();
+    }
+}
+
+#[test]
 fn the_login_comes_after_starttls() {
     let begin = "
-        S: * OK ready
+        S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN STARTTLS] ready
         C: S STARTTLS
         S: * OK soon
         S: S OK begin TLS
