@@ -272,14 +272,20 @@ fn is_complaint(line: &str) -> bool {
         .any(|word| ["NO", "BAD", "BYE"].iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
-/// The capabilities in `* OK [CAPABILITY …] …`, or in a tagged OK.
+/// The capabilities in `* OK [CAPABILITY …] …`, in a tagged OK, or in `* CAPABILITY …`.
 fn told_capabilities(line: &[u8]) -> Option<Vec<String>> {
     let mut words = std::str::from_utf8(line).ok()?.splitn(3, ' ');
-    let (_, status, text) = (words.next(), words.next()?, words.next()?);
-    let (code, _) = text.strip_prefix('[')?.split_once(']')?;
-    let (name, capabilities) = code.split_once(' ')?;
-    let told = status.eq_ignore_ascii_case("OK") && name.eq_ignore_ascii_case("CAPABILITY");
-    told.then(|| capabilities.split_ascii_whitespace().map(str::to_owned).collect())
+    let (first, name, text) = (words.next()?, words.next()?, words.next()?);
+    let is = |word: &str, known| word.eq_ignore_ascii_case(known);
+    let capabilities = if is(name, "OK") {
+        let (code, _) = text.strip_prefix('[')?.split_once(']')?;
+        code.split_once(' ').filter(|(name, _)| is(name, "CAPABILITY"))?.1
+    } else if first == "*" && is(name, "CAPABILITY") {
+        text
+    } else {
+        return None;
+    };
+    Some(capabilities.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
 /// Whether the `imap` crate is to see a line. Of what is untagged it gets the answers to what it asked for: its parser calls

@@ -471,6 +471,17 @@ fn a_server_that_says_what_it_can_do_is_not_asked() {
     ))
     .unwrap();
     assert!(session.capabilities.r#move && !session.capabilities.uidplus);
+    let session = play(&format!(
+        "S: * OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] ready
+         C: B AUTHENTICATE XOAUTH2
+         S: +
+         C> dXNlcj1hQGIuZGUBYXV0aD1CZWFyZXIgdDABAQ==
+         S: * CAPABILITY IMAP4rev1 UIDPLUS
+         S: B OK come in
+         {LISTED} {SELECTED}"
+    ))
+    .unwrap();
+    assert!(!session.capabilities.r#move && session.capabilities.uidplus);
 }
 
 #[test]

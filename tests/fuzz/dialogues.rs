@@ -53,6 +53,12 @@ pub fn is_whole(octets: &[u8]) -> bool {
     log_in(peer).and_then(|mut session| converse(&mut session, octets.len() as u64)).is_ok()
 }
 
+/// The last two digits of an internal date.
+fn minutes_of_zone(date: &str) -> Option<u8> {
+    let date = date.trim();
+    date.get(date.len().checked_sub(2)?..)?.parse().ok()
+}
+
 fn log_in(peer: Peer) -> Result<Session<()>> {
     let login = Login { user: "a@b.de", secret: Secret::Password("secret") };
     let inbox = Inbox { name: "INBOX", read_only: false };
@@ -225,8 +231,11 @@ fn compare(octets: &[u8], ours: std::result::Result<&Reading, &Malformed>) {
                 last(|item| matches!(item, MessageDataItem::InternalDate(_)))
             {
                 let text = fetch.internal_date.as_deref().unwrap_or_default();
-                let ours = DateTime::parse_from_str(text.trim(), "%e-%b-%Y %H:%M:%S %z");
-                assert_eq!(ours.ok().as_ref(), Some(date.as_ref()), "{told}");
+                match DateTime::parse_from_str(text.trim(), "%e-%b-%Y %H:%M:%S %z") {
+                    Ok(ours) => assert_eq!(&ours, date.as_ref(), "{told}"),
+                    // It takes a zone of 80 minutes, which is none.
+                    Err(_) => assert!(minutes_of_zone(text) > Some(59), "{told}"),
+                }
             }
             let message =
                 last(|item| matches!(item, MessageDataItem::BodyExt { section: None, origin: None, .. }));
