@@ -5,7 +5,8 @@ package um.imap.oauth2;
  *
  * <p>A mailbox is a number that no other mailbox ever had: one that is closed, or was never given, is a failure of kind
  * {@code CLOSED} and nothing worse. Every method throws {@link MailboxException}, and no other exception but an
- * {@link OutOfMemoryError} where the Java heap has no room for what it returns. {@link NativeLibrary#load} comes before the first call.
+ * {@link OutOfMemoryError} where the Java heap has no room for what it returns, and a {@link StackOverflowError} where the thread's
+ * stack has none. {@link NativeLibrary#load} comes before the first call.
  */
 final class Native {
     private Native() {
