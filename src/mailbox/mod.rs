@@ -869,8 +869,7 @@ impl Shared {
     /// What to say of a credential that ends soon.
     fn near(&self, expiry: &Expiry) -> Option<Failure> {
         let observed = expiry.near(DateTime::<Utc>::from(SystemTime::now()).date_naive())?;
-        let key = self.config.names.written(expiry.key().name);
-        Some(self.explain(Failure::new(Step::Token, Kind::Token, observed).key(key)))
+        Some(self.explain(Failure::new(Step::Token, Kind::Token, observed).key(expiry.key().name)))
     }
 
     /// Adds cause and remedy.

@@ -133,7 +133,8 @@ impl Run {
         Some([uid].into_iter().collect())
     }
 
-    /// Nothing else may be in flight now: if the connection is lost, it is this mail's doing.
+    /// A suspect is under way, which is asked for when nothing else is. Nothing else may be in flight now: if the connection is
+    /// lost, it is this mail's doing.
     pub(super) fn is_alone(&self) -> bool {
         self.asked.first_key_value().is_some_and(|(uid, _)| self.suspects.contains_key(uid))
     }
@@ -455,7 +456,7 @@ mod tests {
         let mut run = sized(run(1_000), |_| 1);
         let uids = run.next_bodies(Held::default(), 100_000, &NONE).unwrap_or_default();
         let fit = 100_000 / OF_A_MESSAGE as u64;
-        assert!((fit / 2..=fit).contains(&uids.len()), "{} of {fit}", uids.len());
+        assert!((fit / 2..=fit * 3 / 4).contains(&uids.len()), "{} of {fit}", uids.len());
     }
 
     #[test]
