@@ -61,8 +61,7 @@ import java.util.function.Supplier;
  * {@link NullPointerException}. After one of kind {@link MailboxException.Kind#INTERNAL INTERNAL}, a fault of the library, close the
  * mailbox and open another one in its place: it may be of no use any more, and every further call fail. Where the Java heap has
  * no room for what a call returns, it throws an {@link OutOfMemoryError}, and near the end of a thread's stack a
- * {@link StackOverflowError}; a mail for which there was none comes again at the next
- * {@link #fetch}. A mailbox that was forgotten is closed by the garbage collector.
+ * {@link StackOverflowError}; a mail that was to be handed out then comes again at the next {@link #fetch}. A mailbox that was forgotten is closed by the garbage collector.
  */
 public final class BounceMailbox implements AutoCloseable {
     static final Cleaner CLEANER = Cleaner.create();
