@@ -16,6 +16,7 @@
 
 pub mod check;
 pub mod config;
+pub mod engine;
 pub mod explain;
 pub mod failure;
 pub mod imap;

@@ -17,6 +17,7 @@ pub mod responses;
 pub(crate) mod scripted;
 pub mod session;
 pub mod uid_set;
+pub mod uids;
 
 use std::io::{Read, Write};
 
