@@ -376,7 +376,7 @@ impl Kind {
     }
 
     /// What is true of most failures of a kind; a place that knows better says so.
-    fn retry(self) -> Retry {
+    pub fn retry(self) -> Retry {
         match self {
             Kind::Network | Kind::Throttled | Kind::Protocol | Kind::Timeout | Kind::Busy => Retry::Later,
             _ => Retry::Never,

@@ -1,3 +1,733 @@
 //! The rules: which messages are fetched when, what is changed on the server when, and what is never repeated.
+//!
+//! [`Engine::handle`] takes what has happened and returns what is to be done. The engine has no thread, socket, file, lock or
+//! clock, and it never sees a message's octets: it knows UIDs, sizes and arrivals. So every history can be played in a test.
+//!
+//! | module | rules |
+//! | --- | --- |
+//! | `calls` | what callers wait for |
+//! | `claim`, `journal` | lock and journal; nothing is told to the server before it is on the disk |
+//! | `link` | connections: when one is made, what its loss means, when the server is left alone |
+//! | `fetch`, `progress`, `window` | which messages are asked for, and how many at a time |
+//! | `decisions`, `settle`, `batch_size` | decisions become changes on the server |
+//! | `verify`, `copy` | whether a UID still names the same message, whether a copy was made |
 
+mod batch_size;
+mod calls;
+mod claim;
+mod copy;
+mod decisions;
+pub mod effect;
+mod fetch;
+mod history;
+pub mod input;
+mod journal;
+mod link;
+mod pipeline;
+pub mod problem;
+mod progress;
 pub mod record;
+mod settle;
+pub mod time;
+mod verify;
+pub mod window;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::imap::folders::Folders;
+use crate::imap::session::Capabilities;
+use crate::imap::uids::{Uid, UidSet, UidValidity};
+
+use batch_size::BatchSize;
+use calls::Calls;
+use claim::Claim;
+use copy::CopyStage;
+use decisions::Decisions;
+use effect::{Change, Effect, Report};
+pub use history::History;
+use input::{Answer, CommandId, Event, FetchId, Input, Placement, Status};
+use journal::Journal;
+use link::Link;
+use pipeline::Pipeline;
+use problem::Problem;
+use progress::FetchProgress;
+use record::{FileWork, Identity, Pending, Seq};
+use time::Time;
+use verify::Comparison;
+use window::Queue;
+
+/// What does not change while a mailbox is open.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub read_only: bool,
+    /// Only messages without `\Seen` are fetched.
+    pub unseen_only: bool,
+    /// Octets of messages in memory.
+    pub buffer: usize,
+    /// Commands in flight.
+    pub pipeline: usize,
+    /// How long a fetch goes on without getting anything.
+    pub patience: Duration,
+    /// How long a server may ask, again and again, to be left alone, before a call ends by it.
+    pub throttled: Duration,
+    /// How long closing may take to carry out decisions.
+    pub close: Duration,
+    /// The folders to which outcomes lead, each with the property that names it.
+    pub targets: Vec<(String, String)>,
+    /// There is a work directory.
+    pub directory: bool,
+    /// Decisions are to be written to a journal.
+    pub journal: bool,
+    /// The login is by password.
+    pub password: bool,
+    /// A hash of what a login depends on.
+    pub fingerprint: u64,
+    /// Pauses differ by it.
+    pub seed: u64,
+}
+
+/// The rules of one open mailbox.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    now: Time,
+    phase: Phase,
+    link: Link,
+    /// Connections so far.
+    links: u64,
+    last_command: u64,
+    /// No connection is made before this time without a call for it.
+    not_before: Option<Time>,
+    /// Nothing is sent before this time.
+    pause_until: Option<Time>,
+    /// Since when the server has asked to be left alone without doing anything in between.
+    throttled_since: Option<Time>,
+    /// The connection was lost with decisions on it, and another one made at once.
+    reconnected_for_decisions: bool,
+    refused_credentials: bool,
+    random: u64,
+    pipeline: Pipeline,
+
+    calls: Calls,
+    fetch: Fetch,
+    progress: Option<FetchProgress>,
+    /// A fetch that a refused credential has ended, and that goes on with another one.
+    resumable: Option<FetchProgress>,
+    queue: Queue,
+    /// A command whose answer is a list of UIDs is in flight; two could not be told apart.
+    searching: bool,
+    /// UIDs in the answer to the SEARCH in flight.
+    found_in_search: u64,
+    /// Messages in the answer to the FETCH of all flags.
+    listed: u64,
+    /// Messages at which something went wrong: the next fetch asks for them last.
+    suspects: UidSet,
+    reported_vanished: bool,
+
+    uid_validity: Option<UidValidity>,
+    /// Messages that were delivered and not settled.
+    delivered: BTreeMap<Uid, Delivered>,
+    highest: Option<Uid>,
+    /// Messages that were read on a connection that is lost.
+    unsure: UidSet,
+    /// Messages that were decided about since the last SEARCH: they are not delivered, even if it found them.
+    decided: UidSet,
+
+    decisions: Decisions,
+    batch_size: BatchSize,
+    /// A change of the batch under way that waits for the disk.
+    waiting_change: Option<(Change, Seq)>,
+    /// Messages of the batch under way that left the folder, and that were copied.
+    gone: UidSet,
+    copied: UidSet,
+    unproven_since: Option<Time>,
+    proof_line: String,
+    reported_marks: bool,
+    comparison: Comparison,
+    copy_check: Option<CopyStage>,
+
+    claim: Claim,
+    journal: Journal,
+    journal_hangs: bool,
+    journal_problem: Option<Problem>,
+    /// What an earlier process left, until the mailbox's UIDVALIDITY is known.
+    inherited: Vec<Pending>,
+    /// Decisions became void; the next flush says so.
+    void: Option<Problem>,
+
+    history: History,
+    counters: Counters,
+    status_due: bool,
+    effects: Vec<Effect>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Closing { until: Time },
+    Closed,
+}
+
+/// A connection with a selected inbox.
+#[derive(Debug)]
+struct Session {
+    capabilities: Capabilities,
+    folders: Folders,
+    inbox: String,
+    exists: u32,
+    in_flight: VecDeque<(CommandId, Purpose)>,
+    /// The folders of the configuration that were not looked at yet.
+    folders_to_make: VecDeque<(String, String)>,
+    /// Another folder than the inbox is selected.
+    elsewhere: bool,
+}
+
+/// The reason for which a command was sent.
+#[derive(Debug, Clone, PartialEq)]
+enum Purpose {
+    MakeFolder { configured: String, name: String },
+    Noop { fetch: FetchId },
+    Search { fetch: FetchId },
+    AllFlags { fetch: FetchId },
+    Sizes { fetch: FetchId },
+    Bodies { fetch: FetchId, uids: UidSet },
+    Doubts { fetch: FetchId },
+    CreateTarget { name: String },
+    TargetBefore,
+    Change,
+    ProveNoop,
+    ProvePresent,
+    Headers { uids: UidSet },
+    SilentPresent,
+    TargetAfter,
+    ExamineTarget,
+    ReadTarget,
+    Reselect,
+}
+
+impl Purpose {
+    fn fetch(&self) -> Option<FetchId> {
+        match self {
+            Purpose::Noop { fetch }
+            | Purpose::Search { fetch }
+            | Purpose::AllFlags { fetch }
+            | Purpose::Sizes { fetch }
+            | Purpose::Bodies { fetch, .. }
+            | Purpose::Doubts { fetch } => Some(*fetch),
+            _ => None,
+        }
+    }
+
+    fn step(&self) -> crate::failure::Step {
+        use crate::failure::Step;
+        match self {
+            Purpose::MakeFolder { .. } | Purpose::CreateTarget { .. } => Step::Folders,
+            Purpose::Noop { .. } | Purpose::Search { .. } | Purpose::AllFlags { .. } => Step::Search,
+            Purpose::Sizes { .. } | Purpose::Bodies { .. } | Purpose::Doubts { .. } => Step::Fetch,
+            _ => Step::Settle,
+        }
+    }
+}
+
+/// The fetch that callers see.
+#[derive(Debug)]
+struct Fetch {
+    id: FetchId,
+    phase: FetchPhase,
+    found: u64,
+    /// When callers last got a message that they had waited for.
+    delivered_at: Option<Time>,
+}
+
+#[derive(Debug)]
+enum FetchPhase {
+    Requested,
+    Running,
+    Ended(Result<(), Problem>),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Delivered {
+    identity: Identity,
+    /// A later SEARCH has not found it: it is gone, or somebody has read it.
+    missed: bool,
+}
+
+/// Counts since the mailbox was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub messages: u64,
+    pub settled: u64,
+}
+
+/// How the mailbox is doing, beside its [`History`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts<'a> {
+    pub history: &'a History,
+    /// Since when nothing comes, and why.
+    pub trouble: Option<(Time, &'a Problem)>,
+    pub pending: u64,
+    /// Why decisions wait.
+    pub refusal: Option<&'a Problem>,
+    pub journal: Option<&'a Problem>,
+    pub counters: Counters,
+}
+
+impl Engine {
+    pub fn new(settings: Settings, history: History) -> Self {
+        Self {
+            now: Time::default(),
+            phase: Phase::Open,
+            link: Link::Down,
+            links: 0,
+            last_command: 0,
+            not_before: None,
+            pause_until: None,
+            throttled_since: None,
+            reconnected_for_decisions: false,
+            refused_credentials: false,
+            random: settings.seed,
+            pipeline: Pipeline::new(settings.pipeline),
+            calls: Calls::default(),
+            fetch: Fetch {
+                id: FetchId::default(),
+                phase: FetchPhase::Ended(Ok(())),
+                found: 0,
+                delivered_at: None,
+            },
+            progress: None,
+            resumable: None,
+            queue: Queue::default(),
+            searching: false,
+            found_in_search: 0,
+            listed: 0,
+            suspects: UidSet::new(),
+            reported_vanished: false,
+            uid_validity: None,
+            delivered: BTreeMap::new(),
+            highest: None,
+            unsure: UidSet::new(),
+            decided: UidSet::new(),
+            decisions: Decisions::default(),
+            batch_size: BatchSize::new(history.batch_size),
+            waiting_change: None,
+            gone: UidSet::new(),
+            copied: UidSet::new(),
+            unproven_since: None,
+            proof_line: String::new(),
+            reported_marks: false,
+            comparison: Comparison::default(),
+            copy_check: None,
+            claim: Claim::None,
+            journal: Journal::default(),
+            journal_hangs: false,
+            journal_problem: None,
+            inherited: Vec::new(),
+            void: None,
+            history,
+            counters: Counters::default(),
+            status_due: false,
+            effects: Vec::new(),
+            settings,
+        }
+    }
+
+    /// Takes one input and returns everything that is to be done for it, in this order.
+    pub fn handle(&mut self, input: Input, now: Time) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        if self.phase == Phase::Closed {
+            self.handle_after_the_end(input);
+            return std::mem::take(&mut self.effects);
+        }
+        match input {
+            Input::Call(id, call) => self.call(id, call),
+            Input::Abandon(id) => _ = self.calls.waiting.remove(&id),
+            Input::Renewed => self.renewed(),
+            Input::Close => self.close(),
+            Input::Connected(connected) => self.connected(connected),
+            Input::Lost(failure) => self.lost(failure),
+            Input::Session(event) => self.session_event(event),
+            Input::Files(event) => self.file_event(event),
+            Input::Timer => {}
+        }
+        self.act_on_time();
+        if self.phase != Phase::Closed {
+            self.plan();
+        }
+        self.answer_fetches();
+        self.deliver_waiting();
+        self.answer_settles();
+        self.answer_flushes();
+        if std::mem::take(&mut self.status_due) {
+            self.effects.push(Effect::WriteStatus);
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Says when an [`Input::Timer`] is needed if nothing else happens.
+    pub fn next_timer(&self) -> Option<Time> {
+        let closing = match self.phase {
+            Phase::Open => None,
+            Phase::Closing { until } => Some(until),
+            Phase::Closed => return None,
+        };
+        let times = [
+            closing,
+            self.calls_timer(),
+            self.journal_timer(),
+            self.link_timer(),
+            self.pause_until.filter(|until| *until > self.now),
+            self.decisions_timer(),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// Says where a message of this size is to be put whose octets are about to come.
+    pub fn placement(&self, octets: u64) -> Placement {
+        self.queue.buffered.placement(octets, self.settings.buffer)
+    }
+
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            history: &self.history,
+            trouble: self
+                .progress
+                .as_ref()
+                .and_then(|progress| progress.trouble.as_ref())
+                .map(|(since, why)| (*since, why)),
+            pending: self.pending(),
+            refusal: self.decisions.last_refusal(),
+            journal: self.journal_problem.as_ref(),
+            counters: self.counters,
+        }
+    }
+
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Says whether the credential in use was refused.
+    pub fn has_refused_credentials(&self) -> bool {
+        self.refused_credentials
+    }
+
+    /// Returns the number of decisions that are not carried out.
+    pub fn pending(&self) -> u64 {
+        self.decisions.len() + self.inherited.len() as u64
+    }
+
+    /// Returns the commands in flight and the octets that are buffered or reserved, for the simulator.
+    pub fn load(&self) -> (usize, usize) {
+        let reserved = self.progress.as_ref().map_or(0, |progress| progress.reserved);
+        (self.in_flight(), self.queue.buffered.octets + reserved)
+    }
+
+    fn report(&mut self, report: Report) {
+        self.effects.push(Effect::Report(report));
+    }
+
+    /// Another credential is in use: a fetch that had begun goes on.
+    fn renewed(&mut self) {
+        self.refused_credentials = false;
+        self.not_before = None;
+        if self.resumable.as_ref().is_some_and(|progress| progress.id == self.fetch.id) {
+            self.fetch.phase = FetchPhase::Requested;
+        }
+    }
+
+    fn session_event(&mut self, event: Event) {
+        if self.session().is_none() {
+            return;
+        }
+        match event {
+            Event::Exists(exists) => {
+                if let Some(session) = self.session_mut() {
+                    session.exists = exists;
+                }
+            }
+            Event::Expunged(messages) => {
+                if let Some(session) = self.session_mut() {
+                    session.exists = session.exists.saturating_sub(messages);
+                }
+            }
+            Event::SearchLine => self.search_line(),
+            Event::Found(uids) => self.found(*uids.start(), *uids.end()),
+            Event::Attributes(attributes) => self.attributes(attributes),
+            Event::Progress => self.octets_came(),
+            Event::Arrived(arrival) => self.arrived(arrival),
+            Event::Vanished(uids) => self.vanished_from_folder(&uids),
+            Event::Copied(uids) => self.copies_named(&uids),
+            Event::Done(id, answer) => self.command_done(id, &answer),
+        }
+    }
+
+    fn command_done(&mut self, id: CommandId, answer: &Answer) {
+        let Some(session) = self.session_mut() else { return };
+        let Some(at) = session.in_flight.iter().position(|(in_flight, _)| *in_flight == id) else { return };
+        let Some((_, purpose)) = session.in_flight.remove(at) else { return };
+        match answer.status {
+            Status::Ok => {
+                self.throttled_since = None;
+                if self.in_flight() > 0 {
+                    self.pipeline.coped();
+                }
+            }
+            Status::Bad if self.in_flight() > 0 => self.pipeline.failed(),
+            Status::NotNow(time) => self.not_now(&purpose, time, answer),
+            _ => {}
+        }
+        match purpose {
+            Purpose::MakeFolder { configured, name } => self.folder_made(configured, name, answer),
+            purpose if purpose.fetch().is_some() => self.fetch_answered(&purpose, answer),
+            Purpose::CreateTarget { name } => self.target_created(name, answer),
+            Purpose::TargetBefore => self.target_known(answer),
+            Purpose::Change => self.change_answered(answer),
+            Purpose::ProveNoop => self.prove_present(),
+            Purpose::ProvePresent => self.proof_answered(answer),
+            Purpose::Headers { uids } => self.headers_answered(&uids, answer),
+            Purpose::SilentPresent => self.silent_answered(answer),
+            Purpose::TargetAfter => self.target_counted(answer),
+            Purpose::ExamineTarget => self.target_examined(answer),
+            Purpose::ReadTarget => self.target_read(answer),
+            _ => self.reselected(answer),
+        }
+    }
+
+    fn fetch_answered(&mut self, purpose: &Purpose, answer: &Answer) {
+        if let Status::NotNow(time) = answer.status {
+            return self.fetch_not_now(purpose, time, answer);
+        }
+        match purpose {
+            Purpose::Noop { fetch } => {
+                if let Some(progress) = self.progress.as_mut().filter(|progress| progress.id == *fetch) {
+                    progress.stage = progress::Stage::Ready;
+                }
+            }
+            Purpose::Search { fetch } => self.search_answered(*fetch, answer),
+            Purpose::AllFlags { fetch } => self.flags_listed(*fetch, answer),
+            Purpose::Sizes { fetch } => self.sizes_answered(*fetch, answer),
+            Purpose::Bodies { fetch, uids } => self.bodies_answered(*fetch, uids, answer),
+            Purpose::Doubts { fetch } => self.doubts_answered(*fetch, answer),
+            _ => {}
+        }
+    }
+
+    /// The server will do it later: nothing is sent until then.
+    fn not_now(&mut self, purpose: &Purpose, time: Option<Duration>, answer: &Answer) {
+        let problem = settle::unavailable(purpose.step(), time, answer);
+        match time {
+            Some(time) => self.throttled(time, problem),
+            None => {
+                let now = self.now;
+                self.pause_until = Some(now + NOT_NOW);
+                if let Some(progress) = &mut self.progress {
+                    progress.troubled(now, problem);
+                }
+            }
+        }
+    }
+
+    fn learn_batch_size(&mut self, problem: &Problem) {
+        let changing = self
+            .session()
+            .is_some_and(|session| session.in_flight.iter().any(|(_, purpose)| *purpose == Purpose::Change));
+        let messages = self.decisions.under_way.as_ref().map_or(0, |batch| batch.messages.len());
+        if !changing || !matches!(problem, Problem::Failed(_)) {
+            return;
+        }
+        if let Some(size) = self.batch_size.cut(messages) {
+            self.report(Report::BatchSize(size));
+            self.keep_batch_size(size);
+        }
+    }
+
+    fn batch_succeeded(&mut self, messages: usize) {
+        if let Some(size) = self.batch_size.succeeded(messages) {
+            self.keep_batch_size(size);
+        }
+    }
+
+    fn keep_batch_size(&mut self, size: u16) {
+        self.history.batch_size = Some(size);
+        if self.claim.allows_changes() && self.settings.directory {
+            self.effects.push(Effect::Files(FileWork::KeepBatchSize(size)));
+        }
+    }
+
+    fn decisions_timer(&self) -> Option<Time> {
+        if self.decisions.is_empty() {
+            return None;
+        }
+        let later = |time: &Time| *time > self.now;
+        let next = self.decisions.next_time().filter(later);
+        let link = self.decisions.next_link_time().filter(later);
+        let unproven = self.unproven_since.map(|since| since + settle::PROVE_AFTER).filter(later);
+        next.into_iter().chain(link).chain(unproven).min()
+    }
+
+    /// Acts on limits that were reached.
+    fn act_on_time(&mut self) {
+        if self.pause_until.is_some_and(|until| until <= self.now) {
+            self.pause_until = None;
+        }
+        self.notice_hanging_journal();
+        self.give_up_claim();
+        self.lose_patience();
+        if let Phase::Closing { until } = self.phase
+            && until <= self.now
+        {
+            self.stop();
+        }
+    }
+
+    /// Does everything that can be done now.
+    fn plan(&mut self) {
+        let closing = matches!(self.phase, Phase::Closing { .. });
+        if closing {
+            self.progress = None;
+            if self.decisions.is_quiet(self.now) {
+                return self.stop();
+            }
+        } else {
+            self.begin_requested_fetch();
+        }
+        if self.leaves_alone() || self.pause_until.is_some() {
+            return;
+        }
+        match self.link {
+            Link::Down => self.connect_if_needed(closing),
+            Link::Connecting => {}
+            Link::Up(_) => self.send_all(),
+        }
+    }
+
+    fn connect_if_needed(&mut self, closing: bool) {
+        if !self.settings.read_only && !self.claim.allows_changes() {
+            return;
+        }
+        let rest = self.not_before.filter(|time| *time > self.now);
+        let wanted = (self.calls.flushes() || closing) && !self.decisions.is_quiet(self.now);
+        let fetch = self.progress.is_some();
+        let due = !self.decisions.unverified.is_empty()
+            || self.decisions.next_time().is_some_and(|time| time <= self.now)
+            || self.decisions.next_link_time().is_some_and(|time| time <= self.now)
+            || !self.inherited.is_empty() && self.calls.flushes();
+        let inherited = !self.inherited.is_empty() && (self.calls.flushes() || closing);
+        if wanted || inherited || (fetch || due) && rest.is_none() {
+            self.not_before = None;
+            self.link = Link::Connecting;
+            self.effects.push(Effect::Connect);
+        }
+    }
+
+    /// Sends commands as long as there are some and the pipeline has room.
+    fn send_all(&mut self) {
+        if self.make_folders() {
+            return;
+        }
+        self.worked();
+        while self.send_one() {}
+        if self.session().is_none() {
+            return;
+        }
+        if self.in_flight() == 0 && self.progress.as_ref().is_some_and(FetchProgress::is_over) {
+            self.end_fetch(Ok(()));
+            while self.send_one() {}
+        }
+        if self.changes_connection() {
+            return;
+        }
+        if matches!(self.phase, Phase::Closing { .. }) && self.decisions.is_quiet(self.now) {
+            self.stop();
+        }
+    }
+
+    /// Sends the next command. Returns whether one was sent.
+    fn send_one(&mut self) -> bool {
+        let exclusive = self.progress.as_ref().is_some_and(FetchProgress::is_exclusive);
+        let depth = if exclusive || self.comparison.proving { 1 } else { self.pipeline.depth() };
+        if self.in_flight() >= depth || self.session().is_none() {
+            return false;
+        }
+        if self.examine_target() {
+            return false;
+        }
+        if self.settlement() {
+            return true;
+        }
+        // Nothing may be in flight while it is asked which messages are still there.
+        if self.comparison.present.is_some() || self.comparison.proving || self.wants_silence() {
+            return false;
+        }
+        match self.fetching() {
+            Some((ask, purpose)) => {
+                self.ask(ask, purpose);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Says whether the decisions need a moment with nothing in flight.
+    fn wants_silence(&self) -> bool {
+        self.decisions.under_way.is_none() && self.proof_is_due() || self.comparison.has_silent()
+    }
+
+    /// Ends all calls, and carries out what was decided as far as there is time.
+    fn close(&mut self) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Closing { until: self.now + self.settings.close };
+        self.decisions.make_due(self.now);
+        let discarded = self.queue.clear();
+        self.discard(discarded);
+        self.delivered.clear();
+        self.fetch.phase = FetchPhase::Ended(Err(Problem::Closed));
+        self.end_calls();
+        if !self.claim.allows_changes() || self.settings.read_only {
+            self.stop();
+        }
+    }
+
+    /// The mailbox is closed.
+    fn stop(&mut self) {
+        match self.link {
+            Link::Up(_) if self.in_flight() == 0 => self.effects.push(Effect::LogOut),
+            Link::Up(_) | Link::Connecting => self.effects.push(Effect::Disconnect),
+            Link::Down => {}
+        }
+        let messages = self.pending();
+        if messages > 0 {
+            let journal = self.journal.is_on() && self.journal_problem.is_none();
+            self.report(Report::ClosedEarly { messages, journal });
+        }
+        self.end_calls();
+        self.phase = Phase::Closed;
+        self.link = Link::Down;
+        self.effects.push(Effect::WriteStatus);
+        self.effects.push(Effect::Files(FileWork::Release));
+        self.effects.push(Effect::Stop);
+    }
+
+    /// Lets go of the connection without a failure.
+    fn drop_link(&mut self) {
+        self.link = Link::Down;
+        self.forget_comparison();
+        self.decisions.connection_lost(None, self.batch_size.now());
+        let read: UidSet = self.delivered.keys().copied().chain(self.queue.uids()).collect();
+        self.unsure.add(&read);
+    }
+
+    fn handle_after_the_end(&mut self, input: Input) {
+        match input {
+            Input::Call(id, call) => self.call(id, call),
+            Input::Connected(_) => self.effects.push(Effect::Disconnect),
+            _ => {}
+        }
+    }
+}
+
+/// Pause after "not now" without a time.
+const NOT_NOW: Duration = Duration::from_secs(1);

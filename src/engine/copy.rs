@@ -1,0 +1,223 @@
+//! Moves on a server without MOVE: whether the copies are in the target, before the originals are deleted.
+
+use super::decisions::{Batch, Decided, Step as BatchStep};
+use super::effect::{Ask, Report};
+use super::input::{Answer, Attributes, Status};
+use super::problem::Problem;
+use super::record::{Copy, Identity, Mark, Target};
+use super::{Engine, Purpose};
+use crate::imap::uids::UidSet;
+
+/// The target of a batch is looked at.
+#[derive(Debug)]
+pub(super) enum CopyStage {
+    /// COPY was answered with OK and without the copies' names: has the target grown by as many?
+    Count {
+        batch: Batch,
+    },
+    /// The answer to COPY was lost or a refusal: has the target grown at all?
+    Status {
+        batch: Batch,
+    },
+    /// It has: its new messages are to be read, with nothing else in flight.
+    Examine {
+        batch: Batch,
+        target: Target,
+    },
+    Examining {
+        batch: Batch,
+        target: Target,
+    },
+    Reading {
+        batch: Batch,
+        target: Target,
+        copies: Vec<Found>,
+    },
+    /// The inbox is selected again.
+    Reselecting,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    identity: Identity,
+    size: Option<u64>,
+}
+
+pub(super) fn target_of(answer: &Answer) -> Option<Target> {
+    let uid_validity = answer.folder.uid_validity?;
+    answer.folder.uid_next.map(|next| Target { uid_validity, next })
+}
+
+impl Engine {
+    /// Looks into the target of a batch of which it is not known whether it was copied.
+    pub(super) fn check_copies(&mut self) -> bool {
+        if self.copy_check.is_some() {
+            return false;
+        }
+        let Some(batch) = self.decisions.uncertain_copies.pop() else { return false };
+        let folder = self.target_folder(&batch);
+        self.copy_check = Some(CopyStage::Status { batch });
+        self.ask(Ask::Status(folder), Purpose::TargetAfter);
+        true
+    }
+
+    pub(super) fn check_copy_count(&mut self) {
+        if let Some(CopyStage::Count { batch }) = &self.copy_check {
+            let folder = self.target_folder(batch);
+            self.ask(Ask::Status(folder), Purpose::TargetAfter);
+        }
+    }
+
+    fn target_folder(&self, batch: &Batch) -> String {
+        let configured = batch.folder().map_or("", String::as_str);
+        self.session().map_or_else(String::new, |session| session.folders.resolve(configured).name)
+    }
+
+    /// The server has told UIDNEXT of the target.
+    pub(super) fn target_counted(&mut self, answer: &Answer) {
+        let now = target_of(answer).filter(|_| answer.status == Status::Ok);
+        match self.copy_check.take() {
+            Some(CopyStage::Count { batch }) => {
+                let copies = batch.messages.len() as u32;
+                let grown = match (batch.copy, now) {
+                    (Copy::Sent(before), Some(now)) if before.uid_validity == now.uid_validity => {
+                        now.next.get().saturating_sub(before.next.get()) >= copies
+                    }
+                    _ => false,
+                };
+                if grown { self.copies_made(batch) } else { self.decisions.uncertain_copies.push(batch) }
+            }
+            Some(CopyStage::Status { batch }) => self.target_compared(batch, now, answer),
+            other => self.copy_check = other,
+        }
+    }
+
+    fn target_compared(&mut self, batch: Batch, now: Option<Target>, answer: &Answer) {
+        let (Copy::Sent(before), Some(now)) = (batch.copy, now) else {
+            if let Status::NotNow(_) = answer.status {
+                let problem = super::settle::unavailable(crate::failure::Step::Settle, None, answer);
+                return self.decisions.refused(Batch { unverified: true, ..batch }, problem, self.now);
+            }
+            return self.copy_in_doubt(batch);
+        };
+        if before.uid_validity != now.uid_validity || now.next < before.next {
+            self.copy_in_doubt(batch);
+        } else if now.next == before.next {
+            let batch = Batch { copy: Copy::NotSent, step: BatchStep::First, ..batch };
+            self.decisions.verified(batch, false, self.now);
+        } else {
+            self.copy_check = Some(CopyStage::Examine { batch, target: before });
+        }
+    }
+
+    /// Selects the target, as soon as nothing else is in flight. Returns whether the connection is reserved for that.
+    pub(super) fn examine_target(&mut self) -> bool {
+        let Some(CopyStage::Examine { .. }) = &self.copy_check else {
+            return self.session().is_some_and(|session| session.elsewhere);
+        };
+        if self.in_flight() > 0 {
+            return true;
+        }
+        if let Some(CopyStage::Examine { batch, target }) = self.copy_check.take() {
+            let folder = self.target_folder(&batch);
+            self.copy_check = Some(CopyStage::Examining { batch, target });
+            if let Some(session) = self.session_mut() {
+                session.elsewhere = true;
+            }
+            self.ask(Ask::Examine(folder), Purpose::ExamineTarget);
+        }
+        true
+    }
+
+    pub(super) fn target_examined(&mut self, answer: &Answer) {
+        let Some(CopyStage::Examining { batch, target }) = self.copy_check.take() else { return };
+        let same = answer.folder.uid_validity.is_none_or(|now| now == target.uid_validity);
+        if answer.status != Status::Ok || !same {
+            self.copy_in_doubt(batch);
+            return self.reselect();
+        }
+        self.copy_check = Some(CopyStage::Reading { batch, target, copies: Vec::new() });
+        self.ask(Ask::HeadersFrom(target.next), Purpose::ReadTarget);
+    }
+
+    /// Takes in a message of the target.
+    pub(super) fn compare_copy(&mut self, attributes: &Attributes) {
+        if let Some(CopyStage::Reading { target, copies, .. }) = &mut self.copy_check
+            && attributes.uid >= target.next
+            && let Some(identity) = attributes.identity
+            && copies.len() < COPIES
+        {
+            copies.push(Found { identity, size: attributes.size });
+        }
+    }
+
+    /// The new messages of the target are known: those of the batch among them are copies.
+    pub(super) fn target_read(&mut self, answer: &Answer) {
+        let Some(CopyStage::Reading { batch, mut copies, .. }) = self.copy_check.take() else { return };
+        if answer.status != Status::Ok {
+            self.copy_in_doubt(batch);
+            return self.reselect();
+        }
+        let mut batch = batch;
+        let (mut copied, mut doubtful) = (UidSet::new(), UidSet::new());
+        for message in &batch.messages {
+            if !matches!(message.identity.mark, Mark::Fields(_)) {
+                doubtful.insert(message.uid);
+            } else if let Some(at) = copies.iter().position(|copy| is_copy(message, copy)) {
+                copies.swap_remove(at);
+                copied.insert(message.uid);
+            }
+        }
+        if let Some(copied) = batch.split_off(&copied) {
+            self.copies_made(copied);
+        }
+        if let Some(doubtful) = batch.split_off(&doubtful) {
+            self.copy_in_doubt(doubtful);
+        }
+        if !batch.messages.is_empty() {
+            let batch = Batch { copy: Copy::NotSent, step: BatchStep::First, ..batch };
+            self.decisions.verified(batch, false, self.now);
+        }
+        self.reselect();
+    }
+
+    fn reselect(&mut self) {
+        self.copy_check = Some(CopyStage::Reselecting);
+        let inbox = self.session().map(|session| session.inbox.clone()).unwrap_or_default();
+        self.ask(Ask::Select(inbox), Purpose::Reselect);
+    }
+
+    /// The inbox is selected again. Its messages may be others, as on a new connection.
+    pub(super) fn reselected(&mut self, answer: &Answer) {
+        self.copy_check = None;
+        let (Status::Ok, Some(uid_validity)) = (answer.status, answer.folder.uid_validity) else {
+            let line = answer.line.clone();
+            return self.give_up_session(Problem::Refused { step: crate::failure::Step::Select, line });
+        };
+        if let Some(session) = self.session_mut() {
+            session.elsewhere = false;
+        }
+        self.decisions.connection_lost(None, self.batch_size.now());
+        let read: UidSet = self.delivered.keys().copied().chain(self.queue.uids()).collect();
+        self.unsure.add(&read);
+        self.selected(uid_validity);
+    }
+
+    fn copy_in_doubt(&mut self, batch: Batch) {
+        let Some(first) = batch.messages.first() else { return };
+        let folder = batch.folder().cloned().unwrap_or_default();
+        let problem = Problem::CopyInDoubt { uid: first.uid, folder };
+        self.report(Report::Waiting(problem.clone()));
+        self.decisions.refused(Batch { unverified: true, ..batch }, problem, self.now);
+    }
+}
+
+/// Some servers give a copy a date of its own, others estimate sizes: one of the two must agree.
+fn is_copy(message: &Decided, copy: &Found) -> bool {
+    let dates = message.identity.received.is_some() && message.identity.received == copy.identity.received;
+    let sizes = message.size.is_some() && message.size == copy.size;
+    message.identity.mark == copy.identity.mark && (dates || sizes)
+}
+
+/// Messages of a target that are compared at most.
+const COPIES: usize = 100_000;

@@ -1,0 +1,158 @@
+//! The engine's side of the journal: what is written, what is on the disk, and what may be told to the server.
+
+use std::time::Duration;
+
+use super::effect::{Durable, Effect};
+use super::record::{FileWork, Record, Seq};
+use super::time::Time;
+
+/// Follows the journal by its numbers. It never waits.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    state: State,
+    /// New decisions are written. Otherwise only what an earlier process left is crossed out.
+    pub keeps_decisions: bool,
+    last: Seq,
+    written: Seq,
+    synced: Seq,
+    sync_asked: Seq,
+    /// When the oldest work was given whose end was not reported.
+    unanswered: Option<Time>,
+    /// Records since the journal held only what is pending.
+    grown: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Off,
+    On,
+    /// Nothing that was written counts. A rewrite is under way if it is set.
+    Broken {
+        rewrite: Option<Seq>,
+    },
+}
+
+impl Journal {
+    pub(super) fn is_on(&self) -> bool {
+        self.state == State::On
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        self.state == State::Off
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.state, State::Broken { .. })
+    }
+
+    /// Lock and journal are held. Everything in it is on the disk.
+    pub(super) fn opened(&mut self) {
+        self.state = State::On;
+        self.unanswered = None;
+        (self.written, self.synced, self.sync_asked) = (self.last, self.last, self.last);
+        self.grown = 0;
+    }
+
+    pub(super) fn turn_off(&mut self) {
+        self.state = State::Off;
+    }
+
+    /// Adds a record. Returns the number up to which the journal must be written for it; 0 if nothing is written.
+    pub(super) fn add(&mut self, record: Record, now: Time, effects: &mut Vec<Effect>) -> Seq {
+        if self.state != State::On {
+            return Seq::default();
+        }
+        self.last.0 += 1;
+        self.grown += 1;
+        self.unanswered.get_or_insert(now);
+        effects.push(Effect::Files(FileWork::Append { seq: self.last, records: vec![record] }));
+        self.last
+    }
+
+    /// Replaces everything in the journal.
+    pub(super) fn rewrite(&mut self, records: Vec<Record>, now: Time, effects: &mut Vec<Effect>) {
+        self.last.0 += 1;
+        self.grown = records.len() as u64;
+        self.unanswered.get_or_insert(now);
+        self.sync_asked = self.last;
+        if self.is_broken() {
+            self.state = State::Broken { rewrite: Some(self.last) };
+        }
+        effects.push(Effect::Files(FileWork::Rewrite { seq: self.last, records }));
+    }
+
+    /// Says whether a rewrite is worth its cost while this many decisions are pending.
+    pub(super) fn is_overgrown(&self, pending: u64) -> bool {
+        self.state == State::On && (pending == 0 && self.grown > 0 || self.grown > GROWN.max(2 * pending))
+    }
+
+    /// Says whether a broken journal can be tried again.
+    pub(super) fn wants_rewrite(&self) -> bool {
+        self.state == State::Broken { rewrite: None }
+    }
+
+    pub(super) fn is_written(&self, seq: Seq) -> bool {
+        self.state != State::On || self.written >= seq
+    }
+
+    /// Returns the permission to tell the server what is recorded up to `seq`. Otherwise asks for it; the server may be told
+    /// when [`Journal::synced`] was called, or when the disk has not answered for [`PATIENCE`].
+    pub(super) fn durable(&mut self, seq: Seq, now: Time, effects: &mut Vec<Effect>) -> Option<Durable> {
+        if self.state != State::On || self.hangs(PATIENCE, now) {
+            return Some(Durable(None));
+        }
+        if self.synced >= seq {
+            return Some(Durable(Some(self.synced)));
+        }
+        if self.sync_asked < seq {
+            self.sync_asked = self.last;
+            self.unanswered.get_or_insert(now);
+            effects.push(Effect::Files(FileWork::Sync { seq: self.last }));
+        }
+        None
+    }
+
+    /// Says whether work was given this long ago and nothing was heard since.
+    pub(super) fn hangs(&self, limit: Duration, now: Time) -> bool {
+        self.unanswered.is_some_and(|since| now.since(since) >= limit)
+    }
+
+    pub(super) fn hangs_at(&self, limit: Duration) -> Option<Time> {
+        self.unanswered.map(|since| since + limit)
+    }
+
+    pub(super) fn wrote(&mut self, seq: Seq, now: Time) {
+        self.written = self.written.max(seq);
+        self.heard(now);
+    }
+
+    /// Notes what is on the disk. Returns whether a broken journal works again.
+    pub(super) fn synced(&mut self, seq: Seq, now: Time) -> bool {
+        self.written = self.written.max(seq);
+        self.synced = self.synced.max(seq);
+        self.heard(now);
+        let mended = matches!(self.state, State::Broken { rewrite: Some(rewrite) } if rewrite <= seq);
+        if mended {
+            self.state = State::On;
+        }
+        mended
+    }
+
+    /// Nothing after the last report counts.
+    pub(super) fn failed(&mut self) {
+        self.unanswered = None;
+        self.state = State::Broken { rewrite: None };
+    }
+
+    fn heard(&mut self, now: Time) {
+        let outstanding = self.written < self.last || self.synced < self.sync_asked;
+        self.unanswered = outstanding.then_some(now);
+    }
+}
+
+/// Records that may be crossed out before the journal is written anew: some 4 MB.
+const GROWN: u64 = 40_000;
+
+/// How long a change waits for a disk that does not answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
