@@ -8,6 +8,7 @@ use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::imap::Transport;
 use um_imap_oauth2::imap::commands::Command;
 use um_imap_oauth2::imap::login::{Inbox, Login, Secret, open};
+use um_imap_oauth2::imap::uids::Uid;
 use um_imap_oauth2::net::{Deadline, Trust};
 
 /// All in one test: the memory is that of the process.
@@ -78,7 +79,11 @@ fn a_hostile_server_gets_an_error_and_no_memory() {
         answer("endless empty messages", "", "* 1 FETCH (BODY[] {0}\r\n UID 1)\r\n", FOR_EVER),
         answer("two messages in one", "* 1 FETCH (", "BODY[] {1}\r\na ", FOR_EVER),
     ];
-    for command in [Command::Noop, Command::Search { unseen: true }, Command::Fetch((1..9).collect())] {
+    for command in [
+        Command::Noop,
+        Command::Search { unseen: true },
+        Command::Fetch((1..9).filter_map(Uid::new).collect()),
+    ] {
         for answer in &after {
             let name = command.text();
             let word = name.split(' ').find(|&word| word != "UID").unwrap();

@@ -118,7 +118,7 @@ fn inbox(run: &Run, config: &MailboxConfig, logged_in: LoggedIn, notes: &mut Not
     let mut session = logged_in.select::<()>(&inbox)?;
     let mut count = |unseen| {
         let (condition, found) = session.search(&Command::Search { unseen }, ())?;
-        done(Step::Search, &condition).map(|()| found.count)
+        done(Step::Search, &condition).map(|()| found.len())
     };
     let (all, unread) = (count(false)?, count(true)?);
     let name = readable(&session.selected.name);
@@ -190,7 +190,7 @@ fn junk(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: &mu
     done(Step::Select, &session.reselect(&junk, true, ())?)?;
     let (condition, found) = session.search(&Command::SearchBounces, ())?;
     done(Step::Search, &condition)?;
-    let (count, user) = (found.count, &config.user);
+    let (count, user) = (found.len(), &config.user);
     if count == 0 {
         notes.see(text!(language, "{name}: no bounces in it", "{name}: keine Bounces darin"));
     } else {

@@ -6,18 +6,17 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::SystemTime;
 
-use chrono::{DateTime, Utc};
-use roaring::RoaringBitmap;
-
 use super::server::{done, greet, readable, secret};
 use super::{Notes, Run, text};
 use crate::config::{MailboxConfig, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::commands::{Command, Flag};
 use crate::imap::login::{Inbox, Login};
-use crate::imap::session::{Found, Session};
+use crate::imap::session::Session;
+use crate::imap::uids::UidSet;
 use crate::net::{Cancel, Trust};
 use crate::token::AccessToken;
+use chrono::{DateTime, Utc};
 
 pub(super) fn test(
     run: &Run,
@@ -96,7 +95,7 @@ impl Own {
         self.delete(session, uid)?;
         if session.capabilities.uidplus {
             let left = self.found(session)?;
-            if left.count > 0 {
+            if !left.is_empty() {
                 let observed = format!("the message is still in {to} after UID EXPUNGE");
                 return Err(Failure::new(Step::Settle, Kind::Refused, observed));
             }
@@ -112,25 +111,23 @@ impl Own {
     }
 
     /// Selects `folder` and finds the message in it.
-    fn uid(&self, session: &mut Session<()>, folder: &str) -> Result<RoaringBitmap> {
+    fn uid(&self, session: &mut Session<()>, folder: &str) -> Result<UidSet> {
         done(Step::Select, &session.reselect(folder, false, ())?)?;
         let found = self.found(session)?;
-        match found.first {
-            Some(uid) if found.count == 1 => Ok(RoaringBitmap::from([uid])),
-            _ => {
-                let observed = format!("{} messages in {folder}, where one was written", found.count);
-                Err(Failure::new(Step::Search, Kind::Refused, observed))
-            }
+        if found.len() != 1 {
+            let observed = format!("{} messages in {folder}, where one was written", found.len());
+            return Err(Failure::new(Step::Search, Kind::Refused, observed));
         }
+        Ok(found)
     }
 
-    fn found(&self, session: &mut Session<()>) -> Result<Found> {
+    fn found(&self, session: &mut Session<()>) -> Result<UidSet> {
         let (condition, found) =
             session.search(&Command::SearchHeader("Message-ID", self.message_id.clone()), ())?;
         done(Step::Search, &condition).map(|()| found)
     }
 
-    fn delete(&self, session: &mut Session<()>, uid: RoaringBitmap) -> Result<()> {
+    fn delete(&self, session: &mut Session<()>, uid: UidSet) -> Result<()> {
         done(Step::Settle, &session.run(&Command::Store(uid.clone(), Flag::Deleted), ())?)?;
         if session.capabilities.uidplus {
             done(Step::Settle, &session.run(&Command::Expunge(uid), ())?)?;
@@ -169,7 +166,7 @@ impl Own {
         let (condition, counts) = session.counts(folder, ())?;
         done(Step::Folders, &condition)?;
         done(Step::Select, &session.reselect(folder, true, ())?)?;
-        let ours = self.found(session)?.count;
+        let ours = self.found(session)?.len();
         // Some servers do not delete the folder that is selected.
         done(Step::Select, &session.reselect(&self.inbox, true, ())?)?;
         if counts.messages != Some(ours) {

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use roaring::RoaringBitmap;
-
+use super::folders;
 use super::limits::Times;
-use super::{folders, uid_set};
+use super::uids::{Uid, UidSet};
 use crate::failure::Step;
 
-/// All work by UID, so no answer to one can change what another one in flight means (RFC 9051 §5.5).
+/// All work by UID, so no answer to one can change the meaning of another one in flight (RFC 9051 §5.5).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     Noop,
@@ -16,30 +15,41 @@ pub enum Command {
     Search {
         unseen: bool,
     },
-    /// Which of these mails there are.
-    Present(RoaringBitmap),
+    /// Which of these messages are there.
+    Present(UidSet),
     /// `RFC822.SIZE`
-    Sizes(RoaringBitmap),
+    Sizes(UidSet),
     /// What looks like a bounce: by whom it is from, and by its type (RFC 6522).
     SearchBounces,
     /// By a header field, with an octet string that it contains.
     SearchHeader(&'static str, String),
-    /// How many mails are in a folder that is not selected, and how many of them are unread.
+    /// How many messages are in a folder that is not selected, and how many of them are unread.
     Status(String),
+    /// The UID that the next message in a folder that is not selected gets at least, the folder's UIDVALIDITY, and how many
+    /// messages are in it.
+    StatusNext(String),
     /// Selects another folder, to read in it only.
     Examine(String),
     /// Selects another folder.
     Select(String),
     /// `INTERNALDATE`
-    Dates(RoaringBitmap),
-    /// The mails themselves, without setting `\Seen`.
-    Fetch(RoaringBitmap),
-    Move(RoaringBitmap, String),
-    Copy(RoaringBitmap, String),
+    Dates(UidSet),
+    /// What tells a message from another one, without anything of its content: when it arrived, its size, and the header
+    /// lines that name it.
+    Headers(UidSet),
+    /// [`Command::Headers`] of the messages from this UID on. The server also answers with the last message if its UID is
+    /// lower, since `n:*` always names it; the session drops that.
+    HeadersFrom(Uid),
+    /// UID and flags of every message in the folder.
+    AllFlags,
+    /// The messages themselves, without setting `\Seen`.
+    Fetch(UidSet),
+    Move(UidSet, String),
+    Copy(UidSet, String),
     /// Adds a flag.
-    Store(RoaringBitmap, Flag),
+    Store(UidSet, Flag),
     /// `UID EXPUNGE`: of these, the ones marked `\Deleted`, and no other.
-    Expunge(RoaringBitmap),
+    Expunge(UidSet),
     /// Folder names are the server's own (see [`folders`]), not quoted.
     Create(String),
     /// A folder with all that is in it.
@@ -58,26 +68,31 @@ pub enum Flag {
 impl Command {
     /// The command as it is sent, without tag and line end.
     pub fn text(&self) -> String {
-        let set = uid_set::format;
         match self {
             Command::Noop => "NOOP".to_owned(),
             Command::Search { unseen: false } => "UID SEARCH UNDELETED".to_owned(),
             Command::Search { unseen: true } => "UID SEARCH UNSEEN UNDELETED".to_owned(),
-            Command::Present(uids) => format!("UID SEARCH UID {}", set(uids)),
-            Command::Sizes(uids) => format!("UID FETCH {} (UID RFC822.SIZE)", set(uids)),
+            Command::Present(uids) => format!("UID SEARCH UID {uids}"),
+            Command::Sizes(uids) => format!("UID FETCH {uids} (UID RFC822.SIZE)"),
             Command::SearchBounces => format!("UID SEARCH UNDELETED {BOUNCES}"),
             Command::SearchHeader(field, text) => {
                 format!("UID SEARCH HEADER {field} {}", folders::quote(text))
             }
             Command::Status(folder) => format!("STATUS {} (MESSAGES UNSEEN)", folders::quote(folder)),
+            Command::StatusNext(folder) => {
+                format!("STATUS {} (UIDNEXT UIDVALIDITY MESSAGES)", folders::quote(folder))
+            }
             Command::Examine(folder) => format!("EXAMINE {}", folders::quote(folder)),
             Command::Select(folder) => format!("SELECT {}", folders::quote(folder)),
-            Command::Dates(uids) => format!("UID FETCH {} (UID INTERNALDATE)", set(uids)),
-            Command::Fetch(uids) => format!("UID FETCH {} (UID FLAGS INTERNALDATE BODY.PEEK[])", set(uids)),
-            Command::Move(uids, folder) => format!("UID MOVE {} {}", set(uids), folders::quote(folder)),
-            Command::Copy(uids, folder) => format!("UID COPY {} {}", set(uids), folders::quote(folder)),
-            Command::Store(uids, flag) => format!("UID STORE {} +FLAGS.SILENT ({})", set(uids), flag.name()),
-            Command::Expunge(uids) => format!("UID EXPUNGE {}", set(uids)),
+            Command::Dates(uids) => format!("UID FETCH {uids} (UID INTERNALDATE)"),
+            Command::Headers(uids) => format!("UID FETCH {uids} {HEADERS}"),
+            Command::HeadersFrom(first) => format!("UID FETCH {first}:* {HEADERS}"),
+            Command::AllFlags => "UID FETCH 1:* (UID FLAGS)".to_owned(),
+            Command::Fetch(uids) => format!("UID FETCH {uids} (UID FLAGS INTERNALDATE BODY.PEEK[])"),
+            Command::Move(uids, folder) => format!("UID MOVE {uids} {}", folders::quote(folder)),
+            Command::Copy(uids, folder) => format!("UID COPY {uids} {}", folders::quote(folder)),
+            Command::Store(uids, flag) => format!("UID STORE {uids} +FLAGS.SILENT ({})", flag.name()),
+            Command::Expunge(uids) => format!("UID EXPUNGE {uids}"),
             Command::Create(folder) => format!("CREATE {}", folders::quote(folder)),
             Command::DeleteFolder(folder) => format!("DELETE {}", folders::quote(folder)),
             Command::Append(folder, octets) => {
@@ -89,9 +104,11 @@ impl Command {
 
     pub fn step(&self) -> Step {
         match self {
-            Command::Noop | Command::Search { .. } | Command::SearchBounces | Command::SearchHeader(..) => {
-                Step::Search
-            }
+            Command::Noop
+            | Command::Search { .. }
+            | Command::SearchBounces
+            | Command::SearchHeader(..)
+            | Command::AllFlags => Step::Search,
             Command::Examine(_) | Command::Select(_) => Step::Select,
             Command::Sizes(_) | Command::Fetch(_) => Step::Fetch,
             Command::Create(_) | Command::DeleteFolder(_) | Command::Status(_) => Step::Folders,
@@ -99,13 +116,21 @@ impl Command {
         }
     }
 
-    /// How long its answer may take, without the mails in it.
+    /// Returns how long its answer may take, without the messages in it.
     pub fn limit(&self, times: &Times) -> Duration {
         match self {
             Command::Noop => times.noop,
-            Command::Search { .. } | Command::SearchBounces | Command::Present(_) => times.search,
+            _ if self.searches() || *self == Command::AllFlags => times.search,
             _ => times.command,
         }
+    }
+
+    /// Tells whether the UIDs of a SEARCH response can be its answer.
+    pub(super) fn searches(&self) -> bool {
+        matches!(
+            self,
+            Command::Search { .. } | Command::SearchBounces | Command::SearchHeader(..) | Command::Present(_)
+        )
     }
 }
 
@@ -117,6 +142,8 @@ impl Flag {
         }
     }
 }
+
+const HEADERS: &str = "(UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE RECEIVED)])";
 
 /// Exchange's own bounces come from `MicrosoftExchange329e…@domain` or `postmaster@domain`, those of others from
 /// MAILER-DAEMON; all are a `multipart/report`.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use memchr::{memchr, memrchr};
 
-use super::{Complaints, Transport, limits, responses};
+use super::{Complaints, Transport, cursor, limits, responses};
 use crate::failure::Failure;
 use crate::log::Log;
 
@@ -172,7 +172,7 @@ impl Inner {
         if line.len() > limits::LINE {
             return Err(self.violated(format!("a line of more than {} octets", limits::LINE)));
         }
-        let text = responses::excerpt(&line);
+        let text = cursor::excerpt(&line);
         if let Some(log) = &self.trace {
             log.debug(format!("S: {text}"));
         }

@@ -6,9 +6,12 @@ use std::time::Duration;
 /// hundred octets; SEARCH is read as a stream and not held to it.
 pub const LINE: usize = 64 * 1024;
 
-/// Octets of all literals of one response but a message: a folder's name, a quoted string that the server preferred to
-/// send as a literal.
+/// Octets that are kept of all literals of one response but a message: a folder's name, header lines. The longest header
+/// in use has some kilobytes; the rest of a longer one is passed over, and a folder with such a name is skipped.
 pub const LITERAL: usize = 64 * 1024;
+
+/// Literals of one response. An ENVELOPE that was not asked for has one for each name in it.
+pub const LITERALS: usize = 1_000;
 
 /// Flags of one message, and octets of all of them together; what is beyond is not taken. UM looks at none, and a mail has a
 /// handful.
@@ -32,12 +35,18 @@ pub const CHALLENGES: usize = 8;
 /// Octets from the server until the next tagged answer, without messages. The longest SEARCH of [`UIDS`] fills 44 MB.
 pub const DATA: u64 = 64 * 1024 * 1024;
 
+/// The same limit while the flags of all messages are asked for: those of 1,000,000 messages fill 60 to 100 MB.
+pub const FLAGS_DATA: u64 = 2 * DATA;
+
 /// Messages in the answers to one FETCH, or to several on their way at once, beyond those that were asked for.
 pub const UNASKED: u64 = 64;
 
-/// UIDs of one SEARCH. A folder of Exchange Online holds at most 1,000,000 mails; what is beyond is left for the next
-/// fetch.
+/// UIDs in the answer to one SEARCH. A folder of Exchange Online holds at most 1,000,000 mails; those beyond the limit are
+/// left for the next fetch.
 pub const UIDS: u64 = 4_000_000;
+
+/// UIDs of one COPYUID or VANISHED. Both name messages of one folder, so the limit is that of a folder of Exchange Online.
+pub const SET_UIDS: u64 = 1_000_000;
 
 /// Octets of a UID set in a command. Exchange Online refuses lines of tens of kilobytes with `BAD Command Error. 10`;
 /// RFC 7162 §4 asks clients to stay below 8,192 octets a line.

@@ -12,6 +12,7 @@ use super::backoff::if_throttled;
 use super::folders::Folders;
 use super::guard::{Guard, Handle, guard};
 use super::session::{Capabilities, Selected, Session};
+use super::uids::UidValidity;
 use super::{Transport, limits};
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::{Log, Masks};
@@ -178,7 +179,7 @@ impl LoggedIn {
         if !inbox.read_only && selected.is_read_only {
             return complaint(Kind::Refused, "[READ-ONLY] the server opened it for reading only");
         }
-        let Some(uid_validity) = selected.uid_validity.filter(|&validity| validity != 0) else {
+        let Some(uid_validity) = selected.uid_validity.and_then(UidValidity::new) else {
             return complaint(Kind::Protocol, "the server named no UIDVALIDITY");
         };
         drop(names);
@@ -229,7 +230,7 @@ fn encrypt(stream: Box<dyn Transport>, trace: Option<Log>) -> Result<(Box<dyn Tr
         }
     };
     if !answer.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"S1 OK ")) {
-        let observed = format!("STARTTLS was refused: {}", super::responses::excerpt(&answer));
+        let observed = format!("STARTTLS was refused: {}", super::cursor::excerpt(&answer));
         return Err(if_throttled(Failure::new(Step::Tls, Kind::Tls, observed)));
     }
     drop(lines);
@@ -251,10 +252,10 @@ fn check_greeting(line: &[u8]) -> Result<String> {
     let starts_with =
         |prefix: &[u8]| line.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
     if starts_with(b"* OK") {
-        return Ok(super::responses::excerpt(line));
+        return Ok(super::cursor::excerpt(line));
     }
     let kind = if starts_with(b"* BYE") { Kind::Network } else { Kind::Protocol };
-    Err(if_throttled(Failure::new(Step::Greeting, kind, super::responses::excerpt(line))))
+    Err(if_throttled(Failure::new(Step::Greeting, kind, super::cursor::excerpt(line))))
 }
 
 fn authenticate(

@@ -6,15 +6,19 @@
 
 pub mod backoff;
 pub mod commands;
+mod cursor;
+pub mod decoder;
 pub mod folders;
 pub mod guard;
 pub mod limits;
+pub mod listing;
 pub mod login;
 #[cfg(test)]
 mod login_tests;
 pub mod responses;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod search;
 pub mod session;
 pub mod uid_set;
 pub mod uids;

@@ -1,14 +1,18 @@
 //! A session with a selected mailbox: commands in flight, and their answers as they come.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::io;
+use std::ops::{Range, RangeInclusive};
 use std::time::{Duration, Instant};
 
 use super::backoff::if_throttled;
 use super::commands::Command;
+use super::cursor::cut;
+use super::decoder::{Decoder, Event};
 use super::folders::Folders;
 use super::limits::Times;
-use super::responses::{Code, Condition, Counts, Decoder, Event, Response, Status};
+use super::responses::{Condition, Counts, Fetch, Response, Status};
+use super::uids::{Uid, UidSet, UidValidity};
 use super::{Complaints, Transport, limits};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Masks};
@@ -18,12 +22,13 @@ use crate::net::{Deadline, io_failure};
 pub struct Session<C> {
     pub capabilities: Capabilities,
     pub folders: Folders,
+    /// The inbox. [`Session::reselect`] does not change it.
     pub selected: Selected,
     /// For the commands that are sent from now on.
     pub times: Times,
     stream: Box<dyn Transport>,
     decoder: Decoder,
-    /// What was read; `unread` of it was not decoded yet.
+    /// Octets that were read; `unread` of them were not decoded yet.
     input: Vec<u8>,
     unread: Range<usize>,
     in_flight: VecDeque<InFlight<C>>,
@@ -40,6 +45,9 @@ pub struct Session<C> {
     unasked: u64,
     /// Whether the message under way is one of the awaited ones.
     wanted: bool,
+    /// How many UIDs of SEARCH responses may come until the next tagged answer.
+    searchable: u64,
+    skipped: Skipped,
     complaints: Complaints,
     /// What was logged in with: nothing of it is repeated.
     masks: Masks,
@@ -60,24 +68,35 @@ pub struct Capabilities {
 pub struct Selected {
     /// As the server writes it.
     pub name: String,
-    pub uid_validity: u32,
+    pub uid_validity: UidValidity,
 }
 
-/// What a SEARCH found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Found {
+/// Lines that were passed over because they could not be read, and no command in flight needed them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Skipped {
     pub count: u64,
-    /// A UID.
-    pub first: Option<u32>,
+    /// The beginning of the first one; its length only, if it could be a part of a message.
+    pub first: String,
 }
 
-/// What came next.
+impl Skipped {
+    fn add(&mut self, line: &str) {
+        if self.count == 0 {
+            line.clone_into(&mut self.first);
+        }
+        self.count += 1;
+    }
+}
+
+/// A stretch of what the server sends.
 pub enum Received<'a, C> {
-    /// So many octets of a message follow, and after them the FETCH response to which they belong.
-    MessageStart(u64),
+    /// So many octets of a message follow, and after them the FETCH response to which they belong. `awaited`: a command in
+    /// flight asked for it.
+    MessageStart { octets: u64, awaited: bool },
+    /// Some octets of it. Those of an awaited message show that the server works.
     Message(&'a [u8]),
-    /// A number of a SEARCH response.
-    Uid(u32),
+    /// UIDs of a SEARCH or ESEARCH response; [`Response::SearchEnd`] follows.
+    Uids(RangeInclusive<Uid>),
     /// Any untagged response but these.
     Data(Response),
     /// The tagged answer to a command.
@@ -115,6 +134,8 @@ impl<C> Session<C> {
             awaited: 0,
             unasked: 0,
             wanted: false,
+            searchable: limits::UIDS,
+            skipped: Skipped::default(),
             complaints: Complaints::default(),
             masks,
             trace,
@@ -136,11 +157,18 @@ impl<C> Session<C> {
             self.data = 0;
             self.awaited = 0;
             self.unasked = 0;
+            self.searchable = limits::UIDS;
         }
         if let Command::Fetch(uids) = command {
             self.awaited += uids.len();
         }
-        self.in_flight.push_back(InFlight { tag, step: command.step(), limit, context });
+        self.in_flight.push_back(InFlight {
+            tag,
+            needs: Needs::of(command),
+            step: command.step(),
+            limit,
+            context,
+        });
         self.stream.set_deadline(Deadline::after(WRITE));
         let written = self.stream.write_all(line.as_bytes()).and_then(|()| self.stream.flush());
         written.map_err(|error| self.io_failure(&error))
@@ -161,82 +189,148 @@ impl<C> Session<C> {
         !self.unread.is_empty()
     }
 
+    /// Returns the lines that were passed over since the last call.
+    pub fn take_skipped(&mut self) -> Skipped {
+        std::mem::take(&mut self.skipped)
+    }
+
     /// Waits for what comes next. After an `Err` the session is of no use any more.
     pub fn receive(&mut self) -> Result<Received<'_, C>> {
-        let (message, event) = self.event()?;
-        let response = match event {
-            Event::MessageStart(octets) => {
-                self.wanted = self.awaited > 0;
-                if self.wanted {
-                    self.awaited -= 1;
-                } else {
-                    self.unasked += 1;
-                    if self.unasked > limits::UNASKED {
-                        return Err(self.beyond(format!(
-                            "more than {} messages that nobody asked for",
-                            limits::UNASKED
-                        )));
-                    }
+        // Without a wake-up time there is no other way to return nothing.
+        self.next(None)?.ok_or_else(|| Failure::internal("a session woke up by itself"))
+    }
+
+    /// Waits for what comes next, but not longer than until `wake`. `None`: that time has come; the session is as it was, and
+    /// the next call goes on. With no command in flight this is the only limit.
+    pub fn receive_until(&mut self, wake: Instant) -> Result<Option<Received<'_, C>>> {
+        self.next(Some(wake))
+    }
+
+    fn next(&mut self, wake: Option<Instant>) -> Result<Option<Received<'_, C>>> {
+        loop {
+            let Some((message, event)) = self.event(wake)? else { return Ok(None) };
+            let response = match event {
+                Event::MessageStart(octets) => {
+                    let awaited = self.message_starts()?;
+                    return Ok(Some(Received::MessageStart { octets, awaited }));
                 }
-                return Ok(Received::MessageStart(octets));
-            }
-            Event::Message => {
-                if self.wanted {
-                    self.progress += message.len() as u64;
+                Event::Message => {
+                    self.message_goes_on(message.len());
+                    return Ok(Some(Received::Message(&self.input[message])));
                 }
-                if self.progress >= limits::PROGRESS
-                    && let Some(limit) = self.in_flight.front().map(|command| command.limit)
-                {
-                    self.wait_for(limit);
-                }
-                return Ok(Received::Message(&self.input[message]));
-            }
-            Event::Uid(uid) => return Ok(Received::Uid(uid)),
-            Event::Response(response) => self.masked(response),
-        };
-        if let Some(log) = &self.trace {
-            match &response {
-                Response::SearchEnd => log.debug("S: * SEARCH …"),
-                _ => log.debug(format!("S: {}", self.decoder.trace(&response))),
+                Event::Uids(uids) => match cut(*uids.start(), *uids.end(), &mut self.searchable) {
+                    Some(last) => return Ok(Some(Received::Uids(*uids.start()..=last))),
+                    None => continue,
+                },
+                Event::Response(response) => self.masked(response),
+            };
+            self.trace(&response);
+            if let Some(received) = self.response(response)? {
+                return Ok(Some(received));
             }
         }
-        match response {
-            Response::Tagged { tag, condition } => {
-                // Answers come in the order of the commands or, where a server works on two at once, not.
-                let Some(at) = self.in_flight.iter().position(|command| command.tag == tag) else {
-                    // Of what can be a part of a message nothing is said.
-                    let what = if self.decoder.after_messages() {
-                        String::new()
-                    } else {
-                        format!(": {tag} {}", condition.line)
-                    };
-                    let observed =
-                        format!("{} answered a command that was not sent{what}", self.stream.peer());
-                    return Err(self.failure(Kind::Protocol, observed));
-                };
-                if condition.status != Status::Ok {
-                    self.complaints.add(condition.line.clone());
-                }
-                let done = self.in_flight.remove(at);
-                self.data = 0;
-                if let Some(limit) = self.in_flight.front().map(|command| command.limit) {
-                    self.wait_for(limit);
-                }
-                done.map(|done| Received::Done(done.context, condition))
-                    .ok_or_else(|| Failure::internal("a command in flight vanished"))
+    }
+
+    /// Counts a message that begins. Returns whether it is awaited.
+    fn message_starts(&mut self) -> Result<bool> {
+        self.wanted = self.awaited > 0;
+        if self.wanted {
+            self.awaited -= 1;
+        } else {
+            self.unasked += 1;
+            if self.unasked > limits::UNASKED {
+                let most = limits::UNASKED;
+                return Err(self.beyond(format!("more than {most} messages that were not asked for")));
             }
+        }
+        Ok(self.wanted)
+    }
+
+    fn message_goes_on(&mut self, octets: usize) {
+        if self.wanted {
+            self.progress += octets as u64;
+        }
+        if self.progress >= limits::PROGRESS
+            && let Some(limit) = self.in_flight.front().map(|command| command.limit)
+        {
+            self.wait_for(limit);
+        }
+    }
+
+    fn trace(&self, response: &Response) {
+        if let Some(log) = &self.trace {
+            match response {
+                Response::SearchEnd { .. } => log.debug("S: * SEARCH …"),
+                _ => log.debug(format!("S: {}", self.decoder.trace(response))),
+            }
+        }
+    }
+
+    /// Takes in a response. `None`: there is nothing in it for the caller.
+    fn response(&mut self, response: Response) -> Result<Option<Received<'static, C>>> {
+        Ok(Some(match response {
+            Response::Tagged { tag, condition } => self.tagged(&tag, condition)?,
             Response::Bye(line) => {
                 self.complaints.add(line);
-                Err(self.ended())
+                return Err(self.ended());
             }
             Response::Untagged(condition) => {
                 if condition.status != Status::Ok {
                     self.complaints.add(condition.line.clone());
                 }
-                Ok(Received::Data(Response::Untagged(condition)))
+                Received::Data(Response::Untagged(condition))
             }
-            response => Ok(Received::Data(response)),
+            Response::SearchEnd { readable: false } if self.is_needed(Needs::Uids) => {
+                return Err(self.beyond("something in the answer to SEARCH that is no UID".to_owned()));
+            }
+            Response::Fetch(fetch) if self.is_below(&fetch) => return Ok(None),
+            Response::Alien(line) if self.is_needed(Needs::Messages) => {
+                // A message may have been counted wrongly: then this is its text.
+                return Err(self.beyond(format!("a line that is no IMAP response: {line}")));
+            }
+            Response::Alien(line) | Response::Unreadable(line) => {
+                self.skipped.add(&line);
+                return Ok(None);
+            }
+            response => Received::Data(response),
+        }))
+    }
+
+    /// Finds the command that is answered. Answers come in the order of the commands or, if a server works on two at once,
+    /// not.
+    fn tagged(&mut self, tag: &str, condition: Condition) -> Result<Received<'static, C>> {
+        let Some(at) = self.in_flight.iter().position(|command| command.tag == tag) else {
+            // Nothing is quoted that can be a part of a message.
+            let what = if self.decoder.after_messages() {
+                String::new()
+            } else {
+                format!(": {tag} {}", condition.line)
+            };
+            let observed = format!("{} answered a command that was not sent{what}", self.stream.peer());
+            return Err(self.failure(Kind::Protocol, observed));
+        };
+        if condition.status != Status::Ok {
+            self.complaints.add(condition.line.clone());
         }
+        let done = self.in_flight.remove(at);
+        self.data = 0;
+        self.searchable = limits::UIDS;
+        if let Some(limit) = self.in_flight.front().map(|command| command.limit) {
+            self.wait_for(limit);
+        }
+        done.map(|done| Received::Done(done.context, condition))
+            .ok_or_else(|| Failure::internal("a command in flight vanished"))
+    }
+
+    fn is_needed(&self, what: Needs) -> bool {
+        self.in_flight.iter().any(|command| command.needs == what)
+    }
+
+    /// Tells whether the server named the last message because the range that was asked for begins behind it.
+    fn is_below(&self, fetch: &Fetch) -> bool {
+        let mut needs = self.in_flight.iter().map(|command| &command.needs);
+        let asked = |needs: &Needs| matches!(needs, Needs::HeadersFrom(first) if fetch.uid < Some(*first));
+        fetch.header.is_some() && needs.any(asked)
     }
 
     /// Sends one command, with none in flight, and passes over all data until its answer.
@@ -249,23 +343,20 @@ impl<C> Session<C> {
         }
     }
 
-    /// The same for a SEARCH: how many it found, and the first of them.
-    pub fn search(&mut self, command: &Command, context: C) -> Result<(Condition, Found)> {
-        let mut found = Found::default();
+    /// Sends one SEARCH, with nothing in flight, and returns all that it found.
+    pub fn search(&mut self, command: &Command, context: C) -> Result<(Condition, UidSet)> {
+        let mut found = UidSet::new();
         self.send(command, context)?;
         loop {
             match self.receive()? {
-                Received::Uid(uid) => {
-                    found.count += 1;
-                    found.first.get_or_insert(uid);
-                }
+                Received::Uids(uids) => found.insert_range(uids),
                 Received::Done(_, condition) => return Ok((condition, found)),
                 _ => {}
             }
         }
     }
 
-    /// The same for STATUS.
+    /// Asks for the counts of a folder that is not selected, with nothing in flight.
     pub fn counts(&mut self, folder: &str, context: C) -> Result<(Condition, Counts)> {
         let mut counts = Counts::default();
         self.send(&Command::Status(folder.to_owned()), context)?;
@@ -278,12 +369,12 @@ impl<C> Session<C> {
         }
     }
 
-    /// The same for APPEND (RFC 9051 §6.3.12), with the message after the server's `+`.
+    /// Writes a message by APPEND (RFC 9051 §6.3.12), with nothing in flight; the message follows the server's `+`.
     pub fn append(&mut self, folder: &str, message: &[u8], context: C) -> Result<Condition> {
         self.send(&Command::Append(folder.to_owned(), message.len()), context)?;
         loop {
             match self.receive()? {
-                Received::Data(Response::Continuation) => {
+                Received::Data(Response::Continuation(_)) => {
                     self.stream.set_deadline(Deadline::after(WRITE));
                     let written =
                         self.stream.write_all(message).and_then(|()| self.stream.write_all(b"\r\n"));
@@ -296,28 +387,10 @@ impl<C> Session<C> {
         }
     }
 
-    /// The same for SELECT or EXAMINE of another folder, which is the selected one from then on if the server says OK.
+    /// Opens another folder by SELECT or EXAMINE, with nothing in flight.
     pub fn reselect(&mut self, folder: &str, read_only: bool, context: C) -> Result<Condition> {
         let name = folder.to_owned();
-        let command = if read_only { Command::Examine(name) } else { Command::Select(name) };
-        let mut uid_validity = 0;
-        self.send(&command, context)?;
-        loop {
-            match self.receive()? {
-                Received::Data(Response::Untagged(Condition {
-                    code: Some(Code::UidValidity(now)), ..
-                })) => {
-                    uid_validity = now;
-                }
-                Received::Done(_, condition) => {
-                    if condition.status == Status::Ok {
-                        self.selected = Selected { name: folder.to_owned(), uid_validity };
-                    }
-                    return Ok(condition);
-                }
-                _ => {}
-            }
-        }
+        self.run(&if read_only { Command::Examine(name) } else { Command::Select(name) }, context)
     }
 
     /// Says goodbye without waiting long for the answer.
@@ -349,8 +422,8 @@ impl<C> Session<C> {
         self.progress = 0;
     }
 
-    /// The next event; where it is a message's octets, their place in the input.
-    fn event(&mut self) -> Result<(Range<usize>, Event)> {
+    /// Returns the next event and, if it is a message's octets, their place in the input. `None`: it is time to wake up.
+    fn event(&mut self, wake: Option<Instant>) -> Result<Option<(Range<usize>, Event)>> {
         loop {
             if !self.unread.is_empty() {
                 let start = self.unread.start;
@@ -361,23 +434,42 @@ impl<C> Session<C> {
                 self.unread.start += used;
                 if event != Some(Event::Message) {
                     self.data += used as u64;
-                    if self.data > limits::DATA {
-                        return Err(self.beyond(format!("more than {} octets without an end", limits::DATA)));
+                    if self.data > limits::DATA && self.data > self.most_data() {
+                        let most = self.most_data();
+                        return Err(self.beyond(format!("more than {most} octets without an end")));
                     }
                 }
                 match event {
-                    Some(event) => return Ok((start..start + used, event)),
+                    Some(event) => return Ok(Some((start..start + used, event))),
                     None => continue,
                 }
             }
-            let left = self.until.saturating_duration_since(Instant::now());
-            self.stream.set_deadline(Deadline::after(left));
-            match self.stream.read(&mut self.input) {
+            match self.read(wake) {
                 Ok(0) => return Err(self.ended()),
                 Ok(read) => self.unread = 0..read,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && self.is_awake(wake) => {
+                    return Ok(None);
+                }
                 Err(error) => return Err(self.io_failure(&error)),
             }
         }
+    }
+
+    fn most_data(&self) -> u64 {
+        if self.is_needed(Needs::Flags) { limits::FLAGS_DATA } else { limits::DATA }
+    }
+
+    fn read(&mut self, wake: Option<Instant>) -> io::Result<usize> {
+        let limit = Some(self.until).filter(|_| wake.is_none() || !self.in_flight.is_empty());
+        let until = limit.into_iter().chain(wake).min().unwrap_or(self.until);
+        let left = until.saturating_duration_since(Instant::now());
+        self.stream.set_deadline(Deadline::after(left));
+        self.stream.read(&mut self.input)
+    }
+
+    /// Tells whether a wait ended because of `wake`, and not because the server took too long.
+    fn is_awake(&self, wake: Option<Instant>) -> bool {
+        wake.is_some_and(|wake| self.in_flight.is_empty() || wake < self.until)
     }
 
     /// The server has ended the session, with or without a word.
@@ -417,9 +509,36 @@ impl<C> Session<C> {
 
 struct InFlight<C> {
     tag: String,
+    needs: Needs,
     step: Step,
     limit: Duration,
     context: C,
+}
+
+/// Tells what of the untagged responses a command cannot do without.
+#[derive(Debug, PartialEq)]
+enum Needs {
+    Nothing,
+    /// Those of SEARCH.
+    Uids,
+    /// The flags of all messages.
+    Flags,
+    /// Whole messages.
+    Messages,
+    /// Headers from this UID on.
+    HeadersFrom(Uid),
+}
+
+impl Needs {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::AllFlags => Needs::Flags,
+            Command::Fetch(_) => Needs::Messages,
+            Command::HeadersFrom(first) => Needs::HeadersFrom(*first),
+            command if command.searches() => Needs::Uids,
+            _ => Needs::Nothing,
+        }
+    }
 }
 
 /// The `imap` crate's tags begin with `a`; ours cannot be taken for one.
@@ -432,86 +551,4 @@ const WRITE: Duration = Duration::from_secs(30);
 const LOGOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use std::io::{self, Read, Write};
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-    use crate::net::Trust;
-
-    #[test]
-    fn neither_a_large_mail_nor_octets_that_trickle_in_prolong_the_wait() {
-        let fetch = b"* 1 FETCH (UID 1 BODY[] {1073741824}\r\n";
-        let first = limits_of_waits(fetch, 20, 1);
-        assert!(first.windows(2).all(|pair| pair[0] >= pair[1]), "{first:?}");
-        assert!(first[0] <= Times::default().command, "{first:?}");
-        // What comes at a speed that mail is read at does.
-        let enough = limits_of_waits(fetch, 80, 16 * 1024);
-        assert!(enough.windows(2).any(|pair| pair[0] < pair[1]), "{enough:?}");
-        // What nobody asked for does not.
-        let unasked = limits_of_waits(
-            b"* 1 FETCH (UID 1 BODY[] {3}\r\nabc)\r\n* 1 FETCH (UID 2 BODY[] {1073741824}\r\n",
-            80,
-            16 * 1024,
-        );
-        assert!(unasked.windows(2).all(|pair| pair[0] >= pair[1]), "{unasked:?}");
-    }
-
-    /// How long each read was to wait in the answer to a FETCH of one mail: `answer`, and then so many pieces of a size.
-    fn limits_of_waits(answer: &[u8], pieces: usize, size: usize) -> Vec<Duration> {
-        let waits = Arc::default();
-        let pieces = [answer.to_vec()].into_iter().chain((0..pieces).map(|_| vec![b'x'; size])).collect();
-        let peer = Peer { pieces, waits: Arc::clone(&waits) };
-        let selected = Selected { name: "INBOX".into(), uid_validity: 1 };
-        let capabilities = Capabilities::default();
-        let (folders, masks) = (Folders::default(), Masks::default());
-        let mut session =
-            Session::new(Box::new(peer), Vec::new(), capabilities, folders, selected, masks, None);
-        session.send(&Command::Fetch([1].into_iter().collect()), ()).unwrap();
-        waits.lock().unwrap().clear();
-        while session.receive().is_ok() {}
-        let waits = waits.lock().unwrap();
-        waits.clone()
-    }
-
-    struct Peer {
-        pieces: VecDeque<Vec<u8>>,
-        waits: Arc<Mutex<Vec<Duration>>>,
-    }
-
-    impl Read for Peer {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let Some(piece) = self.pieces.pop_front() else { return Ok(0) };
-            buffer[..piece.len()].copy_from_slice(&piece);
-            Ok(piece.len())
-        }
-    }
-
-    impl Write for Peer {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            Ok(octets.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Transport for Peer {
-        fn set_deadline(&mut self, deadline: Deadline) {
-            self.waits.lock().unwrap().push(deadline.left().unwrap_or_default());
-        }
-
-        fn peer(&self) -> &str {
-            "the server"
-        }
-
-        fn is_encrypted(&self) -> bool {
-            true
-        }
-
-        fn start_tls(self: Box<Self>, _: &str, _: &Trust, _: Deadline) -> Result<Box<dyn Transport>> {
-            Ok(self)
-        }
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::imap::commands::{Command, Flag};
 use crate::imap::limits;
 use crate::imap::session::Capabilities;
+use crate::imap::uids::Uid;
 
 use super::journal::Pending;
 use super::message::Outcome;
@@ -136,7 +137,7 @@ impl Batch {
 
     /// The command to send now. `folder` is the target's name on the server.
     pub(super) fn command(&self, capabilities: Capabilities, folder: &str) -> Command {
-        let uids = self.uids();
+        let uids = self.uids().iter().filter_map(Uid::new).collect();
         match (self.step, &self.action) {
             (Step::Expunge, _) => Command::Expunge(uids),
             (Step::Mark, _) | (Step::First, Action::Delete) => Command::Store(uids, Flag::Deleted),

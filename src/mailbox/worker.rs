@@ -21,7 +21,8 @@ use crate::imap::commands::Command;
 use crate::imap::login::{self, Inbox, Login, Secret, StartTls};
 use crate::imap::responses::{self, Code, Condition, Response, Status};
 use crate::imap::session::{Received, Session};
-use crate::imap::{Transport, limits, uid_set};
+use crate::imap::uids::{Uid, UidSet};
+use crate::imap::{Transport, uid_set};
 use crate::net::{self, Deadline};
 use crate::token;
 
@@ -324,7 +325,7 @@ impl Worker {
         if !state.decisions.unverified.is_empty() {
             if let Some(refused) = &self.refused_dates {
                 self.comparing = session.in_flight() == 0;
-                return self.comparing.then(|| (Command::Present(refused.asked.clone()), Sent::Present));
+                return self.comparing.then(|| (Command::Present(uids_of(&refused.asked)), Sent::Present));
             }
             let mut uids: RoaringBitmap = state
                 .decisions
@@ -341,7 +342,7 @@ impl Worker {
             }
             self.dates.extend(uids.iter().map(|uid| (uid, Seen::Nothing)));
             self.comparing = true;
-            return Some((Command::Dates(uids), Sent::Dates));
+            return Some((Command::Dates(uids_of(&uids)), Sent::Dates));
         }
         let batch = state.decisions.next_due()?;
         let (command, sent) = self.batch_command(&batch)?;
@@ -382,19 +383,19 @@ impl Worker {
             Stage::New | Stage::Looking | Stage::Searching => None,
             Stage::Fetching => {
                 if let Some(uids) = run.next_bodies(state.fetch.held, config.fetch.buffer, &state.decided) {
-                    return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
+                    return Some((Command::Fetch(uids_of(&uids)), Sent::Bodies { fetch, uids }));
                 }
                 if let Some(uids) = run.next_sizes(&state.decided) {
-                    return Some((Command::Sizes(uids), Sent::Sizes { fetch }));
+                    return Some((Command::Sizes(uids_of(&uids)), Sent::Sizes { fetch }));
                 }
                 // The numbers in the answers to two of these cannot be told apart.
                 if self.session.as_ref()?.in_flight() > 0 {
                     return None;
                 }
                 if let Some(uids) = run.next_suspect(state.fetch.held, config.fetch.buffer, &state.decided) {
-                    return Some((Command::Fetch(uids.clone()), Sent::Bodies { fetch, uids }));
+                    return Some((Command::Fetch(uids_of(&uids)), Sent::Bodies { fetch, uids }));
                 }
-                Some((Command::Present(run.next_doubts(&state.decided)?), Sent::Doubts { fetch }))
+                Some((Command::Present(uids_of(&run.next_doubts(&state.decided)?)), Sent::Doubts { fetch }))
             }
         }
     }
@@ -417,7 +418,7 @@ impl Worker {
         if shared.access == Access::ReadWrite {
             self.make_folders(&mut session)?;
         }
-        let now = session.selected.uid_validity;
+        let now = session.selected.uid_validity.get();
         let mut state = shared.lock();
         let before = state.uid_validity.replace(now);
         if let Some(before) = before.filter(|&before| before != now) {
@@ -545,7 +546,7 @@ impl Worker {
     fn receive_one(&mut self) -> Result<bool> {
         let session = self.session.as_mut().ok_or_else(|| Failure::internal("no session to read from"))?;
         match session.receive()? {
-            Received::MessageStart(octets) => {
+            Received::MessageStart { octets, .. } => {
                 let state = self.shared.lock();
                 let buffer = self.shared.config.fetch.buffer;
                 let room = buffer.saturating_sub(state.fetch.held.octets) as u64;
@@ -562,19 +563,17 @@ impl Worker {
                     incoming.add(octets);
                 }
             }
-            Received::Uid(uid) => {
+            Received::Uids(uids) => {
+                let mut found = RoaringBitmap::new();
+                found.insert_range(uids.start().get()..=uids.end().get());
+                if let Some((asked, there)) = self.run.as_mut().and_then(|run| run.doubted.as_mut()) {
+                    *there |= &*asked & &found;
+                }
+                if let Some(run) = self.run.as_mut().filter(|run| run.stage == Stage::Searching) {
+                    run.waiting |= &found;
+                }
                 if let Some(refused) = &mut self.refused_dates {
-                    refused.present.insert(uid);
-                }
-                if let Some((asked, there)) = self.run.as_mut().and_then(|run| run.doubted.as_mut())
-                    && asked.contains(uid)
-                {
-                    there.insert(uid);
-                }
-                if let Some(run) = self.run.as_mut().filter(|run| run.stage == Stage::Searching)
-                    && run.waiting.len() < limits::UIDS
-                {
-                    run.waiting.insert(uid);
+                    refused.present |= found;
                 }
             }
             Received::Data(Response::Fetch(fetch)) => self.fetched(fetch)?,
@@ -590,7 +589,7 @@ impl Worker {
     /// A FETCH response: sizes, dates, a mail, or something that nobody asked for.
     fn fetched(&mut self, fetch: responses::Fetch) -> Result<()> {
         let incoming = self.incoming.take();
-        let Some(uid) = fetch.uid else { return Ok(()) };
+        let Some(uid) = fetch.uid.map(Uid::get) else { return Ok(()) };
         if let Some(seen) = self.dates.get_mut(&uid)
             && fetch.message.is_none()
         {
@@ -1149,6 +1148,11 @@ fn pause_before(losses: u32) -> Duration {
     let pause = SHORTEST_PAUSE.saturating_mul(1 << doublings.min(16)).min(LONGEST_PAUSE);
     let random = RandomState::new().build_hasher().finish() % 512;
     pause + pause.mul_f64(random as f64 / 1024.0)
+}
+
+/// The same UIDs in the type of the commands.
+pub(super) fn uids_of(uids: &RoaringBitmap) -> UidSet {
+    uids.iter().filter_map(Uid::new).collect()
 }
 
 fn wait<'a>(
