@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::{Language, Message};
+
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Failure>;
 
 /// Why a step did not succeed, in the words that its user needs.
 ///
 /// `observed` is what the other side said, word for word, without secrets. `cause` and `remedy` are empty in what the
-/// inner rooms return; [`crate::explain`] fills them in before a failure leaves the library. No field ever holds a
+/// inner rooms return; [`crate::text::explain`] fills them in before a failure leaves the library. No field ever holds a
 /// token, secret, password or assertion, nor anything of a mail's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Json", from = "Json")]
@@ -28,10 +30,12 @@ pub struct Failure {
     pub remedy: String,
     pub retry: Retry,
     /// The entry of the catalogue that explains it, by which `docs/troubleshooting.md` names it too: `imap-throttled`. Like
-    /// `cause`, it is filled in by [`crate::explain`].
+    /// `cause`, it is filled in by [`crate::text::explain`].
     pub id: Option<String>,
     /// What led to it, where that is a failure of its own.
     pub source: Option<Box<Failure>>,
+    /// What the library itself says, from which `observed` is rendered. `None`: `observed` is what another side said.
+    pub said: Option<Message>,
 }
 
 /// The steps from the configuration to a settled mail, in the order in which they are taken.
@@ -127,6 +131,19 @@ impl Failure {
             retry: kind.retry(),
             id: None,
             source: None,
+            said: None,
+        }
+    }
+
+    /// A failure that the library itself has found. Its explanation is chosen by the id of `said`, and never by words.
+    pub fn own(step: Step, kind: Kind, said: Message) -> Self {
+        Self { said: Some(said.clone()), ..Self::new(step, kind, said.in_language(Language::English)) }
+    }
+
+    /// Renders what the library itself has said in `language`.
+    pub fn speak(&mut self, language: Language) {
+        if let Some(said) = &self.said {
+            self.observed = said.in_language(language);
         }
     }
 
@@ -284,6 +301,7 @@ impl From<Json> for Failure {
             },
             id: json.id,
             source: json.caused_by.map(|source| Box::new((*source).into())),
+            said: None,
         }
     }
 }

@@ -1,28 +1,28 @@
 //! Reads a bounce mailbox for Universal Messenger: OAuth2 access tokens by the client-credentials grant, IMAP with SASL XOAUTH2.
 //!
-//! Data goes one way, and a room uses only rooms before it, [`failure`] and [`explain`]:
+//! Data goes one way, and a room uses only rooms before it, [`failure`] and [`text`]:
 //!
 //! | room | from → to |
 //! | --- | --- |
+//! | [`text`] | every sentence that a user sees; failures → cause and remedy |
 //! | [`config`] | UM's files and keys → `MailboxConfig` |
 //! | [`net`] | deadline, cancellation, TLS → a `Stream` |
 //! | [`token`] | client credentials → an `AccessToken`, cached for the whole process |
 //! | [`imap`] | a `Stream` → a session with a selected inbox, and its commands |
 //! | [`mailbox`] | the engine: fetch and settle across connections |
 //! | [`check`] | the step-by-step test of a mailbox |
-//! | [`explain`] | what was observed → cause and remedy |
 //!
 //! This API serves the command line and the Java wrapper. It is not stable.
 
 pub mod check;
 pub mod config;
 pub mod engine;
-pub mod explain;
 pub mod failure;
 pub mod imap;
 pub mod jni;
 pub mod log;
 pub mod mailbox;
 pub mod net;
+pub mod text;
 pub mod token;
 pub mod words;

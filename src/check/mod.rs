@@ -13,11 +13,12 @@ mod write;
 
 use std::time::Instant;
 
+use crate::config::mailbox_values;
 use crate::config::{Authentication, Language, Loaded, keys};
-use crate::explain::{Circumstances, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result};
 use crate::log::Log;
 use crate::net::{Anchors, Cancel};
+use crate::text::{Circumstances, explain};
 
 pub use report::{Connection, Name, Outcome, Report, Status, Step, json};
 

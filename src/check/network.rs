@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Connection, Name, Notes, Run, text};
+use crate::config::mailbox_values;
 use crate::config::{Authentication, MailboxConfig, Proxy, Route, Security, keys};
-use crate::explain::mailbox_values;
 use crate::failure::{Failure, Result};
 use crate::imap::Transport;
 use crate::imap::login::{self, StartTls};

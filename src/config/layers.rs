@@ -11,11 +11,11 @@ use std::sync::Arc;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::explained::explain_unconfigured;
 use super::keys::{self, FILE_SUFFIX, Key, Names};
 use super::problem::{Origin, Problem, Problems, Shown, Text, text};
 use super::syntax::{self, Flaw};
 use super::{Ask, Language, Speak, values};
-use crate::explain::explain_unconfigured;
 use crate::failure::{Failure, Kind, Step};
 
 /// Where the values of UM's keys are looked up.

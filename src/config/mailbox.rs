@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use ureq::http::Uri;
 
+use super::explained::explain_unconfigured;
 use super::keys::{self, Key, LISTENER_PREFIX, Names};
 use super::layers::{self, Layers, Value};
 use super::names;
@@ -18,7 +19,6 @@ use super::{
     Authentication, Credential, FetchLimits, Folders, Language, Loaded, MailboxConfig, OAuth2, Route,
     Security, Speak,
 };
-use crate::explain::explain_unconfigured;
 use crate::failure::{Failure, Result};
 
 pub(super) fn load(layers: &Layers, listener: Option<&str>, speak: Speak) -> Result<Loaded> {

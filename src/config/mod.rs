@@ -3,6 +3,7 @@
 //! A `MailboxConfig` that exists is a valid one: every other room takes it as it is.
 
 mod document;
+mod explained;
 pub mod keys;
 mod layers;
 mod mailbox;
@@ -20,10 +21,12 @@ use serde::Serialize;
 use ureq::http::Uri;
 
 use crate::failure::Result;
+pub use crate::text::Language;
 use keys::Names;
 use layers::Layers;
 
 pub use document::document;
+pub use explained::{explain_unconfigured, explain_unopened, mailbox_values, tenant};
 pub(crate) use layers::{others_can_read, read};
 pub use report::{MailboxReport, Refusal, Report, Setting, Source, report};
 
@@ -283,14 +286,6 @@ pub struct FetchLimits {
     pub pipeline: usize,
     /// How long a fetch goes on without progress.
     pub patience: std::time::Duration,
-}
-
-/// `cmsbs.lang`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Language {
-    #[default]
-    German,
-    English,
 }
 
 /// `language` where there is one, whatever `cmsbs.lang` is.

@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use crate::check::{self, Options, Report};
 use crate::config::keys::Names;
 use crate::config::{Authentication, Language, Loaded, Severity};
-use crate::explain::{explain_unconfigured, explain_unopened};
+use crate::config::{explain_unconfigured, explain_unopened};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};

@@ -36,13 +36,14 @@ use chrono::{DateTime, Utc};
 use roaring::RoaringBitmap;
 
 use crate::config::keys::SERVER_HOME;
+use crate::config::mailbox_values;
 use crate::config::{Authentication, MailboxConfig, OAuth2, wrong_folder};
-use crate::explain::{Circumstances, MOVED_TO, explain, mailbox_values};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::folders::Folders;
 use crate::imap::limits::Times;
 use crate::log::Log;
 use crate::net::{Cancel, Trust, no_thread};
+use crate::text::{Circumstances, MOVED_TO, explain};
 use crate::token::{self, Expiry};
 use crate::words::counted;
 

@@ -20,11 +20,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use um_imap_oauth2::config::{self, Language};
-use um_imap_oauth2::explain::{Entry, entries};
 use um_imap_oauth2::imap::limits::Times;
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Access, Mailbox};
 use um_imap_oauth2::net::{Anchors, Trust};
+use um_imap_oauth2::text::{Entry, entries};
 use um_standin::scenario::USER;
 use um_standin::{Scenario, Standin};
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use um_imap_oauth2::config::explain_unopened;
 use um_imap_oauth2::config::{self, Language, MailboxConfig};
-use um_imap_oauth2::explain::explain_unopened;
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Abandoned, Access, Mailbox, abandoned, place};

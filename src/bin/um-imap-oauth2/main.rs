@@ -16,9 +16,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
+use um_imap_oauth2::config::explain_unconfigured;
 use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self as properties, Language, MailboxConfig, OAuth2};
-use um_imap_oauth2::explain::explain_unconfigured;
 use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
 use um_imap_oauth2::net::environment_proxy;
 
@@ -147,8 +147,8 @@ impl Page {
     fn print(self) -> Exit {
         let page = match self {
             Page::Properties => um_imap_oauth2::config::document(),
-            Page::Troubleshooting => um_imap_oauth2::explain::document(Language::English),
-            Page::TroubleshootingGerman => um_imap_oauth2::explain::document(Language::German),
+            Page::Troubleshooting => um_imap_oauth2::text::document(Language::English),
+            Page::TroubleshootingGerman => um_imap_oauth2::text::document(Language::German),
         };
         finish(Ok(page), Exit::Well, Language::English)
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use um_imap_oauth2::config::tenant;
 use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, Source, keys};
-use um_imap_oauth2::explain::tenant;
 
 use super::{Exit, OneMailbox, environment, finish, in_words, say, unconfigured};
 

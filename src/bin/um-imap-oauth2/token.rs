@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use um_imap_oauth2::config::explain_unopened;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, keys};
-use um_imap_oauth2::explain::explain_unopened;
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};

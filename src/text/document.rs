@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::Language;
 use super::catalogue::{Entry, Rank, entries, fill, unknown};
-use crate::config::Language;
 use crate::failure::Retry;
 
 /// `docs/troubleshooting.md`, or its German twin.
@@ -172,7 +172,7 @@ const SECTIONS: &[Section] = &[
 const OTHER: &[&str] = &["unknown-", "usage", "internal"];
 
 const HEAD: &str = "\
-<!-- Made by `um-imap-oauth2 document troubleshooting` from src/explain/catalogue.toml. Do not edit. -->
+<!-- Made by `um-imap-oauth2 document troubleshooting` from src/text/catalogue.toml. Do not edit. -->
 
 # Troubleshooting
 
@@ -186,7 +186,7 @@ each has a name, such as `imap-throttled`: `MailboxException.id()`, and `id` in 
 ";
 
 const HEAD_GERMAN: &str = "\
-<!-- Made by `um-imap-oauth2 document troubleshooting.de` from src/explain/catalogue.toml. Do not edit. -->
+<!-- Made by `um-imap-oauth2 document troubleshooting.de` from src/text/catalogue.toml. Do not edit. -->
 
 # Fehlersuche
 

@@ -8,9 +8,9 @@ use once_cell::sync::Lazy;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::Scene;
+use super::explain::Scene;
 use super::pattern::{Pattern, Subject};
-use crate::config::Language;
+use super::{Language, Message};
 use crate::failure::{Failure, Kind, Retry, Step};
 
 /// All entries, in their order of precedence within a [`Rank`].
@@ -35,6 +35,9 @@ pub struct Entry {
     /// One of these or of `aadsts` must be in the text, or the kind be one of `any_kind`, where there are any.
     #[serde(default)]
     pub any: Vec<Pattern>,
+    /// Names of the messages of own failures that it explains.
+    #[serde(default)]
+    pub own: Vec<String>,
     #[serde(default, deserialize_with = "kinds")]
     pub any_kind: Vec<Kind>,
     /// Numbers of Entra's error codes.
@@ -108,7 +111,11 @@ impl Entry {
     fn fits(&self, text: &Observed, failure: &Failure, scene: &Scene) -> bool {
         // What takes time comes last.
         let one = || {
-            (self.any.is_empty() && self.aadsts.is_empty() && self.any_kind.is_empty())
+            (self.any.is_empty() && self.own.is_empty() && self.aadsts.is_empty() && self.any_kind.is_empty())
+                || failure
+                    .said
+                    .as_ref()
+                    .is_some_and(|said| self.own.iter().any(|own| own == said.id().name()))
                 || self.any_kind.contains(&failure.kind)
                 || self.aadsts.iter().any(|code| text.aadsts.contains(code))
                 || self.any.iter().any(|pattern| pattern.is_in(&text.subject))
@@ -130,9 +137,11 @@ impl Entry {
 /// The entry that explains the failure. The last line that an entry of the best rank knows counts; an entry whose
 /// patterns are spread over several lines is looked for after that.
 pub(super) fn best(failure: &Failure, scene: &Scene) -> Option<&'static Entry> {
-    let mut texts: Vec<Observed> =
-        failure.observed.lines().rev().take(MOST_LINES).map(Observed::new).collect();
-    texts.push(Observed::new(&failure.observed));
+    // The words of the library itself are in no pattern's reach.
+    let foreign = failure.said.as_ref().map(Message::foreign_text);
+    let text = foreign.as_ref().unwrap_or(&failure.observed);
+    let mut texts: Vec<Observed> = text.lines().rev().take(MOST_LINES).map(Observed::new).collect();
+    texts.push(Observed::new(text));
     [Rank::Known, Rank::General, Rank::Follows, Rank::Fallback].into_iter().find_map(|rank| {
         texts.iter().find_map(|text| {
             entries().iter().find(|entry| entry.rank == rank && entry.fits(text, failure, scene))

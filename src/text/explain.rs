@@ -3,27 +3,25 @@
 //! The knowledge is data: `catalogue.toml`, in which an entry is added without touching code. What no entry knows gets
 //! an explanation from its step that is still true, and says that it is not known.
 
-mod catalogue;
-mod document;
-mod pattern;
-
-use crate::config::keys::{self, Key, Names};
-use crate::config::{Authentication, Language, MailboxConfig, Security};
+use super::Language;
+use super::catalogue::{self, Entry, Rank};
 use crate::failure::{Failure, Retry, Step};
-
-pub use catalogue::{Entry, Rank, Text, entries};
-pub use document::document;
 
 /// What is known about the mailbox whose failure is to be explained.
 #[derive(Clone, Copy)]
 pub struct Circumstances<'a> {
     pub language: Language,
     /// How the mailbox writes its keys.
-    pub names: &'a Names,
+    pub names: &'a dyn KeyNames,
     /// Whether this mailbox was ever read with these settings: what worked before is not blamed on the settings first.
     pub worked_before: bool,
-    /// The configured value for a hole's name (see [`mailbox_values`]), and [`MOVED_TO`]. There is no hole for a secret.
+    /// The configured value for a hole's name (see `config::mailbox_values`), and [`MOVED_TO`]. There is no hole for a secret.
     pub values: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Gives the name under which a mailbox has a key, for the key's name in the primary mailbox.
+pub trait KeyNames {
+    fn written(&self, key: &str) -> String;
 }
 
 /// A name for [`Circumstances::values`]: the folder to which a mail was to be moved that no property names.
@@ -39,58 +37,10 @@ pub fn explain(failure: Failure, circumstances: &Circumstances) -> Failure {
     explain_chain(failure, circumstances).0
 }
 
-/// The same for a mailbox of which nothing is known but its configuration.
-pub fn explain_unopened(failure: Failure, config: &MailboxConfig) -> Failure {
-    let (language, names, values) = (config.language, &config.names, &mailbox_values(config));
-    explain(failure, &Circumstances { language, names, worked_before: false, values })
-}
-
-/// The same where there is no configuration.
-pub fn explain_unconfigured(failure: Failure, language: Language, names: &Names) -> Failure {
-    explain(failure, &Circumstances { language, names, worked_before: false, values: &|_| None })
-}
-
-/// The holes' values from a mailbox's configuration.
-pub fn mailbox_values(config: &MailboxConfig) -> impl Fn(&str) -> Option<String> + '_ {
-    move |hole| {
-        let oauth2 = match &config.authentication {
-            Authentication::OAuth2(oauth2) => Some(oauth2),
-            Authentication::Password(_) => None,
-        };
-        let folders = &config.folders;
-        let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string());
-        match hole {
-            "server" => Some(config.server.clone()),
-            "port" => Some(config.port.to_string()),
-            "user" => Some(config.user.clone()),
-            "security" => Some(security(config.security).to_owned()),
-            "authentication" => Some(if oauth2.is_some() { "oauth2" } else { "password" }.to_owned()),
-            "client_id" => oauth2.map(|o| o.client_id.clone()),
-            "scope" => oauth2.map(|o| o.scope.clone()),
-            "tenant" => oauth2.and_then(|o| tenant(&o.token_uri)).map(str::to_owned),
-            "login_host" => oauth2.and_then(|o| host_and_port(&o.token_uri)).map(|(host, _)| host.to_owned()),
-            "login_port" => oauth2.and_then(|o| host_and_port(&o.token_uri)).map(|(_, port)| port.to_owned()),
-            "ca_file" => path(&config.ca_file),
-            "work_directory" => path(&config.work_directory),
-            "tmp_directory" => Some(
-                path(&config.tmp_directory).unwrap_or_else(|| std::env::temp_dir().display().to_string()),
-            ),
-            "inbox" | "folder.inbox" => Some(folders.inbox.clone()),
-            "folder.debug" => Some(folders.debug.clone()),
-            "folder.error" => Some(folders.error.clone()),
-            "folder.hardbounce" => folders.hardbounce.clone(),
-            "folder.softbounce" => folders.softbounce.clone(),
-            "folder.autorespond" => folders.autorespond.clone(),
-            "folder.unsubscribe" => folders.unsubscribe.clone(),
-            "folder.spam" => folders.spam.clone(),
-            _ => None,
-        }
-    }
-}
-
 /// The failure, and whether its explanation is more than what its step alone says.
 fn explain_chain(mut failure: Failure, circumstances: &Circumstances) -> (Failure, bool) {
     failure.key = failure.key.map(|key| circumstances.names.written(&key));
+    failure.speak(circumstances.language);
     let scene = Scene::of(&failure, circumstances);
     let entry = catalogue::best(&failure, &scene);
     let known = entry.is_some_and(|entry| entry.rank != Rank::Fallback);
@@ -122,8 +72,8 @@ fn apply(failure: &mut Failure, entry: &Entry, scene: &Scene) {
     if failure.key.is_none() {
         failure.key = entry.key.as_deref().and_then(|key| match key {
             key if key.contains(FOLDER) && scene.value(MOVED_TO).is_some() => None,
-            catalogue::KEY_OF_HOST => scene.key_of(&keys::SERVER, failure.step),
-            catalogue::KEY_OF_PORT => scene.key_of(&keys::PORT, failure.step),
+            catalogue::KEY_OF_HOST => scene.key_of(SERVER, failure.step),
+            catalogue::KEY_OF_PORT => scene.key_of(PORT, failure.step),
             key => Some(scene.key(key)),
         });
     }
@@ -181,15 +131,15 @@ fn support_fields(observed: &str) -> Vec<&'static str> {
 }
 
 /// A failure's surroundings: the circumstances, and which of the two hosts it happened at.
-struct Scene<'a> {
-    circumstances: &'a Circumstances<'a>,
+pub(super) struct Scene<'a> {
+    pub(super) circumstances: &'a Circumstances<'a>,
     at_token_endpoint: bool,
     /// The property that the room named.
     key: Option<String>,
 }
 
 impl<'a> Scene<'a> {
-    fn of(failure: &Failure, circumstances: &'a Circumstances<'a>) -> Self {
+    pub(super) fn of(failure: &Failure, circumstances: &'a Circumstances<'a>) -> Self {
         let names = |hole: &str| {
             (circumstances.values)(hole).is_some_and(|v| !v.is_empty() && failure.observed.contains(&v))
         };
@@ -202,7 +152,7 @@ impl<'a> Scene<'a> {
     }
 
     /// A configured value, or one that follows from configured values.
-    fn value(&self, name: &str) -> Option<String> {
+    pub(super) fn value(&self, name: &str) -> Option<String> {
         let configured = |name| (self.circumstances.values)(name).filter(|value| !value.is_empty());
         match name {
             "host" if self.at_token_endpoint => configured("login_host"),
@@ -246,50 +196,30 @@ impl<'a> Scene<'a> {
     }
 
     /// The key in which the host or port stands that a connection was opened to; `imap` is the mail server's.
-    fn key_of(&self, imap: &Key, step: Step) -> Option<String> {
-        let key = if self.at_token_endpoint { &keys::ACCESS_TOKEN_URI } else { imap };
-        // A proxy's stands in a key of its own, which only the room knows.
-        (step != Step::Proxy).then(|| self.key(key.name))
+    fn key_of(&self, imap: &str, step: Step) -> Option<String> {
+        let key = if self.at_token_endpoint { ACCESS_TOKEN_URI } else { imap };
+        // A proxy's address stands in a key of its own, which only the module that failed knows.
+        (step != Step::Proxy).then(|| self.key(key))
     }
 
     fn keys_of_port_and_host(&self) -> String {
         if self.at_token_endpoint {
-            return self.key(keys::ACCESS_TOKEN_URI.name);
+            return self.key(ACCESS_TOKEN_URI);
         }
-        format!("{}, {}", self.key(keys::PORT.name), self.key(keys::SERVER.name))
+        format!("{}, {}", self.key(PORT), self.key(SERVER))
     }
+}
+
+/// Keys that explanations name by the part that they play; a test of `config` holds them against its table.
+const SERVER: &str = "cmsbs.mail.imap.server";
+const PORT: &str = "cmsbs.mail.imap.port";
+const ACCESS_TOKEN_URI: &str = "cmsbs.mail.imap.oauth2.accessTokenUri";
+
+#[cfg(test)]
+pub(crate) fn named_keys() -> [&'static str; 3] {
+    [SERVER, PORT, ACCESS_TOKEN_URI]
 }
 
 const FOLDER: &str = ".folder.";
 /// What names a folder where no property does.
 const MOVE: &str = "move(mail, folder)";
-
-/// The value of `cmsbs.mail.imap.ssl`.
-fn security(security: Security) -> &'static str {
-    match security {
-        Security::Tls => "true",
-        Security::StartTls => "tls",
-        Security::Plain => "false",
-    }
-}
-
-/// Host and port of an `https` URL, without user information.
-fn host_and_port(url: &str) -> Option<(&str, &str)> {
-    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
-    let host_port = authority.rsplit('@').next()?;
-    let (host, port) = match host_port.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port),
-        _ => (host_port, "443"),
-    };
-    (!host.is_empty()).then_some((host, port))
-}
-
-/// The tenant in `https://host/tenant/oauth2/v2.0/token`.
-pub fn tenant(url: &str) -> Option<&str> {
-    let (_, path) = url.split_once("://")?.1.split_once('/')?;
-    let (tenant, _) = path.split_once("/oauth2/")?;
-    (!tenant.is_empty() && !tenant.contains('/')).then_some(tenant)
-}
-
-#[cfg(test)]
-pub(crate) mod tests;
