@@ -23,6 +23,7 @@ pub mod jni;
 pub mod log;
 pub mod mailbox;
 pub mod net;
+pub mod sanitize;
 pub mod text;
 pub mod token;
 pub mod words;
