@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sanitize;
 use crate::text::{Language, Message};
 
 /// The result of everything here that can fail.
@@ -15,7 +16,8 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 /// Why a step did not succeed, in the words that its user needs.
 ///
-/// `observed` is what the other side said, word for word, without secrets. `cause` and `remedy` are empty in what the
+/// `observed` is what the other side said, word for word, without secrets. Texts are [sanitized](crate::sanitize) where they
+/// enter; a line feed in one of them stands between lines of our own making. `cause` and `remedy` are empty in what the
 /// inner rooms return; [`crate::text::explain`] fills them in before a failure leaves the library. No field ever holds a
 /// token, secret, password or assertion, nor anything of a mail's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,11 +122,12 @@ pub enum Retry {
 }
 
 impl Failure {
+    /// `observed` is one line: a line feed in it comes from outside and is escaped.
     pub fn new(step: Step, kind: Kind, observed: impl Into<String>) -> Self {
         Self {
             step,
             kind,
-            observed: observed.into(),
+            observed: sanitize::line(observed),
             key: None,
             cause: String::new(),
             remedy: String::new(),
@@ -137,7 +140,8 @@ impl Failure {
 
     /// A failure that the library itself has found. Its explanation is chosen by the id of `said`, and never by words.
     pub fn own(step: Step, kind: Kind, said: Message) -> Self {
-        Self { said: Some(said.clone()), ..Self::new(step, kind, said.in_language(Language::English)) }
+        let failure = Self::new(step, kind, "").observing_lines(said.in_language(Language::English).lines());
+        Self { said: Some(said), ..failure }
     }
 
     /// Renders what the library itself has said in `language`.
@@ -168,18 +172,30 @@ impl Failure {
         matches!(self.kind, Kind::Token | Kind::Login | Kind::Configuration)
     }
 
+    /// Replaces what was observed by one line.
+    pub fn observing(self, observed: impl Into<String>) -> Self {
+        Self { observed: sanitize::line(observed), ..self }
+    }
+
+    /// Replaces what was observed by several lines. A line feed within one of them is escaped.
+    pub fn observing_lines<L: AsRef<str>>(self, lines: impl IntoIterator<Item = L>) -> Self {
+        let lines = lines.into_iter().map(|line| sanitize::escape(line.as_ref()).into_owned());
+        // Joined before they are masked: a secret can begin in one and go on in the next.
+        Self { observed: sanitize::lines(lines.collect::<Vec<_>>().join("\n")), ..self }
+    }
+
     pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
+        self.key = Some(sanitize::line(key));
         self
     }
 
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.cause = cause.into();
+        self.cause = sanitize::lines(cause);
         self
     }
 
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = remedy.into();
+        self.remedy = sanitize::lines(remedy);
         self
     }
 
@@ -217,10 +233,10 @@ thread_local! {
 }
 
 impl fmt::Display for Failure {
-    /// One paragraph: step, what was observed, the key, then cause and remedy where they are known. Java's `MailboxException`
+    /// One line: step, what was observed, the key, then cause and remedy where they are known. Java's `MailboxException`
     /// writes the same.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.step, self.observed)?;
+        write!(f, "{}: {}", self.step, sanitize::joined(&self.observed))?;
         let goes_on = !self.cause.is_empty() || !self.remedy.is_empty();
         if goes_on && self.observed.ends_with(|last| !ENDS.contains(&last)) {
             f.write_str(".")?;
@@ -232,7 +248,7 @@ impl fmt::Display for Failure {
         }
         for sentence in [&self.cause, &self.remedy] {
             if !sentence.is_empty() {
-                write!(f, " {sentence}")?;
+                write!(f, " {}", sanitize::joined(sentence))?;
             }
         }
         Ok(())
@@ -290,16 +306,17 @@ impl From<Json> for Failure {
         Failure {
             step: json.step,
             kind: json.kind,
-            observed: json.observed,
-            key: json.key,
-            cause: json.cause,
-            remedy: json.remedy,
+            // A file may hold anything.
+            observed: sanitize::lines(json.observed),
+            key: json.key.map(sanitize::line),
+            cause: sanitize::lines(json.cause),
+            remedy: sanitize::lines(json.remedy),
             retry: match (json.retry, json.retry_after_seconds) {
                 (false, _) => Retry::Never,
                 (true, None) => Retry::Later,
                 (true, Some(seconds)) => Retry::After(Duration::from_secs(seconds)),
             },
-            id: json.id,
+            id: json.id.map(sanitize::line),
             source: json.caused_by.map(|source| Box::new((*source).into())),
             said: None,
         }
@@ -428,6 +445,24 @@ mod tests {
         }
         assert_eq!(said(""), "login:  Wait.");
         assert_eq!(Failure::new(Step::Login, Kind::Login, "NO").key("key").to_string(), "login: NO [key]");
+    }
+
+    #[test]
+    fn no_text_of_a_failure_holds_what_a_terminal_obeys() {
+        let hostile = "a\u{1b}]0;x\u{7}\r\u{9b}\u{202e}\u{2028}b\nc";
+        let escaped = r"a\u{1b}]0;x\u{7}\u{d}\u{9b}\u{202e}\u{2028}b";
+        let failure =
+            Failure::new(Step::Login, Kind::Login, hostile).key(hostile).cause(hostile).remedy(hostile);
+        assert_eq!(failure.observed, format!("{escaped}\\u{{a}}c"));
+        assert_eq!(failure.key.as_deref(), Some(failure.observed.as_str()));
+        for text in [&failure.cause, &failure.remedy] {
+            assert_eq!(*text, format!("{escaped}\nc"), "lines of our own");
+        }
+        assert!(!failure.to_string().contains('\n'), "{failure}");
+        let failure = failure.observing_lines([hostile, "d"]);
+        assert_eq!(failure.observed, format!("{escaped}\\u{{a}}c\nd"));
+        let raw = serde_json::to_string(&failure).unwrap().replace("\\\\u{1b}", "\\u001b");
+        assert_eq!(serde_json::from_str::<Failure>(&raw).unwrap(), failure, "from a file");
     }
 
     #[test]

@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use secrecy::{ExposeSecret, SecretString};
+use crate::sanitize;
+pub use crate::sanitize::Masks;
 
 /// The queue of one mailbox. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -15,33 +16,7 @@ pub struct Log {
     masks: Masks,
 }
 
-/// Secrets that are not repeated where the other side repeats them.
-#[derive(Debug, Clone, Default)]
-pub struct Masks(Arc<Vec<SecretString>>);
-
-impl Masks {
-    pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let long_enough = secrets.into_iter().filter(|secret| secret.len() >= SHORTEST);
-        Self(Arc::new(long_enough.map(SecretString::from).collect()))
-    }
-
-    pub fn apply(&self, mut text: String) -> String {
-        for secret in self.0.iter().map(ExposeSecret::expose_secret) {
-            let begin = secret.char_indices().nth(BEGINNING).map_or(secret, |(end, _)| &secret[..end]);
-            let mut from = 0;
-            while let Some(at) = text.get(from..).and_then(|rest| rest.find(begin)).map(|at| from + at) {
-                // What is repeated may have been cut short.
-                let same = text[at..].chars().zip(secret.chars()).take_while(|(one, other)| one == other);
-                let end = at + same.map(|(one, _)| one.len_utf8()).sum::<usize>();
-                text.replace_range(at..end, MASK);
-                from = at + MASK.len();
-            }
-        }
-        text
-    }
-}
-
-/// No record holds a secret, a mail's content or a recipient's address.
+/// One line: no record holds a control character, a secret, a message's content or a recipient's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     pub level: Level,
@@ -84,7 +59,7 @@ impl Log {
     }
 
     fn push(&self, level: Level, text: String) {
-        let text = self.masks.apply(text);
+        let text = sanitize::line(sanitize::joined(&self.masks.apply(text)));
         let mut records = self.records();
         if records.len() == CAPACITY {
             records.pop_front();
@@ -99,12 +74,6 @@ impl Log {
 
 /// Nobody may take the records for hours (a mailbox that is open and not read): the oldest go.
 const CAPACITY: usize = 1_000;
-
-/// In octets. Shorter ones stand in many words by chance, and a mask there would tell more than it hides.
-const SHORTEST: usize = 6;
-/// Characters by which a secret is recognised.
-const BEGINNING: usize = 12;
-const MASK: &str = "***";
 
 #[cfg(test)]
 mod tests {
@@ -127,9 +96,13 @@ mod tests {
         log.info("S: Pl4nted");
         let texts: Vec<_> = log.take().into_iter().map(|record| record.text).collect();
         assert_eq!(texts, ["S: a1 NO not ***", "S: Pl4nted"]);
-        let masks = Masks::of(["a long and Pl4nted secret", "an\u{fc}ther Pl4nted"]);
-        let text = "a long and Pl4nted secret, an\u{fc}ther Pl4nted; a long and Pl4n";
-        assert_eq!(masks.apply(text.into()), "***, ***; ***", "also where it is cut short");
+    }
+
+    #[test]
+    fn a_record_is_one_line_that_no_terminal_obeys() {
+        let log = Log::default();
+        log.info("S: NO \u{1b}[2J\r\u{202e}\nERROR a forged line");
+        assert_eq!(log.take()[0].text, r"S: NO \u{1b}[2J\u{d}\u{202e} / ERROR a forged line");
     }
 
     #[test]

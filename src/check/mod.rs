@@ -18,6 +18,7 @@ use crate::config::{Authentication, Language, Loaded, keys};
 use crate::failure::{Failure, Kind, Result};
 use crate::log::Log;
 use crate::net::{Anchors, Cancel};
+use crate::sanitize;
 use crate::text::{Circumstances, explain};
 
 pub use report::{Connection, Name, Outcome, Report, Status, Step, json};
@@ -57,6 +58,7 @@ pub enum Progress<'a> {
 pub fn check(loaded: &Result<Loaded>, listener: Option<&str>, options: Options) -> Report {
     let config = loaded.as_ref().ok().map(|loaded| &loaded.config);
     let mailbox = config.map(|config| format!("{}, {}:{}", config.user, config.server, config.port));
+    let mailbox = mailbox.map(sanitize::line);
     let values = config.map(mailbox_values);
     let values = |hole: &str| values.as_ref().and_then(|values| values(hole));
     let Options { anchors, write, language, cancel, log, watch } = options;
@@ -66,7 +68,7 @@ pub fn check(loaded: &Result<Loaded>, listener: Option<&str>, options: Options) 
     let mailbox = mailbox.unwrap_or_default();
     (run.watch)(Progress::Heading(&report::heading(listener, &mailbox, language)));
     run.mailbox(loaded, anchors, write);
-    Report { listener: listener.map(str::to_owned), mailbox, steps: run.steps, language }
+    Report { listener: listener.map(sanitize::line), mailbox, steps: run.steps, language }
 }
 
 /// A test under way.
@@ -80,7 +82,7 @@ struct Run<'a> {
     steps: Vec<Step>,
 }
 
-/// What a step saw beside its result.
+/// What a step saw beside its result. A server's text gets in here as one into a failure: a line feed in it is escaped before.
 #[derive(Default)]
 struct Notes {
     seen: Vec<String>,
@@ -89,11 +91,11 @@ struct Notes {
 
 impl Notes {
     fn see(&mut self, text: impl Into<String>) {
-        self.seen.push(text.into());
+        self.seen.push(sanitize::lines(text));
     }
 
     fn warn(&mut self, text: impl Into<String>) {
-        self.warnings.push(text.into());
+        self.warnings.push(sanitize::lines(text));
     }
 }
 
@@ -226,7 +228,7 @@ impl Run<'_> {
 
     fn title(&self, name: Name, host: Option<&str>) -> String {
         let title = name.title(self.language);
-        host.map_or(title.clone(), |host| format!("{title}: {host}"))
+        sanitize::line(host.map_or(title.clone(), |host| format!("{title}: {host}")))
     }
 
     fn note(&mut self, step: Step) {

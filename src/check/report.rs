@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::text;
 use crate::config::Language;
 use crate::failure::{Failure, Retry};
+use crate::sanitize;
 
 /// One mailbox, step by step. No secret is in it.
 #[derive(Debug, Clone)]
@@ -151,7 +152,7 @@ impl Report {
 pub(super) fn heading(listener: Option<&str>, mailbox: &str, language: Language) -> String {
     let name = match listener {
         None => text!(language, "The primary mailbox", "Das primäre Postfach"),
-        Some(listener) => format!("Listener {listener}"),
+        Some(listener) => sanitize::line(format!("Listener {listener}")),
     };
     if mailbox.is_empty() { name } else { format!("{name}: {mailbox}") }
 }

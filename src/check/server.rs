@@ -14,6 +14,7 @@ use crate::imap::responses::{Condition, Counts, Status};
 use crate::imap::session::Session;
 use crate::mailbox::targets;
 use crate::net::{self, Cancel, Deadline, Trust};
+use crate::sanitize;
 use crate::token::AccessToken;
 use crate::words::counted;
 
@@ -90,7 +91,8 @@ pub(super) fn secret<'a>(config: &'a MailboxConfig, token: Option<&'a AccessToke
 
 /// A folder as people read it.
 pub(super) fn readable(name: &str) -> String {
-    decode_utf7(name).unwrap_or_else(|| name.to_owned())
+    // Its encoding can hold any character.
+    sanitize::line(decode_utf7(name).unwrap_or_else(|| name.to_owned()))
 }
 
 /// The failure for what the server did not answer with OK.

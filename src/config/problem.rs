@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Finding, Language, Severity};
 use crate::failure::Failure;
+use crate::sanitize;
 
 /// What was found while a mailbox's configuration was read.
 #[derive(Debug, Default, Clone)]
@@ -92,12 +93,14 @@ impl Problems {
         }
         observed.extend(warnings);
         let remedy = match self.errors.as_slice() {
-            [only] => only.remedy.in_language(language).to_owned(),
-            errors => {
-                errors.iter().map(|error| error.remedy_of_many(language)).collect::<Vec<_>>().join("\n")
-            }
+            [only] => sanitize::line(only.remedy.in_language(language)),
+            errors => errors
+                .iter()
+                .map(|error| sanitize::line(error.remedy_of_many(language)))
+                .collect::<Vec<_>>()
+                .join("\n"),
         };
-        let failure = Failure::configuration(&first.key, observed.join("\n"), remedy);
+        let failure = Failure::configuration(&first.key, "", remedy).observing_lines(observed);
         Some(Failure { key: failure.key.filter(|key| !key.is_empty()), ..failure })
     }
 
@@ -152,7 +155,8 @@ impl Problem {
     }
 
     fn full(&self, language: Language) -> String {
-        format!("{} {}", self.observed(language), self.remedy.in_language(language)).trim_end().to_owned()
+        let full = format!("{} {}", self.observed(language), self.remedy.in_language(language));
+        sanitize::line(full.trim_end())
     }
 }
 

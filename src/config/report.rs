@@ -14,6 +14,7 @@ use super::{
     whatever_is_configured,
 };
 use crate::failure::Result;
+use crate::sanitize;
 
 /// Every mailbox below UM_HOME, or the one of `listener` alone. `language` is the one to speak; without it the configured one.
 ///
@@ -326,7 +327,7 @@ fn write_settings(f: &mut fmt::Formatter<'_>, settings: &[Setting]) -> fmt::Resu
             Source::Default | Source::Derived | Source::Unreadable | Source::Unset => "# ",
             Source::File | Source::Environment | Source::ValueFile | Source::Settings => "",
         };
-        format!("{mark}{key} = {}", value.unwrap_or_default())
+        sanitize::line(format!("{mark}{key} = {}", value.unwrap_or_default()))
     };
     let lines: Vec<_> = settings.iter().map(|setting| (line(setting), &setting.place)).collect();
     let lengths = lines.iter().map(|(line, _)| line.chars().count());
@@ -340,7 +341,7 @@ fn comment(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 
 /// A line break in a file's name must not end a comment.
 fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    sanitize::line(text)
 }
 
 const MASK: &str = "********";

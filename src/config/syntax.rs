@@ -6,6 +6,8 @@
 
 use secrecy::zeroize::Zeroizing;
 
+use crate::sanitize;
+
 /// A file's options in their order, and what is odd about the file as a whole. Any bytes give one; the time is proportional
 /// to their number.
 pub(super) fn parse(bytes: &[u8]) -> File {
@@ -169,7 +171,7 @@ fn escaped_but(text: &str, special: &[char], escape: impl Fn(char) -> String) ->
     for character in text.chars() {
         if special.contains(&character) {
             out.push_str(&escape(character));
-        } else if character.is_control() {
+        } else if sanitize::is_obeyed(character) && character <= '\u{ffff}' {
             out.push_str(&unicode_escape(character));
         } else {
             out.push(character);

@@ -17,6 +17,7 @@ use super::{Transport, limits};
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::{Log, Masks};
 use crate::net::{Deadline, Trust, io_failure};
+use crate::sanitize;
 
 /// Who logs in, with what.
 pub struct Login<'a> {
@@ -197,12 +198,14 @@ impl Login<'_> {
             Secret::Password(password) => (password, plain(self.user, password)),
         };
         let encoded = Zeroizing::new(BASE64.encode(response.as_bytes()));
+        sanitize::remember([secret, encoded.as_str()]);
         Masks::of([secret, encoded.as_str()])
     }
 }
 
 fn masked(failure: Failure, masks: &Masks) -> Failure {
-    Failure { observed: masks.apply(failure.observed), ..failure }
+    let observed = masks.apply(failure.observed.clone());
+    failure.observing_lines(observed.lines())
 }
 
 /// STARTTLS (RFC 9051 §6.2.1), by hand: the `imap` crate does it only on connections of its own. What the server sends
@@ -325,7 +328,9 @@ impl Authenticator for Sasl {
 fn login_failure(handle: &Handle, error: Error, challenge: Option<String>) -> Failure {
     let mut failure = failure(Step::Login, handle, error);
     if let Some(challenge) = challenge.filter(|challenge| !challenge.trim().is_empty()) {
-        failure.observed = format!("{} {}", failure.observed, challenge.trim());
+        // The server's own line feeds are none of ours.
+        let said = format!("{} {}", failure.observed, sanitize::escape(challenge.trim()));
+        failure = failure.observing_lines(said.lines());
     }
     failure
 }
@@ -347,16 +352,20 @@ fn plain_failure(step: Step, handle: &Handle, error: Error) -> Failure {
         Error::Io(error) => {
             let failure = io_failure(step, &peer, &error);
             if failure.kind == Kind::Network {
-                Failure { observed: said(failure.observed), ..failure }
+                let observed = said(failure.observed.clone());
+                failure.observing_lines(observed.lines())
             } else {
                 failure
             }
         }
         Error::ConnectionLost => {
-            Failure::new(step, Kind::Network, said(format!("{peer} closed the connection")))
+            let observed = said(format!("{peer} closed the connection"));
+            Failure::new(step, Kind::Network, "").observing_lines(observed.lines())
         }
         // The crate calls everything that it cannot read a BYE.
-        Error::Bye(_) if complaints.is_some() => Failure::new(step, Kind::Network, said(String::new())),
+        Error::Bye(_) if complaints.is_some() => {
+            Failure::new(step, Kind::Network, "").observing_lines(said(String::new()).lines())
+        }
         Error::Bye(_) => Failure::new(step, Kind::Protocol, format!("{peer} sent what is no IMAP response")),
         other => {
             Failure::new(step, Kind::Protocol, format!("{peer} sent what is no IMAP response ({other})"))
@@ -366,7 +375,7 @@ fn plain_failure(step: Step, handle: &Handle, error: Error) -> Failure {
 
 fn refused(step: Step, observed: String) -> Failure {
     let kind = if step <= Step::Login { Kind::Login } else { Kind::Refused };
-    Failure::new(step, kind, observed).retry(Retry::Never)
+    Failure::new(step, kind, "").observing_lines(observed.lines()).retry(Retry::Never)
 }
 
 /// Whether a capability was named, in any case.

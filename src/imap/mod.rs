@@ -27,6 +27,7 @@ use std::io::{Read, Write};
 
 use crate::failure::Result;
 use crate::net::{Deadline, Stream, Trust};
+use crate::sanitize;
 
 /// What IMAP is spoken over: a [`Stream`], or a scripted peer in memory.
 pub trait Transport: Read + Write + Send {
@@ -89,6 +90,8 @@ impl Complaints {
 
     /// One complaint a line; `None` where there was none.
     fn text(&self) -> Option<String> {
-        (!self.0.is_empty()).then(|| self.0.iter().map(String::as_str).collect::<Vec<_>>().join("\n"))
+        // The line feeds between the lines are ours, those within a line the server's.
+        let lines = || self.0.iter().map(|line| sanitize::line(line.as_str())).collect::<Vec<_>>();
+        (!self.0.is_empty()).then(|| lines().join("\n"))
     }
 }

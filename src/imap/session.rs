@@ -486,7 +486,7 @@ impl<C> Session<C> {
         let failure = io_failure(self.step(), self.stream.peer(), error);
         match self.complaints.text() {
             Some(text) if failure.kind == Kind::Network => {
-                if_throttled(Failure { observed: text, ..failure })
+                if_throttled(failure.observing_lines(text.lines()))
             }
             _ => failure,
         }
@@ -498,7 +498,8 @@ impl<C> Session<C> {
             Some(text) if kind == Kind::Network => text,
             _ => observed,
         };
-        if_throttled(Failure::new(self.step(), kind, self.masks.apply(observed)))
+        let observed = self.masks.apply(observed);
+        if_throttled(Failure::new(self.step(), kind, "").observing_lines(observed.lines()))
     }
 
     /// The step of the command that is being answered.

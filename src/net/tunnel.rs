@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{io_failure, peer_name};
 use crate::config::Proxy;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::sanitize;
 
 /// The proxy that an environment names for `https` to `host`, as curl reads it: `HTTPS_PROXY` unless `NO_PROXY` has `*`, the
 /// host or a domain that it is in; both also in lower case.
@@ -92,6 +93,8 @@ pub(super) fn open_tunnel(channel: &mut (impl Read + Write), proxy: &Proxy, targ
         }
     }
     request.push_str("\r\n");
+    let password = proxy.credentials.as_ref().map(|(_, password)| password.expose_secret());
+    sanitize::remember(password.into_iter().chain([authorized]));
     let sent = channel.write_all(request.as_bytes()).and_then(|()| channel.flush());
     sent.map_err(|error| io_failure(Step::Proxy, &who, &error))?;
 
@@ -99,12 +102,10 @@ pub(super) fn open_tunnel(channel: &mut (impl Read + Write), proxy: &Proxy, targ
     let mut lines = head.lines();
     let status_line = lines.next().unwrap_or_default();
     let status = status_line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse::<u16>().ok());
-    let mut secrets = vec![authorized];
-    secrets.extend(proxy.credentials.as_ref().map(|(_, password)| password.expose_secret()));
     match status {
         Some(200..=299) => Ok(()),
         Some(status) => {
-            let reason = plain(status_line.get("HTTP/1.1 200".len()..).unwrap_or_default(), &secrets);
+            let reason = plain(status_line.get("HTTP/1.1 200".len()..).unwrap_or_default());
             let space = if reason.is_empty() { "" } else { " " };
             let mut observed = format!("{who} answered CONNECT {target} with HTTP {status}{space}{reason}");
             match status {
@@ -117,7 +118,7 @@ pub(super) fn open_tunnel(channel: &mut (impl Read + Write), proxy: &Proxy, targ
             Err(failure.retry(if matches!(status, 408 | 429 | 500..) { Retry::Later } else { Retry::Never }))
         }
         None => {
-            let observed = format!("{who} did not answer in HTTP: '{}'", plain(status_line, &secrets));
+            let observed = format!("{who} did not answer in HTTP: '{}'", plain(status_line));
             Err(Failure::new(Step::Proxy, Kind::Protocol, observed))
         }
     }
@@ -211,13 +212,10 @@ fn is_like(host: &str, pattern: &str) -> bool {
     }
 }
 
-/// A text of the proxy's for a message: in one line, secrets masked, and not more of it than is of use.
-fn plain(text: &str, secrets: &[&str]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "***");
-    }
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
+/// A text of the proxy's for a message: in one line, and not more of it than is of use. Masked before it is cut.
+fn plain(text: &str) -> String {
+    let line: String =
+        sanitize::mask(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
     line.trim().to_owned()
 }
 

@@ -12,6 +12,7 @@ use super::explain::Scene;
 use super::pattern::{Pattern, Subject};
 use super::{Language, Message};
 use crate::failure::{Failure, Kind, Retry, Step};
+use crate::sanitize;
 
 /// All entries, in their order of precedence within a [`Rank`].
 pub fn entries() -> &'static [Entry] {
@@ -161,14 +162,14 @@ pub(super) fn is_exchange_online(server: &str) -> bool {
 }
 
 /// The template with its holes filled. A value is never looked at for holes, and gets neither line ends nor other
-/// control characters into a message; a hole without a value stays visible as `<name>`.
+/// control characters into a message: they are escaped; a hole without a value stays visible as `<name>`.
 pub(super) fn fill(template: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
     let mut filled = String::with_capacity(template.len() * 2);
     let mut rest = template;
     while let Some((before, hole, after)) = next_hole(rest) {
         filled.push_str(before);
         match value(hole).filter(|value| !value.is_empty()) {
-            Some(value) => filled.extend(value.chars().map(|c| if c.is_control() { ' ' } else { c })),
+            Some(value) => filled.push_str(&sanitize::line(value)),
             None => {
                 filled.push('<');
                 filled.push_str(hole);

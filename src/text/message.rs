@@ -4,6 +4,8 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use crate::sanitize;
+
 /// `cmsbs.lang`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Language {
@@ -22,7 +24,7 @@ pub struct Message {
 /// The value of a hole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Arg {
-    /// Written as it is.
+    /// Written as it is. It is [sanitized](crate::sanitize) when it is made from a text.
     Text(String),
     /// Written as it is; `{name|one|several}` chooses a word by it.
     Number(u64),
@@ -208,25 +210,25 @@ impl fmt::Debug for Id {
 
 impl From<&str> for Arg {
     fn from(text: &str) -> Self {
-        Arg::Text(text.to_owned())
+        Arg::Text(sanitize::line(text))
     }
 }
 
 impl From<String> for Arg {
     fn from(text: String) -> Self {
-        Arg::Text(text)
+        Arg::Text(sanitize::line(text))
     }
 }
 
 impl From<&String> for Arg {
     fn from(text: &String) -> Self {
-        Arg::Text(text.clone())
+        Arg::Text(sanitize::line(text))
     }
 }
 
 impl From<std::path::Display<'_>> for Arg {
     fn from(path: std::path::Display<'_>) -> Self {
-        Arg::Text(path.to_string())
+        Arg::Text(sanitize::line(path.to_string()))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::sanitize;
+
 /// A piece of text to find: letter case and the amount of white space do not matter, `*` stands for anything within
 /// the text, `#` for one digit. It begins and ends at a word's edge, so that `AADSTS70011` is not found in
 /// `AADSTS700112`; a `*` at either end lifts that.
@@ -54,7 +56,7 @@ impl From<String> for Pattern {
 impl Subject {
     pub(super) fn new(text: &str) -> Self {
         let mut folded: Vec<char> = Vec::with_capacity(text.len().min(MOST_CHARACTERS));
-        for c in text.chars().flat_map(char::to_lowercase).take(MOST_CHARACTERS) {
+        for c in sanitize::blanked(text).chars().flat_map(char::to_lowercase).take(MOST_CHARACTERS) {
             // Control characters too: a server's line may hold any.
             let c = if c.is_whitespace() || c.is_control() { ' ' } else { c };
             if c != ' ' || folded.last() != Some(&' ') {

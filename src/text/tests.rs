@@ -392,7 +392,7 @@ fn an_oauth_error_gives_way_to_the_code_in_whatever_order_they_come() {
         assert_eq!(found(&failure, &circumstances(false)), "entra-secret-expired");
     }
     let spread = "{\n\"error\": \"invalid_client\",\n\"error_codes\": [\n7000215\n]\n}";
-    let failure = Failure::new(Step::Token, Kind::Token, spread);
+    let failure = Failure::new(Step::Token, Kind::Token, "").observing_lines(spread.lines());
     assert_eq!(found(&failure, &circumstances(false)), "entra-secret-wrong");
 }
 
@@ -553,7 +553,7 @@ fn values_with_braces_and_line_ends_do_no_harm() {
     let circumstances = Circumstances { values: &odd, ..circumstances(false) };
     let failure = Failure::new(Step::Login, Kind::Login, "NO xyzzy");
     let explained = explain(failure, &circumstances);
-    assert!(explained.remedy.contains(r#""{server}{=app}  {}@x""#), "{}", explained.remedy);
+    assert!(explained.remedy.contains(r#""{server}{=app}\u{d}\u{a}{}@x""#), "{}", explained.remedy);
     assert!(explained.cause.starts_with("<server> was reached"), "{}", explained.cause);
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, error::Category};
 
 use crate::config::keys;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::sanitize;
 
 /// A token that was issued.
 pub(super) struct Issued {
@@ -46,11 +47,16 @@ pub(super) struct Reply {
     pub body: Zeroizing<Vec<u8>>,
 }
 
-/// The token, or a failure with the status and what the endpoint says. `secrets` are masked in it; `credential` is the
-/// property that `invalid_client` blames.
-pub(super) fn read(reply: &Reply, asked: Instant, secrets: &[&str], credential: &str) -> Result<Issued> {
-    let answer = Answer { reply, secrets, credential };
-    match (reply.status, answer.fields()) {
+/// The token, or a failure with the status and what the endpoint says. `credential` is the property that `invalid_client`
+/// blames.
+pub(super) fn read(reply: &Reply, asked: Instant, credential: &str) -> Result<Issued> {
+    let answer = Answer { reply, credential };
+    let fields = answer.fields();
+    // What else is in the answer may repeat the token.
+    if let Ok(Fields { access_token: Value::String(token), .. }) = &fields {
+        sanitize::remember([token.as_str()]);
+    }
+    match (reply.status, fields) {
         (200..=299, Ok(fields)) if fields.error.is_null() => answer.issued(fields, asked),
         (_, Ok(fields)) if fields.error.is_string() => Err(answer.refused(&fields)),
         (200..=299, Ok(_)) => Err(answer.no_token("the answer has no access_token")),
@@ -94,7 +100,6 @@ pub(super) const BODY_LIMIT: usize = 64 << 10;
 
 struct Answer<'a> {
     reply: &'a Reply,
-    secrets: &'a [&'a str],
     credential: &'a str,
 }
 
@@ -265,12 +270,10 @@ impl Answer<'_> {
         Some(if title.is_empty() { title } else { format!("<title>{title}</title>") })
     }
 
-    /// A text of the endpoint's for a message: secrets masked, in one line, and not more of it than `most` characters.
+    /// A text of the endpoint's for a message: in one line, and not more of it than `most` characters. Masked before it is
+    /// cut, so that no part of an encoded secret is left that cannot be read any more.
     fn plain(&self, text: &str, most: usize) -> String {
-        let mut text = text.to_owned();
-        for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, MASK);
-        }
+        let text = sanitize::mask(text);
         let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
         let line = words.collect::<Vec<_>>().join(" ");
         match line.char_indices().nth(most) {
@@ -321,8 +324,6 @@ fn seconds(written: &RawValue) -> Option<Duration> {
     let number: f64 = written.get().trim_matches('"').trim().parse().ok()?;
     (!number.is_nan()).then(|| Duration::from_secs_f64(number.clamp(0.0, LONGEST_LIFETIME.as_secs_f64())))
 }
-
-const MASK: &str = "***";
 
 /// Where the endpoint does not say it. Who refuses the token earlier than that is believed.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(60 * 60);

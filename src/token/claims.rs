@@ -10,6 +10,7 @@ use super::written;
 use crate::config::OAuth2;
 use crate::config::keys::{self, Names};
 use crate::failure::{Failure, Kind, Step};
+use crate::sanitize;
 
 /// The claims of an access token that is a JWT (RFC 9068 §2.2, "Access tokens in the Microsoft identity platform"); what a
 /// token does not have is empty.
@@ -85,7 +86,7 @@ impl Claims {
 }
 
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect()
+    sanitize::line(text).chars().take(SHOWN).collect()
 }
 
 const PERMISSION: &str = "IMAP.AccessAsApp";
@@ -126,7 +127,7 @@ mod tests {
         assert_eq!(claims.audience, ["https://outlook.office365.com"]);
         assert_eq!(claims.roles, ["IMAP.AccessAsApp"]);
         assert_eq!(claims.tenant.as_deref(), Some("a tenant"));
-        assert_eq!(claims.application.as_deref(), Some("an app"));
+        assert_eq!(claims.application.as_deref(), Some(r"an\u{1b}app"));
         assert_eq!(claims.valid_from.unwrap().timestamp_millis(), 1_700_000_000_500);
         assert_eq!(claims.valid_until.unwrap().timestamp(), 1_700_003_599);
         assert_eq!(Claims::of(&token("{}")), Some(Claims::default()));

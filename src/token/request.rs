@@ -25,6 +25,7 @@ use crate::config::{Credential, OAuth2, Proxy, Route};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::Log;
 use crate::net::{self, Cancel, Deadline, Stream, Trust};
+use crate::sanitize;
 
 /// What is asked for, and with what.
 pub(super) struct Request<'a> {
@@ -81,9 +82,9 @@ impl<'a> Request<'a> {
                 Ok(issued)
             }
             Err(failure) if answer::is_refused_credential(&failure, next.key.name) => {
-                let observed =
-                    format!("{}\n{next_key} was refused too: {}", refused.observed, failure.observed);
-                Err(Failure { observed, ..refused })
+                let too = format!("{next_key} was refused too: {}", failure.observed);
+                let first = refused.observed.clone();
+                Err(refused.observing_lines(first.lines().chain(too.lines())))
             }
             Err(failure) => Err(failure),
         }
@@ -123,6 +124,7 @@ impl<'a> Request<'a> {
         let mut fields = vec![("grant_type", "client_credentials"), ("client_id", &self.oauth2.client_id)];
         fields.extend(proof.fields());
         fields.push(("scope", &self.oauth2.scope));
+        sanitize::remember(proof.secrets());
         let form = form(&fields);
         let reply = match self.exchange(&form, trust, deadline, cancel) {
             Ok(reply) => reply,
@@ -130,10 +132,7 @@ impl<'a> Request<'a> {
         };
         // A connection that was shut down looks like the end of a body without a length.
         open(cancel)?;
-        let encoded: Vec<_> = proof.secrets().into_iter().flat_map(encodings).collect();
-        let mut secrets = proof.secrets();
-        secrets.extend(encoded.iter().map(|secret| secret.as_str()));
-        answer::read(&reply, asked, &secrets, proof.key.name)
+        answer::read(&reply, asked, proof.key.name)
     }
 
     fn exchange(
@@ -384,23 +383,6 @@ fn form_encoded(text: &str) -> Zeroizing<String> {
         }
     }
     encoded
-}
-
-/// How an endpoint, or an error page on the way to it, may write what it got: as in the form, as in a URL, as in HTML.
-fn encodings(secret: &str) -> [Zeroizing<String>; 3] {
-    let form = form_encoded(secret);
-    let url = Zeroizing::new(form.replace('+', "%20"));
-    let mut html = Zeroizing::new(String::with_capacity(6 * secret.len()));
-    for c in secret.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            c => html.push(c),
-        }
-    }
-    [form, url, html]
 }
 
 const HTTPS: u16 = 443;

@@ -9,6 +9,7 @@ use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Abandoned, Access, Mailbox, abandoned, place};
 use um_imap_oauth2::net::{Anchors, Trust};
+use um_imap_oauth2::sanitize;
 use um_imap_oauth2::words::counted;
 
 use super::fetch::{Terminal, configuration};
@@ -126,7 +127,7 @@ fn drain(config: MailboxConfig, log: &Log, terminal: &Terminal, interruption: &I
     let mailbox = Mailbox::open(config.clone(), trust, Access::ReadWrite, log.clone())?;
     interruption.watch(&mailbox);
     let name = format!("{}/{}", config.user, config.folders.inbox);
-    let say = |line: String| terminal.beside(|| print(&format!("{line}\n"), config.language));
+    let say = |line: String| terminal.beside(|| print(&(sanitize::line(line) + "\n"), config.language));
     let before = mailbox.pending()?;
     if before == 0 {
         return say(match config.language {

@@ -17,6 +17,7 @@ use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
 use um_imap_oauth2::net::{Anchors, Trust};
+use um_imap_oauth2::sanitize;
 use um_imap_oauth2::words::counted;
 
 use super::directory::Directory;
@@ -368,7 +369,7 @@ fn print_summary(
             Language::German => "; unterbrochen",
         };
     }
-    print(&format!("{line}\n"), language)
+    print(&(sanitize::line(line) + "\n"), language)
 }
 
 /// On one line.

@@ -380,7 +380,8 @@ mod tests {
 
     #[test]
     fn each_part_of_a_failure_has_a_line_of_its_own() {
-        let failure = Failure::new(Step::Login, Kind::Login, "NO AUTHENTICATE failed.\nBYE")
+        let failure = Failure::new(Step::Login, Kind::Login, "")
+            .observing_lines(["NO AUTHENTICATE failed.", "BYE"])
             .key("cmsbs.mail.imap.user")
             .cause("Why.")
             .remedy("What to do.")

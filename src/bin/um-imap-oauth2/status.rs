@@ -10,6 +10,7 @@ use serde::Serialize;
 use um_imap_oauth2::config::{self, Language, MailboxConfig};
 use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
+use um_imap_oauth2::sanitize;
 use um_imap_oauth2::words::counted;
 
 use super::{EveryMailbox, Exit, WorkDirectory, environment, in_words, json, print, say, unconfigured};
@@ -92,7 +93,9 @@ pub fn misused(error: &clap::Error) -> Exit {
 fn read(config: &MailboxConfig) -> Result<Status<Health>, Unknown> {
     let place = place(config).ok_or(Unknown::NoPlace)?;
     let path = place.join(STATUS);
-    let unreadable = |error: &dyn fmt::Display| Unknown::Unreadable(format!("{}: {error}", path.display()));
+    let unreadable = |error: &dyn fmt::Display| {
+        Unknown::Unreadable(sanitize::line(format!("{}: {error}", path.display())))
+    };
     let text = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unknown::NoFile(path)),
         text => text.map_err(|error| unreadable(&error))?,
@@ -254,7 +257,7 @@ impl fmt::Display for State {
             Level::Critical => "CRITICAL",
         };
         // Nagios takes what follows a | for performance data.
-        let text = self.lines().join("\n").replace('\n', "\n  ").replace('|', "¦");
+        let text = sanitize::lines(self.lines().join("\n")).replace('\n', "\n  ").replace('|', "¦");
         writeln!(f, "{level} - {text}")
     }
 }
@@ -273,7 +276,7 @@ impl Serialize for State {
             listener: self.listener.as_deref(),
             level: self.level(),
             status: self.found.as_ref().ok(),
-            unknown: self.found.as_ref().err().map(|unknown| self.unknown(unknown)),
+            unknown: self.found.as_ref().err().map(|unknown| sanitize::lines(self.unknown(unknown))),
         }
         .serialize(serializer)
     }

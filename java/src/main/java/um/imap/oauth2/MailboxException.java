@@ -228,9 +228,9 @@ public final class MailboxException extends RuntimeException {
         return kind == Kind.TOKEN || kind == Kind.LOGIN || kind == Kind.CONFIGURATION;
     }
 
-    /** One paragraph, as Rust's {@code Failure} writes it. */
+    /** One line, as Rust's {@code Failure} writes it. */
     private static String message(String step, String observed, String key, String causeText, String remedy) {
-        StringBuilder message = new StringBuilder(step).append(": ").append(observed);
+        StringBuilder message = new StringBuilder(step).append(": ").append(joined(observed));
         boolean goesOn = !causeText.isEmpty() || !remedy.isEmpty();
         if (goesOn && !observed.isEmpty() && ENDS.indexOf(observed.charAt(observed.length() - 1)) < 0) {
             message.append('.');
@@ -240,9 +240,14 @@ public final class MailboxException extends RuntimeException {
         }
         for (String sentence : new String[] {causeText, remedy}) {
             if (!sentence.isEmpty()) {
-                message.append(' ').append(sentence);
+                message.append(' ').append(joined(sentence));
             }
         }
         return message.toString();
+    }
+
+    /** Writes the line ends between several lines so that a log gets one line. */
+    private static String joined(String lines) {
+        return lines.replace("\n", " / ");
     }
 }
