@@ -10,6 +10,7 @@
 //! | [`token`] | client credentials → an `AccessToken`, cached for the whole process |
 //! | [`imap`] | a `Stream` → a session with a selected inbox, and its commands |
 //! | [`mailbox`] | the engine: fetch and settle across connections |
+//! | [`workdir`] | the mailbox directory: lock, journal, `status.json` |
 //! | [`check`] | the step-by-step test of a mailbox |
 //!
 //! This API serves the command line and the Java wrapper. It is not stable.
@@ -27,3 +28,4 @@ pub mod sanitize;
 pub mod text;
 pub mod token;
 pub mod words;
+pub mod workdir;

@@ -85,6 +85,10 @@ impl Engine {
                 }
                 self.report_void();
             }
+            FileEvent::VoidNotKept(failure) => {
+                self.report(Report::Oddity(failure));
+                self.report_void();
+            }
         }
     }
 

@@ -137,6 +137,8 @@ pub enum FileEvent {
     Gone(Failure),
     /// The records are kept in this file.
     VoidKept(String),
+    /// The records could not be kept.
+    VoidNotKept(Failure),
 }
 
 /// What an earlier process left.
