@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::sanitize;
-use crate::text::{Language, Message};
+use crate::text::{Id, Language, Message};
 
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -36,7 +36,9 @@ pub struct Failure {
     pub id: Option<String>,
     /// What led to it, where that is a failure of its own.
     pub source: Option<Box<Failure>>,
-    /// What the library itself says, from which `observed` is rendered. `None`: `observed` is what another side said.
+    /// The id by which the failure is explained, if the library itself has found it. `None`: by what another side said.
+    pub own: Option<Id>,
+    /// What the library itself says, from which `observed` is rendered.
     pub said: Option<Message>,
 }
 
@@ -134,6 +136,7 @@ impl Failure {
             retry: kind.retry(),
             id: None,
             source: None,
+            own: None,
             said: None,
         }
     }
@@ -141,7 +144,7 @@ impl Failure {
     /// A failure that the library itself has found. Its explanation is chosen by the id of `said`, and never by words.
     pub fn own(step: Step, kind: Kind, said: Message) -> Self {
         let failure = Self::new(step, kind, "").observing_lines(said.in_language(Language::English).lines());
-        Self { said: Some(said), ..failure }
+        Self { own: Some(said.id()), said: Some(said), ..failure }
     }
 
     /// Renders what the library itself has said in `language`.
@@ -318,6 +321,7 @@ impl From<Json> for Failure {
             },
             id: json.id.map(sanitize::line),
             source: json.caused_by.map(|source| Box::new((*source).into())),
+            own: None,
             said: None,
         }
     }

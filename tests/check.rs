@@ -301,7 +301,7 @@ fn a_variable_of_the_environment_that_nobody_reads_is_said() {
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     for (warning, variable) in warnings.iter().zip(["CMSBS__MAIL__IMAP__USER", "cmsbs__mail__imap__usr"]) {
         let said = format!(
-            "environment variable {variable}: Nobody reads this key; it looks like cmsbs__mail__imap__user. \
+            "environment variable {variable}: Unknown key. It looks like cmsbs__mail__imap__user. \
              Write cmsbs__mail__imap__user."
         );
         assert_eq!(warning.as_str(), Some(said.as_str()));

@@ -23,7 +23,7 @@ fn a_refused_mailbox_is_told_in_the_one_language_of_its_file() {
             assert_eq!(ran.code, 2, "{ran:?}");
             let said = ran.out.clone() + &ran.err;
             assert!(said.contains(label) && !said.contains(other), "{command}: {ran:?}");
-            assert_eq!(said.contains("It is not set."), language == "en", "{command}: {ran:?}");
+            assert_eq!(said.contains("The entry is missing."), language == "en", "{command}: {ran:?}");
             assert_eq!(said.contains("primäre"), language == "de" && command == "status", "{ran:?}");
         }
     }

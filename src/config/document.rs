@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::Language;
 use super::keys::{self, Default, Key, Kind, Listener};
 
 /// `docs/properties.md`, which is made by `um-imap-oauth2 document properties`.
@@ -37,7 +38,7 @@ fn row(key: &Key) -> String {
         Default::Manual(value) => format!("`{value}`"),
         Default::Inferred(value) => format!("`{value}` (inferred)"),
         Default::Own(value) => format!("`{value}`"),
-        Default::Derived { english, .. } => english.to_owned(),
+        Default::Derived(from) => from.message().in_language(Language::English),
     };
     let kind = match key.kind {
         Kind::Truth | Kind::OneOf(_) | Kind::NoneOrProxy | Kind::Proxy => {
@@ -45,7 +46,9 @@ fn row(key: &Key) -> String {
         }
         _ => key.kind.to_string(),
     };
-    let Key { name, english, german, .. } = key;
+    let [english, german] =
+        [Language::English, Language::German].map(|language| key.meaning().in_language(language));
+    let name = key.name;
     format!("| `{name}` | {listener} | {kind}{secret} | {default} | {english} | {german} |")
 }
 

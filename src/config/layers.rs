@@ -13,10 +13,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::explained::explain_unconfigured;
 use super::keys::{self, FILE_SUFFIX, Key, Names};
-use super::problem::{Origin, Problem, Problems, Shown, Text, text};
+use super::problem::{Origin, Problem, Problems, Shown};
 use super::syntax::{self, Flaw};
-use super::{Ask, Language, Speak, values};
+use super::{Ask, Speak, values};
 use crate::failure::{Failure, Kind, Step};
+use crate::message;
+use crate::text::Message;
 
 /// Where the values of UM's keys are looked up.
 pub(super) struct Layers<'a> {
@@ -26,7 +28,7 @@ pub(super) struct Layers<'a> {
     pub problems: Problems,
     base: Base<'a>,
     /// What stands in the files that `key$file` names, each read once: text or error.
-    contents: RefCell<HashMap<PathBuf, Result<SecretString, Text>>>,
+    contents: RefCell<HashMap<PathBuf, Result<SecretString, Message>>>,
 }
 
 /// The value that counts for one name, and where it stands.
@@ -75,12 +77,9 @@ impl<'a> Layers<'a> {
             let lang = environment("cmsbs__lang").or_else(|| environment("cmsbs.lang"));
             let language = speak(lang.and_then(|lang| values::language(lang.trim()).ok()));
             let path = main.display();
-            let what = text!("{path}: {error}", "{path}: {error}");
-            let remedy = text!(
-                "UM_HOME is the directory that contains cmsbs-conf/cmsbs.properties, and this account must be able to read it.",
-                "UM_HOME ist das Verzeichnis, das cmsbs-conf/cmsbs.properties enthält, und dieses Konto muss die Datei lesen können."
-            );
-            let failure = Failure::new(Step::Configuration, Kind::Configuration, what.in_language(language))
+            let what = message!(ConfigFileFailed, path = path, error = error.to_string());
+            let remedy = message!(ConfigUmHomeIs);
+            let failure = Failure::own(Step::Configuration, Kind::Configuration, what)
                 .remedy(remedy.in_language(language));
             explain_unconfigured(failure, language, &Names::default())
         })?;
@@ -186,14 +185,8 @@ impl<'a> Layers<'a> {
                 self.problems.warning(Problem {
                     origin: Some(include.origin),
                     key: include.name,
-                    what: text!(
-                        "{shown} is included a second time.",
-                        "{shown} wird ein zweites Mal eingebunden."
-                    ),
-                    remedy: text!(
-                        "It was read once; take this line out.",
-                        "Die Datei wurde einmal gelesen; diese Zeile entfernen."
-                    ),
+                    what: message!(ConfigIncludedTwice, path = &shown),
+                    remedy: message!(ConfigIncludedTwiceRemedy),
                 });
                 continue;
             }
@@ -206,11 +199,8 @@ impl<'a> Layers<'a> {
                 Err(error) => self.problems.error(Problem {
                     origin: Some(include.origin),
                     key: include.name,
-                    what: text!("{shown}: {error}", "{shown}: {error}"),
-                    remedy: text!(
-                        "No mailbox is read, since it is not known which keys stand there. The file must be there and readable for this account, its path begins at UM_HOME; or take this line out.",
-                        "Kein Postfach wird gelesen, denn welche Schlüssel dort stehen, ist nicht bekannt. Die Datei muss vorhanden und für dieses Konto lesbar sein, ihr Pfad beginnt bei UM_HOME; oder diese Zeile entfernen."
-                    ),
+                    what: message!(ConfigFileFailed, path = &shown, error = error.to_string()),
+                    remedy: message!(ConfigIncludeFailedRemedy),
                 }),
             }
         }
@@ -236,11 +226,8 @@ impl<'a> Layers<'a> {
                 self.problems.error(Problem {
                     origin: set.map(|value| value.origin),
                     key: keys::CONF_D.name.to_owned(),
-                    what: text!("{shown}: {error}", "{shown}: {error}"),
-                    remedy: text!(
-                        "No mailbox is read, since it is not known which keys stand in the fragments. The directory must be there and readable for this account.",
-                        "Kein Postfach wird gelesen, denn welche Schlüssel in den Fragmenten stehen, ist nicht bekannt. Das Verzeichnis muss vorhanden und für dieses Konto lesbar sein."
-                    ),
+                    what: message!(ConfigFileFailed, path = &shown, error = error.to_string()),
+                    remedy: message!(ConfigFragmentsFailedRemedy),
                 });
                 return;
             }
@@ -255,11 +242,8 @@ impl<'a> Layers<'a> {
                 Err(error) => self.problems.error(Problem {
                     origin: Some(Origin::WholeFile(Arc::new(path))),
                     key: String::new(),
-                    what: text!("{error}", "{error}"),
-                    remedy: text!(
-                        "No mailbox is read, since it is not known which keys stand there. Let this account read the file, or take it out of the directory.",
-                        "Kein Postfach wird gelesen, denn welche Schlüssel dort stehen, ist nicht bekannt. Dieses Konto die Datei lesen lassen, oder sie aus dem Verzeichnis nehmen."
-                    ),
+                    what: message!(ConfigOsError, error = error.to_string()),
+                    remedy: message!(ConfigFragmentFailedRemedy),
                 }),
             }
         }
@@ -297,57 +281,39 @@ impl<'a> Layers<'a> {
                 origin: Some(Origin::WholeFile(path.clone())),
                 key: String::new(),
                 what: utf16(),
-                remedy: text!(
-                    "Nothing was read from it. Save it as ISO-8859-1 (in Notepad ANSI), or as UTF-8 with the first line: # Pinuts File Encoding: UTF-8",
-                    "Daraus wurde nichts gelesen. Als ISO-8859-1 speichern (im Editor von Windows ANSI), oder als UTF-8 mit der ersten Zeile: # Pinuts File Encoding: UTF-8"
-                ),
+                remedy: message!(ConfigUtf16Remedy),
             });
         }
         if let Some(line) = file.invalid_utf8 {
             self.problems.warning(Problem {
                 origin: at(line),
                 key: String::new(),
-                what: text!(
-                    "The file is read as UTF-8, as its beginning says, and this line is not UTF-8.",
-                    "Die Datei wird als UTF-8 gelesen, wie ihr Anfang sagt, und diese Zeile ist kein UTF-8."
-                ),
-                remedy: text!("Save the file as UTF-8.", "Die Datei als UTF-8 speichern."),
+                what: message!(ConfigNotUtf8),
+                remedy: message!(ConfigNotUtf8Remedy),
             });
         }
         if let Some(line) = file.looks_like_utf8 {
             self.problems.warning(Problem {
                 origin: at(line),
                 key: String::new(),
-                what: text!(
-                    "The file is read as ISO-8859-1, and this line looks like UTF-8.",
-                    "Die Datei wird als ISO-8859-1 gelesen, und diese Zeile sieht nach UTF-8 aus."
-                ),
-                remedy: text!(
-                    r"Write such characters as \uXXXX, or let the file begin with the line: # Pinuts File Encoding: UTF-8",
-                    r"Solche Zeichen als \uXXXX schreiben, oder die Datei mit dieser Zeile beginnen lassen: # Pinuts File Encoding: UTF-8"
-                ),
+                what: message!(ConfigLooksLikeUtf8),
+                remedy: message!(ConfigLooksLikeUtf8Remedy),
             });
         }
         for &line in file.strays.iter().take(STRAYS_SHOWN) {
             self.problems.warning(Problem {
                 origin: at(line),
                 key: String::new(),
-                what: text!("The line is no name = value.", "Die Zeile ist kein name = wert."),
-                remedy: text!(
-                    r#"It is skipped. Write name = "value", or begin a comment with #."#,
-                    r#"Sie wird übergangen. name = "wert" schreiben, oder einen Kommentar mit # beginnen."#
-                ),
+                what: message!(ConfigStrayLine),
+                remedy: message!(ConfigStrayLineRemedy),
             });
         }
         if let Some(more) = file.strays.len().checked_sub(STRAYS_SHOWN).filter(|more| *more > 0) {
             self.problems.warning(Problem {
                 origin: Some(Origin::WholeFile(path.clone())),
                 key: String::new(),
-                what: text!("It has {more} more such lines.", "Sie hat {more} weitere solche Zeilen."),
-                remedy: text!(
-                    "Take the file out if it is no file of properties.",
-                    "Die Datei entfernen, wenn sie keine Properties enthält."
-                ),
+                what: message!(ConfigMoreStrayLines, more = more),
+                remedy: message!(ConfigMoreStrayLinesRemedy),
             });
         }
     }
@@ -370,25 +336,22 @@ impl<'a> Layers<'a> {
             && let Origin::File { path, line } = &last.origin
             && let Origin::File { path: other_path, line: other_line } = &other.origin
         {
-            let shown_path = other_path.display();
-            let values = if secret || name.ends_with(FILE_SUFFIX) {
-                text!("with another value", "mit anderem Wert")
+            let same_file = path == other_path;
+            let (other_path, line_there) = (other_path.display(), *other_line);
+            let what = if secret || name.ends_with(FILE_SUFFIX) {
+                message!(ConfigAlsoSetHidden, path = &other_path, line = line_there)
             } else {
                 let value = Shown(other.text());
-                text!("with the value {value}", "mit dem Wert {value}")
+                message!(ConfigAlsoSet, path = &other_path, line = line_there, value = value)
             };
-            let (en, de) = (values.in_language(Language::English), values.in_language(Language::German));
             let problem = Problem {
                 origin: Some(Origin::File { path: path.clone(), line: *line }),
                 key: name.to_owned(),
-                what: Text::new(
-                    format!("It is also set {en} in {shown_path}, line {other_line}."),
-                    format!("Das steht {de} auch in {shown_path}, Zeile {other_line}."),
-                ),
-                remedy: text!("The last one counts.", "Es gilt das Letzte."),
+                what,
+                remedy: message!(ConfigLastCounts),
             };
             // One file over another is what fragments are for.
-            if path == other_path { problems.warning(problem) } else { problems.info(problem) }
+            if same_file { problems.warning(problem) } else { problems.info(problem) }
         }
         Some(last.clone())
     }
@@ -407,22 +370,18 @@ impl<'a> Layers<'a> {
             let content = match read(&path, VALUE_FILE_LIMIT) {
                 Ok(bytes) if syntax::is_utf16(&bytes) => Err(utf16()),
                 Ok(bytes) => Ok(decoded(&bytes)),
-                Err(error) => Err(text!("{error}", "{error}")),
+                Err(error) => Err(message!(ConfigOsError, error = error.to_string())),
             };
             self.contents.borrow_mut().insert(path.clone(), content.clone());
             content
         });
         let text = content.map_err(|error| {
             let shown = path.display();
-            let (en, de) = (error.in_language(Language::English), error.in_language(Language::German));
             Problem {
                 origin: Some(named.origin.clone()),
                 key: named.name.clone(),
-                what: Text::new(format!("{shown}: {en}"), format!("{shown}: {de}")),
-                remedy: text!(
-                    "The file must be there, readable for this account, and text in UTF-8 or ISO-8859-1; the path is relative to UM_HOME.",
-                    "Die Datei muss vorhanden, für dieses Konto lesbar und Text in UTF-8 oder ISO-8859-1 sein; der Pfad bezieht sich auf UM_HOME."
-                ),
+                what: message!(ConfigFileFailed, path = &shown, error = error),
+                remedy: message!(ConfigValueFileFailedRemedy),
             }
         })?;
         let origin = Origin::ValueFile { path: Arc::new(path), named_by: Box::new(named.origin.clone()) };
@@ -433,18 +392,15 @@ impl<'a> Layers<'a> {
                 origin: Some(origin),
                 key: named.name.clone(),
                 what: empty_file(),
-                remedy: text!(
-                    "Write the value to it, or take the line out.",
-                    "Den Wert hineinschreiben, oder die Zeile entfernen."
-                ),
+                remedy: message!(ConfigEmptyValueFileRemedy),
             });
         }
         if without_end.len() < text.expose_secret().len() {
             problems.info(Problem {
                 origin: Some(origin.clone()),
                 key: named.name.clone(),
-                what: text!("The file ends with a line end.", "Die Datei endet mit einem Zeilenende."),
-                remedy: text!("It is not taken as part of the value.", "Es gilt nicht als Teil des Werts."),
+                what: message!(ConfigValueFileEndsLine),
+                remedy: message!(ConfigValueFileEndsLineRemedy),
             });
         }
         Ok(plain_value(name, without_end.into(), origin))
@@ -464,29 +420,21 @@ fn plain_value(name: &str, text: SecretString, origin: Origin) -> Value {
 }
 
 fn set_twice(counts: &Value, other: &Value) -> Problem {
-    let (en, de) = (other.origin.place(Language::English), other.origin.place(Language::German));
-    let name = &other.name;
     Problem {
         origin: Some(counts.origin.clone()),
         key: counts.name.clone(),
-        what: Text::new(
-            format!("It is also set by {name} ({en})."),
-            format!("Das wird auch durch {name} gesetzt ({de})."),
-        ),
-        remedy: text!(
-            "This one counts: the environment before $file before the plain value. Take the other out.",
-            "Es gilt dieses: die Umgebung vor $file vor dem einfachen Wert. Das andere entfernen."
-        ),
+        what: message!(ConfigSetTwice, name = &other.name, place = other.origin.place()),
+        remedy: message!(ConfigSetTwiceRemedy),
     }
 }
 
 /// What is said of a file that `name$file` names.
-pub(super) fn empty_file() -> Text {
-    text!("The file is empty.", "Die Datei ist leer.")
+pub(super) fn empty_file() -> Message {
+    message!(ConfigEmptyValueFile)
 }
 
-fn utf16() -> Text {
-    text!("The file is UTF-16 (Unicode in Notepad).", "Die Datei ist UTF-16 (Unicode im Editor von Windows).")
+fn utf16() -> Message {
+    message!(ConfigUtf16)
 }
 
 /// The whole of a regular file: a pipe would wait for its writer, a device has no end.

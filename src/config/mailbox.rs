@@ -12,7 +12,7 @@ use super::explained::explain_unconfigured;
 use super::keys::{self, Key, LISTENER_PREFIX, Names};
 use super::layers::{self, Layers, Value};
 use super::names;
-use super::problem::{Origin, Problem, Problems, Shown, Text, text};
+use super::problem::{Origin, Problem, Problems, Shown};
 use super::syntax::Flaw;
 use super::values::{self, Wrong};
 use super::{
@@ -20,6 +20,8 @@ use super::{
     Security, Speak,
 };
 use crate::failure::{Failure, Result};
+use crate::message;
+use crate::text::Message;
 
 pub(super) fn load(layers: &Layers, listener: Option<&str>, speak: Speak) -> Result<Loaded> {
     let mut problems = layers.problems.clone();
@@ -150,11 +152,8 @@ impl Reader<'_> {
             _ => {
                 let shown = Shown(text);
                 Err(Wrong {
-                    what: text!("{shown} is not supported.", "{shown} wird nicht unterstützt."),
-                    remedy: text!(
-                        "Write imap and the port of IMAP, or read this mailbox with UM's own reader.",
-                        "imap und den Port von IMAP schreiben, oder dieses Postfach mit dem eingebauten Leser des UM lesen."
-                    ),
+                    what: message!(ConfigUnsupported, value = shown),
+                    remedy: message!(ConfigProtocolRemedy),
                 })
             }
         })
@@ -169,14 +168,8 @@ impl Reader<'_> {
             if security == Some(Security::Plain) {
                 self.refuse(
                     &keys::SSL,
-                    text!(
-                        "The connection is not encrypted, and an access token must not be sent over it.",
-                        "Die Verbindung ist unverschlüsselt, und ein Zugriffstoken darf nicht darüber gesendet werden."
-                    ),
-                    text!(
-                        r#"Write ssl = "true" and port = "993"."#,
-                        r#"ssl = "true" und port = "993" schreiben."#
-                    ),
+                    message!(ConfigTokenUnencrypted),
+                    message!(ConfigTokenUnencryptedRemedy),
                 );
             }
             if let (Some(_), Some((_, origin)), Some(_)) = (&password, &method, self.listener)
@@ -185,14 +178,8 @@ impl Reader<'_> {
                 self.problems.warning(Problem {
                     origin: Some(origin.clone()),
                     key: keys::AUTHENTICATION_METHOD.name.to_owned(),
-                    what: text!(
-                        "The listener has a password of its own and takes oauth2 over from the primary mailbox; its password is not used.",
-                        "Der Listener hat ein eigenes Kennwort und übernimmt oauth2 vom primären Postfach; sein Kennwort wird nicht benutzt."
-                    ),
-                    remedy: text!(
-                        "For user and password write authenticationMethod = \"password\" for the listener; for OAuth2 take its password out.",
-                        "Für Benutzer und Kennwort beim Listener authenticationMethod = \"password\" schreiben; für OAuth2 sein Kennwort entfernen."
-                    ),
+                    what: message!(ConfigListenerPasswordUnused),
+                    remedy: message!(ConfigListenerPasswordUnusedRemedy),
                 });
             }
             return self.oauth2(server).map(Authentication::OAuth2);
@@ -205,14 +192,8 @@ impl Reader<'_> {
             .filter_map(|key| self.value(key))
             .find(|value| listener.is_none() || value.name.starts_with(LISTENER_PREFIX));
         if let Some(value) = &oauth2_set {
-            let remedy = text!(
-                r#"Write authenticationMethod = "oauth2", or take the oauth2 lines out."#,
-                r#"authenticationMethod = "oauth2" schreiben, oder die oauth2-Zeilen entfernen."#
-            );
-            let what = text!(
-                "It is set, but authenticationMethod is not oauth2, so user and password are used.",
-                "Das ist gesetzt, aber authenticationMethod ist nicht oauth2, also gelten Benutzer und Kennwort."
-            );
+            let remedy = message!(ConfigOauth2UnusedRemedy);
+            let what = message!(ConfigOauth2Unused);
             self.warn(value, what, remedy);
         }
         if security == Some(Security::Plain) {
@@ -220,24 +201,15 @@ impl Reader<'_> {
             self.problems.warning(Problem {
                 origin: None,
                 key,
-                what: text!(
-                    "The password is sent over an unencrypted connection.",
-                    "Das Kennwort wird über eine unverschlüsselte Verbindung gesendet."
-                ),
-                remedy: text!(
-                    r#"Write ssl = "true" and port = "993", or ssl = "tls"."#,
-                    r#"ssl = "true" und port = "993" schreiben, oder ssl = "tls"."#
-                ),
+                what: message!(ConfigPasswordUnencrypted),
+                remedy: message!(ConfigPasswordUnencryptedRemedy),
             });
         }
         match password {
             Some(password) => Ok(Authentication::Password(password?)),
             None => {
-                let meaning = text!(
-                    r#"the password. Or write authenticationMethod = "oauth2"."#,
-                    r#"das Kennwort. Oder authenticationMethod = "oauth2" schreiben."#
-                );
-                Err(self.refuse_unset(&keys::PASSWORD, &meaning))
+                let meaning = message!(ConfigMeaningPassword);
+                Err(self.refuse_unset(&keys::PASSWORD, meaning))
             }
         }
     }
@@ -285,14 +257,8 @@ impl Reader<'_> {
                 self.problems.error(Problem {
                     origin: Some(value.origin),
                     key: name,
-                    what: text!(
-                        "The URL is broken: it goes on in line {line}, as in the manual's PDF.",
-                        "Die URL ist umbrochen: sie geht in Zeile {line} weiter, wie im PDF des Handbuchs."
-                    ),
-                    remedy: text!(
-                        "Write the name, = and the whole URL in one line.",
-                        "Den Namen, = und die ganze URL in eine Zeile schreiben."
-                    ),
+                    what: message!(ConfigUrlBroken, line = line),
+                    remedy: message!(ConfigUrlBrokenRemedy),
                 });
                 return Err(Refused);
             }
@@ -315,14 +281,7 @@ impl Reader<'_> {
             && cloud.is_some()
             && !values::looks_like_guid(value.text().trim())
         {
-            self.warn(
-                &value,
-                text!("It is no GUID.", "Das ist keine GUID."),
-                text!(
-                    "Write what the portal shows as Application (client) ID.",
-                    "Schreiben, was das Portal als Anwendungs-ID (Client) zeigt."
-                ),
-            );
+            self.warn(&value, message!(ConfigClientIdNoGuid), message!(ConfigClientIdRemedy));
         }
         if let Some(value) = self.value(&keys::SCOPE) {
             self.check_scope(&value, cloud);
@@ -335,27 +294,15 @@ impl Reader<'_> {
         let (tenant, rest) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
         let is_domain = tenant.contains('.') && values::host(tenant).is_ok();
         let shown = Shown(tenant);
-        let remedy = text!(
-            "Write the Directory (tenant) ID of the app registration, or a domain of the tenant: https://login.microsoftonline.com/TENANT/oauth2/v2.0/token.",
-            "Die Verzeichnis-ID (Mandant) der App-Registrierung schreiben, oder eine Domäne des Mandanten: https://login.microsoftonline.com/MANDANT/oauth2/v2.0/token."
-        );
+        let remedy = message!(ConfigTenantRemedy);
         if SHARED_TENANTS.iter().any(|shared| shared.eq_ignore_ascii_case(tenant)) {
-            let what = text!(
-                "{shown} stands for every tenant, and the client credentials are those of one.",
-                "{shown} steht für alle Mandanten, und die Anmeldedaten des Clients sind die eines einzigen."
-            );
+            let what = message!(ConfigTenantShared, tenant = shown);
             self.warn(value, what, remedy);
         } else if !(is_domain || values::looks_like_guid(tenant)) {
-            let what = text!(
-                "The tenant {shown} is neither a GUID nor a domain.",
-                "Der Mandant {shown} ist weder eine GUID noch eine Domäne."
-            );
+            let what = message!(ConfigTenantOdd, tenant = shown);
             self.warn(value, what, remedy);
         } else if rest != "oauth2/v2.0/token" {
-            let what = text!(
-                "The URL does not end with /oauth2/v2.0/token.",
-                "Die URL endet nicht mit /oauth2/v2.0/token."
-            );
+            let what = message!(ConfigTokenUriV2);
             self.warn(value, what, remedy);
         }
     }
@@ -365,28 +312,19 @@ impl Reader<'_> {
         let uri = scope.parse::<Uri>().ok();
         let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default().to_ascii_lowercase();
         let mail_host = cloud.or(Cloud::ALL.first()).and_then(|cloud| cloud.mail.first()).unwrap_or(&"");
-        let remedy = text!("Write https://{mail_host}/.default.", "https://{mail_host}/.default schreiben.");
+        let remedy = message!(ConfigScopeRemedy, host = *mail_host);
         let scope_cloud = Cloud::ALL.iter().find(|cloud| cloud.mail.contains(&host.as_str()));
         if GRAPH_HOSTS.contains(&host.as_str()) {
-            let what = text!(
-                "A token for Microsoft Graph is not accepted by the IMAP server.",
-                "Ein Token für Microsoft Graph wird vom IMAP-Server nicht angenommen."
-            );
+            let what = message!(ConfigScopeGraph);
             self.warn(value, what, remedy);
         } else if let (Some(cloud), Some(scope_cloud)) = (cloud, scope_cloud)
             && cloud.mail != scope_cloud.mail
         {
             let login = cloud.login;
-            let what = text!(
-                "{host} is of another cloud than the login host {login}.",
-                "{host} gehört zu einer anderen Cloud als der Login-Host {login}."
-            );
+            let what = message!(ConfigScopeOtherCloud, host = &host, login = login);
             self.warn(value, what, remedy);
         } else if cloud.is_some() && !scope.ends_with("/.default") {
-            let what = text!(
-                "The scope does not end with /.default, as one for client credentials must.",
-                "Der Scope endet nicht mit /.default, wie es bei client_credentials sein muss."
-            );
+            let what = message!(ConfigScopeNotDefault);
             self.warn(value, what, remedy);
         }
     }
@@ -413,11 +351,8 @@ impl Reader<'_> {
             (None, Some(file), None) => Ok(Credential::Certificate { file, password }),
             (None, None, Some(file)) => Ok(Credential::AssertionFile(file)),
             (None, None, None) => {
-                let meaning = text!(
-                    "the value of the client secret. Or set clientCertificate, or clientAssertionFile.",
-                    "der Wert des geheimen Clientschlüssels. Oder clientCertificate setzen, oder clientAssertionFile."
-                );
-                Err(self.refuse_unset(&keys::CLIENT_SECRET, &meaning))
+                let meaning = message!(ConfigMeaningSecret);
+                Err(self.refuse_unset(&keys::CLIENT_SECRET, meaning))
             }
             _ => {
                 let set: Vec<_> =
@@ -429,11 +364,8 @@ impl Reader<'_> {
                 let set = set.join(", ");
                 self.refuse(
                     &keys::CLIENT_SECRET,
-                    text!(
-                        "More than one credential is set: {set}.",
-                        "Mehr als ein Geheimnis ist gesetzt: {set}."
-                    ),
-                    text!("Leave exactly one of them.", "Genau eines davon stehen lassen."),
+                    message!(ConfigManyCredentials, keys = set),
+                    message!(ConfigManyCredentialsRemedy),
                 );
                 Err(Refused)
             }
@@ -444,17 +376,7 @@ impl Reader<'_> {
         if let Some(value) = self.value(&keys::CLIENT_SECRET)
             && values::looks_like_guid(value.text().trim())
         {
-            self.warn(
-                &value,
-                text!(
-                    "It looks like the secret's ID, not like the secret.",
-                    "Das sieht nach der ID des Geheimnisses aus, nicht nach dem Geheimnis."
-                ),
-                text!(
-                    "Write what the portal shows as Value, once, when the secret is made.",
-                    "Schreiben, was das Portal beim Anlegen einmal als Wert zeigt."
-                ),
-            );
+            self.warn(&value, message!(ConfigSecretId), message!(ConfigSecretIdRemedy));
         }
     }
 
@@ -485,10 +407,7 @@ impl Reader<'_> {
             Ok(proxy) => Ok(Route::Proxy(proxy)),
             // It is UM's, for something else: not to be used here is no reason to refuse the mailbox.
             Err(wrong) => {
-                let remedy = text!(
-                    "The token request goes without it; for a proxy of its own set cmsbs.mail.imap.oauth2.proxy.",
-                    "Die Token-Anfrage geht ohne ihn; für einen eigenen Proxy cmsbs.mail.imap.oauth2.proxy setzen."
-                );
+                let remedy = message!(ConfigUmProxyUnusable);
                 self.warn(&value, wrong.what, remedy);
                 Ok(Route::Direct)
             }
@@ -503,14 +422,7 @@ impl Reader<'_> {
             match folder.or_else(|| Some((key.default.value()?.to_owned(), Origin::Settings))) {
                 // Servers differ in whether case matters, and a folder that differs only in case is taken for the same.
                 Some((folder, _)) if folder.to_lowercase() == same => {
-                    self.refuse(
-                        key,
-                        text!(
-                            "The folder is the inbox itself; mail would be moved there and read again and again.",
-                            "Der Ordner ist der Posteingang selbst; Mails kämen dorthin und würden immer wieder gelesen."
-                        ),
-                        text!("Write another folder.", "Einen anderen Ordner schreiben."),
-                    );
+                    self.refuse(key, message!(ConfigFolderIsInbox), message!(ConfigFolderIsInboxRemedy));
                     Err(Refused)
                 }
                 folder => Ok(folder.map(|(folder, _)| folder)),
@@ -542,14 +454,7 @@ impl Reader<'_> {
             return Some(path);
         }
         let shown = path.display();
-        self.warn(
-            &value,
-            text!("{shown} is no directory.", "{shown} ist kein Verzeichnis."),
-            text!(
-                "The system's directory for temporary files is used.",
-                "Das Verzeichnis des Systems für temporäre Dateien wird benutzt."
-            ),
-        );
+        self.warn(&value, message!(ConfigNoDirectory, path = &shown), message!(ConfigTmpRemedy));
         None
     }
 
@@ -566,11 +471,8 @@ impl Reader<'_> {
             origin: listed.as_ref().map(|value| value.origin.clone()),
             key: keys::LISTENERS.name.to_owned(),
             what: match names.trim() {
-                "" => text!(
-                    "No listener is named, so not {shown} either.",
-                    "Kein Listener ist genannt, also auch {shown} nicht."
-                ),
-                names => text!("{shown} is not among: {names}.", "{shown} ist nicht unter: {names}."),
+                "" => message!(ConfigNoListeners, name = shown),
+                names => message!(ConfigListenerUnknown, name = shown, names = names),
             },
             remedy: names::name_it(&names.split_whitespace().collect::<Vec<_>>()),
         };
@@ -584,23 +486,10 @@ impl Reader<'_> {
 
     fn check_port(&mut self, port: Option<u16>, security: Option<Security>) {
         let (what, remedy) = match (port, security) {
-            (Some(993), Some(Security::StartTls | Security::Plain)) => (
-                text!("Port 993 needs ssl = true.", "Port 993 braucht ssl = true."),
-                text!(
-                    r#"Write ssl = "true", or port = "143"."#,
-                    r#"ssl = "true" schreiben, oder port = "143"."#
-                ),
-            ),
-            (Some(143), Some(Security::Tls)) => (
-                text!(
-                    "ssl = true with port 143, which servers use without it.",
-                    "ssl = true mit Port 143, den Server ohne das benutzen."
-                ),
-                text!(
-                    r#"Write port = "993", or ssl = "tls"."#,
-                    r#"port = "993" schreiben, oder ssl = "tls"."#
-                ),
-            ),
+            (Some(993), Some(Security::StartTls | Security::Plain)) => {
+                (message!(ConfigPort993), message!(ConfigPort993Remedy))
+            }
+            (Some(143), Some(Security::Tls)) => (message!(ConfigPort143), message!(ConfigPort143Remedy)),
             _ => return,
         };
         let origin = self.value(&keys::PORT).map(|value| value.origin);
@@ -615,14 +504,8 @@ impl Reader<'_> {
             self.problems.info(Problem {
                 origin: Some(value.origin),
                 key: value.name,
-                what: text!(
-                    "Not followed here: certificates are always checked.",
-                    "Hier ohne Wirkung: Zertifikate werden immer geprüft."
-                ),
-                remedy: text!(
-                    "For a certificate authority of your own set cmsbs.mail.imap.ssl.caFile.",
-                    "Für eine eigene Zertifizierungsstelle cmsbs.mail.imap.ssl.caFile setzen."
-                ),
+                what: message!(ConfigSslChecks),
+                remedy: message!(ConfigSslChecksRemedy),
             });
         }
     }
@@ -636,14 +519,8 @@ impl Reader<'_> {
             return;
         }
         let (named, home) = (Shown(text), home.display());
-        let what = text!(
-            "{named} is another directory than {home}, whose files were read. What is relative in them is looked for in {home}, and so are journal, lock and status.",
-            "{named} ist ein anderes Verzeichnis als {home}, dessen Dateien gelesen wurden. Was darin relativ ist, wird in {home} gesucht, ebenso Journal, Sperre und Status."
-        );
-        let remedy = text!(
-            "Name the directory in which Universal Messenger runs, or correct this property.",
-            "Das Verzeichnis nennen, in dem der Universal Messenger läuft, oder diese Eigenschaft berichtigen."
-        );
+        let what = message!(ConfigOtherHome, named = named, home = &home);
+        let remedy = message!(ConfigOtherHomeRemedy);
         self.warn(&value, what, remedy);
     }
 
@@ -673,14 +550,8 @@ impl Reader<'_> {
         let shown = path.display();
         self.warn(
             value,
-            text!(
-                "Every account of this machine can read the secret in {shown}.",
-                "Jedes Konto dieses Rechners kann das Geheimnis in {shown} lesen."
-            ),
-            text!(
-                "Let only the account of the UM read it: chmod o-r {shown}.",
-                "Nur das Konto des UM darf die Datei lesen: chmod o-r {shown}."
-            ),
+            message!(ConfigReadableByAll, path = &shown),
+            message!(ConfigReadableByAllRemedy, path = &shown),
         );
     }
 
@@ -696,7 +567,7 @@ impl Reader<'_> {
         if let Some(value) = key.default.value().and_then(|default| parse(default).ok()) {
             return Ok(value);
         }
-        Err(self.refuse_unset(key, &Text::new(in_sentence(key.english), in_sentence(key.german))))
+        Err(self.refuse_unset(key, key.meaning()))
     }
 
     /// What is set, and where.
@@ -734,11 +605,7 @@ impl Reader<'_> {
         // Two of a listener's own forms; what the primary mailbox has is there to be overridden.
         if let Some(other) = set.find(|other| other.name != key.name && other.text() != counts.text()) {
             let name = &other.name;
-            self.warn(
-                &counts,
-                text!("{name} has another value.", "{name} hat einen anderen Wert."),
-                text!("This one counts; take the other out.", "Es gilt dieser; den anderen entfernen."),
-            );
+            self.warn(&counts, message!(ConfigTwoForms, name = name), message!(ConfigTwoFormsRemedy));
         }
         self.note_flaws(&counts);
         Some(counts)
@@ -758,43 +625,21 @@ impl Reader<'_> {
             .iter()
             .any(|(open, close)| text.strip_prefix(*open).is_some_and(|rest| rest.ends_with(*close)));
         if wrapped {
-            self.warn(
-                value,
-                text!(
-                    "The value itself begins and ends with a quote.",
-                    "Der Wert selbst beginnt und endet mit einem Anführungszeichen."
-                ),
-                text!(
-                    "Write name = \"value\" with straight quotes in a file, and no quotes elsewhere.",
-                    "In einer Datei name = \"wert\" mit geraden Anführungszeichen schreiben, anderswo keine."
-                ),
-            );
+            self.warn(value, message!(ConfigQuotesInValue), message!(ConfigQuotesInValueRemedy));
         }
         if let Some(control) = text.chars().find(|c| c.is_control() && !(wrapped && *c > '\u{7f}')) {
             let code = u32::from(control);
             self.problems.error(Problem {
                 origin: Some(value.origin.clone()),
                 key: value.name.clone(),
-                what: text!(
-                    "The value contains the control character U+{code:04X}.",
-                    "Der Wert enthält das Steuerzeichen U+{code:04X}."
-                ),
-                remedy: text!("Write it in one line.", "In einer Zeile schreiben."),
+                what: message!(ConfigControlCharacter, code = format!("{code:04X}")),
+                remedy: message!(ConfigControlCharacterRemedy),
             });
             return Err(Refused);
         }
         if text.contains(['<', '>']) {
             let whole = text.starts_with('<') && text.ends_with('>');
-            let (what, remedy) = (
-                text!(
-                    "A placeholder in angle brackets was left in.",
-                    "Ein Platzhalter in spitzen Klammern ist stehen geblieben."
-                ),
-                text!(
-                    "Write the value in its place, without < and >.",
-                    "Den Wert an seine Stelle schreiben, ohne < und >."
-                ),
-            );
+            let (what, remedy) = (message!(ConfigPlaceholder), message!(ConfigPlaceholderRemedy));
             if !key.secret {
                 self.problems.error(Problem {
                     origin: Some(value.origin.clone()),
@@ -809,13 +654,10 @@ impl Reader<'_> {
         }
         let trimmed = text.trim();
         if trimmed.len() < text.len() {
-            let what = text!("There are blanks around the value.", "Um den Wert stehen Leerzeichen.");
+            let what = message!(ConfigBlanks);
             let remedy = match key.secret {
-                true => text!(
-                    "They are taken as part of it; take them out if they are not.",
-                    "Sie gelten als Teil davon; entfernen, wenn sie das nicht sind."
-                ),
-                false => text!("They are not taken as part of it.", "Sie gelten nicht als Teil davon."),
+                true => message!(ConfigBlanksInSecretRemedy),
+                false => message!(ConfigBlanksRemedy),
             };
             self.warn(value, what, remedy);
         }
@@ -825,37 +667,10 @@ impl Reader<'_> {
     fn note_flaws(&mut self, value: &Value) {
         for flaw in &value.flaws {
             let (what, remedy) = match flaw {
-                Flaw::Unterminated => (
-                    text!("No quote closes the value.", "Kein Anführungszeichen schließt den Wert."),
-                    text!(
-                        r#"Write "value"; a quote in it as \", a backslash as \\."#,
-                        r#""wert" schreiben; ein Anführungszeichen darin als \", einen Backslash als \\."#
-                    ),
-                ),
-                Flaw::AfterQuote => (
-                    text!(
-                        "There is text after the closing quote; it is not taken as part of the value.",
-                        "Nach dem schließenden Anführungszeichen steht Text; er gilt nicht als Teil des Werts."
-                    ),
-                    text!(
-                        r#"Write a quote in the value as \", and a comment after #."#,
-                        r#"Ein Anführungszeichen im Wert als \" schreiben, einen Kommentar nach #."#
-                    ),
-                ),
-                Flaw::LoneBackslash => (
-                    text!(
-                        r"There is a single backslash; it is taken as it is.",
-                        r"Da steht ein einzelner Backslash; er gilt, wie er ist."
-                    ),
-                    text!(r"Write \\, or / in a path.", r"\\ schreiben, oder in einem Pfad /."),
-                ),
-                Flaw::CutByComment => (
-                    text!(
-                        "A # in the value starts a comment; the value ends before it.",
-                        "Ein # im Wert beginnt einen Kommentar; der Wert endet davor."
-                    ),
-                    text!("Put the value in quotes.", "Den Wert in Anführungszeichen setzen."),
-                ),
+                Flaw::Unterminated => (message!(ConfigUnterminated), message!(ConfigUnterminatedRemedy)),
+                Flaw::AfterQuote => (message!(ConfigAfterQuote), message!(ConfigAfterQuoteRemedy)),
+                Flaw::LoneBackslash => (message!(ConfigLoneBackslash), message!(ConfigLoneBackslashRemedy)),
+                Flaw::CutByComment => (message!(ConfigCutByComment), message!(ConfigCutByCommentRemedy)),
             };
             self.warn(value, what, remedy);
         }
@@ -865,7 +680,7 @@ impl Reader<'_> {
         let mut problems = Problems::default();
         key.names(self.listener).iter().any(|name| {
             self.layers.value(name, key, &mut problems);
-            problems.failure(Language::English).is_some()
+            problems.has_errors()
         })
     }
 
@@ -890,46 +705,38 @@ impl Reader<'_> {
             .unwrap_or_else(|| key.name.to_owned())
     }
 
-    fn refuse(&mut self, key: &Key, what: Text, remedy: Text) {
+    fn refuse(&mut self, key: &Key, what: Message, remedy: Message) {
         let origin = self.value(key).map(|value| value.origin);
         let key = self.written_name(key);
         self.problems.error(Problem { origin, key, what, remedy });
     }
 
     /// There is no value, or an empty one, and no default.
-    fn refuse_unset(&mut self, key: &Key, meaning: &Text) -> Refused {
+    fn refuse_unset(&mut self, key: &Key, meaning: Message) -> Refused {
         let names = key.names(self.listener);
         let empty = names.iter().find_map(|name| self.layers.value(name, key, &mut Problems::default()));
         let name = empty.as_ref().map(|value| value.name.clone()).unwrap_or_else(|| self.written_name(key));
         let origin = empty.map(|value| value.origin);
         let line = |file: Option<&Path>| match file.map(Path::display) {
-            Some(file) => text!(r#"{name} = "…" in {file}"#, r#"{name} = "…" in {file}"#),
-            None => text!(r#"{name} = "…""#, r#"{name} = "…""#),
+            Some(file) => {
+                message!(ConfigAddLineToFile, name = &name, file = &file, meaning = meaning.clone())
+            }
+            None => message!(ConfigAddLine, name = &name, meaning = meaning.clone()),
         };
-        let (what, line) = match &origin {
+        let (what, remedy) = match &origin {
             Some(Origin::ValueFile { path, .. }) => {
-                let file = path.display();
-                (layers::empty_file(), text!("the value to {file}", "Den Wert in {file}"))
+                let remedy = message!(ConfigAddValueToFile, file = path.display(), meaning = meaning.clone());
+                (layers::empty_file(), remedy)
             }
             Some(Origin::File { path, .. }) => (empty_value(), line(Some(path))),
             Some(_) => (empty_value(), line(None)),
-            None => {
-                let what = text!("It is not set.", "Das ist nicht gesetzt.");
-                (what, line(self.layers.main_file().as_deref()))
-            }
+            None => (message!(ConfigMissing), line(self.layers.main_file().as_deref())),
         };
-        let [en, de] = [Language::English, Language::German]
-            .map(|language| (line.in_language(language), meaning.in_language(language)));
-        self.problems.error(Problem {
-            origin,
-            key: name,
-            what,
-            remedy: Text::new(format!("Write {}: {}", en.0, en.1), format!("{} schreiben: {}", de.0, de.1)),
-        });
+        self.problems.error(Problem { origin, key: name, what, remedy });
         Refused
     }
 
-    fn warn(&mut self, value: &Value, what: Text, remedy: Text) {
+    fn warn(&mut self, value: &Value, what: Message, remedy: Message) {
         self.problems.warning(Problem {
             origin: Some(value.origin.clone()),
             key: value.name.clone(),
@@ -970,15 +777,8 @@ impl Cloud {
     }
 }
 
-fn empty_value() -> Text {
-    text!("The value is empty.", "Der Wert ist leer.")
-}
-
-/// What stands alone in the table of keys, after a colon.
-fn in_sentence(meaning: &str) -> String {
-    let mut characters = meaning.chars();
-    let first = characters.next().map(char::to_lowercase);
-    first.into_iter().flatten().chain(characters).collect()
+fn empty_value() -> Message {
+    message!(ConfigEmptyValue)
 }
 
 /// The scope that goes with the login host (Microsoft's national clouds), else with the IMAP server.

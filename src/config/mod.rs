@@ -78,7 +78,7 @@ pub fn keys(listener: Option<&str>) -> Vec<String> {
 /// What is wrong with a folder's name for which a property would be refused, and what to write instead.
 pub(crate) fn wrong_folder(name: &str, language: Language) -> Option<(String, String)> {
     let values::Wrong { what, remedy } = values::folder(name).err()?;
-    Some((what.in_language(language).to_owned(), remedy.in_language(language).to_owned()))
+    Some((what.in_language(language), remedy.in_language(language)))
 }
 
 /// A mailbox's configuration, and what is odd about it.

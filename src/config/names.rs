@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::keys::{self, FILE_SUFFIX, Key, LISTENER_PREFIX, Listener};
 use super::layers::{Layers, Value};
-use super::problem::{Origin, Problem, Problems, Shown, Text, text};
+use super::problem::{Origin, Problem, Problems, Shown};
+use crate::message;
+use crate::text::Message;
 
 /// Notes what concerns a mailbox; the primary one's is everything but what is wrong inside a listener's values.
 pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Problems) {
@@ -28,11 +30,8 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
             problems.warning(Problem {
                 origin: Some(origin.clone()),
                 key,
-                what: text!(
-                    "Nobody reads this key; it looks like {meant}.",
-                    "Diesen Schlüssel liest niemand; er sieht aus wie {meant}."
-                ),
-                remedy: text!("Write {meant}.", "{meant} schreiben."),
+                what: message!(ConfigUnknownKey, meant = &meant),
+                remedy: message!(ConfigUnknownKeyRemedy, meant = &meant),
             });
         }
     }
@@ -45,10 +44,7 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
             problems.warning(Problem {
                 origin: Some((*origin).clone()),
                 key: (*name).to_owned(),
-                what: text!(
-                    "There are settings for the listener {shown}, which {listeners} does not name.",
-                    "Es gibt Einstellungen für den Listener {shown}, den {listeners} nicht nennt."
-                ),
+                what: message!(ConfigListenerNotNamed, name = shown, key = listeners),
                 remedy: name_it(&named),
             });
         }
@@ -61,14 +57,11 @@ pub(super) fn check(layers: &Layers, listener: Option<&str>, problems: &mut Prob
                     .value(keys::LISTENERS.name, &keys::LISTENERS, &mut Problems::default())
                     .map(|value| value.origin),
                 key: keys::LISTENERS.name.to_owned(),
-                what: text!(
-                    "The listener {shown} is named and has no settings.",
-                    "Der Listener {shown} ist genannt und hat keine Einstellungen."
-                ),
+                what: message!(ConfigListenerWithoutSettings, name = shown),
                 remedy: without_commas(&named).filter(|_| name.contains(',')).unwrap_or_else(|| {
-                    text!(
-                        "Write {LISTENER_PREFIX}{name}.mail.imap.server and the like, or take the name out.",
-                        "{LISTENER_PREFIX}{name}.mail.imap.server usw. schreiben, oder den Namen entfernen."
+                    message!(
+                        ConfigListenerWithoutSettingsRemedy,
+                        key = format!("{LISTENER_PREFIX}{name}.mail.imap.server")
                     )
                 }),
             });
@@ -94,27 +87,19 @@ pub(super) fn listeners(layers: &Layers, problems: &mut Problems) -> Vec<String>
 }
 
 /// What to do about a listener that is none of the named ones.
-pub(super) fn name_it(named: &[impl AsRef<str>]) -> Text {
-    let it = || {
-        text!(
-            "Write its name there too, or correct it.",
-            "Den Namen auch dort schreiben, oder ihn berichtigen."
-        )
-    };
+pub(super) fn name_it(named: &[impl AsRef<str>]) -> Message {
+    let it = || message!(ConfigNameListener);
     without_commas(named).unwrap_or_else(it)
 }
 
 /// What to write where names are separated by commas, which are taken as parts of the names.
-fn without_commas(named: &[impl AsRef<str>]) -> Option<Text> {
+fn without_commas(named: &[impl AsRef<str>]) -> Option<Message> {
     if !named.iter().any(|name| name.as_ref().contains(',')) {
         return None;
     }
     let names = named.iter().flat_map(|name| name.as_ref().split(',')).filter(|name| !name.is_empty());
     let (listeners, names) = (keys::LISTENERS.name, names.collect::<Vec<_>>().join(" "));
-    Some(text!(
-        r#"Names are separated by blanks, without commas: write {listeners} = "{names}"."#,
-        r#"Namen werden durch Leerzeichen getrennt, ohne Kommas: {listeners} = "{names}" schreiben."#
-    ))
+    Some(message!(ConfigListenersWithoutCommas, key = listeners, names = names))
 }
 
 /// Settings that no file has: from the environment, or where UM is asked.

@@ -1,4 +1,4 @@
-//! What is wrong or odd in a configuration, in both languages until it is known which one is spoken.
+//! Collects what is wrong or odd in a configuration, as values that are rendered when they are shown.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::{Finding, Language, Severity};
 use crate::failure::Failure;
+use crate::message;
 use crate::sanitize;
+use crate::text::{Arg, Message};
 
 /// What was found while a mailbox's configuration was read.
 #[derive(Debug, Default, Clone)]
@@ -24,8 +26,8 @@ pub(super) struct Problem {
     pub origin: Option<Origin>,
     /// As it is to be written in a file; empty where a whole file is meant.
     pub key: String,
-    pub what: Text,
-    pub remedy: Text,
+    pub what: Message,
+    pub remedy: Message,
 }
 
 /// Where a value comes from.
@@ -45,21 +47,6 @@ pub(super) enum Origin {
         named_by: Box<Origin>,
     },
 }
-
-/// A text in both languages.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Text {
-    en: String,
-    de: String,
-}
-
-/// `text!("English", "Deutsch")`, with the arguments of `format!`.
-macro_rules! text {
-    ($en:literal, $de:literal $(, $argument:expr)* $(,)?) => {
-        $crate::config::problem::Text::new(format!($en $(, $argument)*), format!($de $(, $argument)*))
-    };
-}
-pub(super) use text;
 
 impl Problems {
     pub fn error(&mut self, problem: Problem) {
@@ -89,7 +76,7 @@ impl Problems {
         let warnings = self.findings.iter().filter(|(severity, _)| *severity == Severity::Warning);
         let mut warnings = warnings.map(|(_, warning)| warning.full(language)).peekable();
         if warnings.peek().is_some() {
-            observed.push(text!("Also:", "Außerdem:").in_language(language).to_owned());
+            observed.push(message!(ConfigAlso).in_language(language));
         }
         observed.extend(warnings);
         let remedy = match self.errors.as_slice() {
@@ -101,7 +88,8 @@ impl Problems {
                 .join("\n"),
         };
         let failure = Failure::configuration(&first.key, "", remedy).observing_lines(observed);
-        Some(Failure { key: failure.key.filter(|key| !key.is_empty()), ..failure })
+        let key = failure.key.filter(|key| !key.is_empty());
+        Some(Failure { key, own: Some(first.what.id()), ..failure })
     }
 
     pub fn has_errors(&self) -> bool {
@@ -138,9 +126,9 @@ impl Problem {
     /// Where, which key, what.
     fn observed(&self, language: Language) -> String {
         let mut parts = Vec::new();
-        parts.extend(self.origin.as_ref().map(|origin| origin.place(language)));
+        parts.extend(self.origin.as_ref().map(|origin| origin.place().in_language(language)));
         parts.extend((!self.key.is_empty()).then(|| self.key.clone()));
-        parts.push(self.what.in_language(language).to_owned());
+        parts.push(self.what.in_language(language));
         parts.join(": ")
     }
 
@@ -148,10 +136,10 @@ impl Problem {
     fn remedy_of_many(&self, language: Language) -> String {
         let remedy = self.remedy.in_language(language);
         let of = match (&self.origin, self.key.as_str()) {
-            (Some(origin), "") => origin.place(language),
+            (Some(origin), "") => origin.place().in_language(language),
             (_, key) => key.to_owned(),
         };
-        if remedy.contains(&of) { remedy.to_owned() } else { format!("{of}: {remedy}") }
+        if remedy.contains(&of) { remedy } else { format!("{of}: {remedy}") }
     }
 
     fn full(&self, language: Language) -> String {
@@ -161,41 +149,28 @@ impl Problem {
 }
 
 impl Origin {
-    pub fn place(&self, language: Language) -> String {
-        let text = match self {
+    pub fn place(&self) -> Message {
+        match self {
             Origin::File { path, line } => {
                 let path = path.display();
-                text!("{path}, line {line}", "{path}, Zeile {line}")
+                message!(ConfigPlaceFile, path = &path, line = *line)
             }
             Origin::WholeFile(path) => {
                 let path = path.display();
-                text!("{path}", "{path}")
+                message!(ConfigPlaceWholeFile, path = &path)
             }
-            Origin::Environment(name) => text!("environment variable {name}", "Umgebungsvariable {name}"),
-            Origin::Settings => text!("UM's configuration", "Konfiguration des UM"),
+            Origin::Environment(name) => message!(ConfigPlaceVariable, name = name),
+            Origin::Settings => message!(ConfigPlaceSettings),
             Origin::ValueFile { path, named_by } => {
                 let path = path.display();
-                return format!("{path} ({})", named_by.place(language));
+                message!(ConfigPlaceValueFile, path = &path, place = named_by.place())
             }
-        };
-        text.in_language(language).to_owned()
-    }
-}
-
-impl Text {
-    pub fn new(en: impl Into<String>, de: impl Into<String>) -> Self {
-        Self { en: en.into(), de: de.into() }
-    }
-
-    pub fn in_language(&self, language: Language) -> &str {
-        match language {
-            Language::English => &self.en,
-            Language::German => &self.de,
         }
     }
 }
 
 /// A value in a message: in quotes, at a readable length, without control characters.
+#[derive(Clone, Copy)]
 pub(super) struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
@@ -203,6 +178,12 @@ impl fmt::Display for Shown<'_> {
         let short: String = self.0.chars().take(SHOWN).collect();
         let dots = if short.len() < self.0.len() { "…" } else { "" };
         write!(f, "\"{}{dots}\"", short.escape_debug())
+    }
+}
+
+impl From<Shown<'_>> for Arg {
+    fn from(shown: Shown<'_>) -> Self {
+        Arg::Text(sanitize::line(shown.to_string()))
     }
 }
 

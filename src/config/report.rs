@@ -8,13 +8,15 @@ use serde::Serialize;
 use super::keys::{self, Default, FILE_SUFFIX, Key, Kind, LISTENER_PREFIX, Listener};
 use super::layers::{Layers, Value};
 use super::mailbox::{self, Lookup, Reading};
-use super::problem::{Origin, Problems, Text, text};
+use super::problem::{Origin, Problems};
 use super::{
     Ask, Authentication, Finding, Language, MailboxConfig, Proxy, Severity, names, syntax, values,
     whatever_is_configured,
 };
 use crate::failure::Result;
+use crate::message;
 use crate::sanitize;
+use crate::text::Message;
 
 /// Every mailbox below UM_HOME, or the one of `listener` alone. `language` is the one to speak; without it the configured one.
 ///
@@ -137,27 +139,27 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let say = |text: Text| text.in_language(self.language).to_owned();
+        let say = |message: Message| message.in_language(self.language);
         // So that it can be read back as it is.
         writeln!(f, "# Pinuts File Encoding: UTF-8")?;
         comment(f, &format!("UM_HOME: {}", self.um_home))?;
         write_findings(f, &self.findings, self.language)?;
         writeln!(f)?;
-        comment(f, &say(text!("=== For all mailboxes", "=== Für alle Postfächer")))?;
+        comment(f, &say(message!(ConfigReportShared)))?;
         write_settings(f, &self.shared)?;
         for mailbox in &self.mailboxes {
             writeln!(f)?;
             let name = match &mailbox.listener {
-                Some(name) => text!("=== Listener {name}", "=== Listener {name}"),
-                None => text!("=== The primary mailbox", "=== Das primäre Postfach"),
+                Some(name) => message!(ConfigReportListener, name = name),
+                None => message!(ConfigReportPrimary),
             };
             let state = match mailbox.errors.is_empty() {
-                true => text!("is usable", "ist benutzbar"),
-                false => text!("is REFUSED", "wird ABGELEHNT"),
+                true => message!(ConfigReportUsable),
+                false => message!(ConfigReportRefused),
             };
             comment(f, &format!("{} {}", say(name), say(state)))?;
             for error in &mailbox.errors {
-                let label = say(text!("ERROR", "FEHLER"));
+                let label = say(message!(ConfigReportError));
                 comment(f, &format!("{label}: {}", error.text))?;
             }
             write_findings(f, &mailbox.findings, self.language)?;
@@ -193,23 +195,23 @@ impl Setting {
         language: Language,
     ) -> Self {
         let name = key.names(listener).into_iter().next().unwrap_or_else(|| key.name.to_owned());
-        let without = |value: Option<String>, source, place: Text| Self {
+        let without = |value: Option<String>, source, place: Message| Self {
             key: name.clone(),
             value,
             source,
             set_as: None,
             inherited: false,
-            place: place.in_language(language).to_owned(),
+            place: place.in_language(language),
         };
         match mailbox::lookup(layers, listener, key) {
             Lookup::Set(value) => {
                 let inherited = listener.is_some()
                     && key.listener != Listener::Shared
                     && !value.name.starts_with(LISTENER_PREFIX);
-                let place = value.origin.place(language);
+                let place = value.origin.place();
                 let place = match inherited {
-                    true => text!("from the primary mailbox: {place}", "vom primären Postfach: {place}"),
-                    false => text!("{place}", "{place}"),
+                    true => message!(ConfigPlaceInherited, place = place),
+                    false => place,
                 };
                 Self {
                     value: Some(shown(key, &value)),
@@ -222,39 +224,32 @@ impl Setting {
             Lookup::Unreadable => without(
                 None,
                 Source::Unreadable,
-                text!(
-                    "the file of {name}{FILE_SUFFIX} cannot be read",
-                    "die Datei von {name}{FILE_SUFFIX} ist nicht lesbar"
-                ),
+                message!(ConfigPlaceUnreadable, key = format!("{name}{FILE_SUFFIX}")),
             ),
             Lookup::Unset(empty) => {
                 let unset = match key.default {
-                    Default::Manual(value) => without(
-                        Some(value.to_owned()),
-                        Source::Default,
-                        text!("default (the manual's)", "Vorgabe (des Handbuchs)"),
-                    ),
-                    Default::Inferred(value) => without(
-                        Some(value.to_owned()),
-                        Source::Default,
-                        text!("default (inferred)", "Vorgabe (erschlossen)"),
-                    ),
-                    Default::Own(value) => {
-                        without(Some(value.to_owned()), Source::Default, text!("default", "Vorgabe"))
+                    Default::Manual(value) => {
+                        without(Some(value.to_owned()), Source::Default, message!(ConfigPlaceDefaultManual))
                     }
-                    Default::Derived { english, german } => without(
+                    Default::Inferred(value) => {
+                        without(Some(value.to_owned()), Source::Default, message!(ConfigPlaceDefaultInferred))
+                    }
+                    Default::Own(value) => {
+                        without(Some(value.to_owned()), Source::Default, message!(ConfigPlaceDefault))
+                    }
+                    Default::Derived(from) => without(
                         config.and_then(|config| derived(key, config)),
                         Source::Derived,
-                        Text::new(english, german),
+                        from.message(),
                     ),
                     Default::Required | Default::Unset => {
-                        without(None, Source::Unset, text!("not set", "nicht gesetzt"))
+                        without(None, Source::Unset, message!(ConfigPlaceUnset))
                     }
                 };
-                match empty.map(|origin| origin.place(language)) {
+                match empty.map(|origin| origin.place()) {
                     Some(place) => {
-                        let empty = text!("empty in {place}", "leer in {place}");
-                        Self { place: format!("{}: {}", unset.place, empty.in_language(language)), ..unset }
+                        let empty = message!(ConfigPlaceEmpty, unset = &unset.place, place = place);
+                        Self { place: empty.in_language(language), ..unset }
                     }
                     None => unset,
                 }
@@ -310,8 +305,8 @@ fn source(origin: &Origin) -> Source {
 fn write_findings(f: &mut fmt::Formatter<'_>, findings: &[Finding], language: Language) -> fmt::Result {
     for finding in findings {
         let label = match finding.severity {
-            Severity::Warning => text!("WARNING", "WARNUNG"),
-            Severity::Info => text!("NOTE", "HINWEIS"),
+            Severity::Warning => message!(ConfigReportWarning),
+            Severity::Info => message!(ConfigReportNote),
         };
         comment(f, &format!("{}: {}", label.in_language(language), finding.text))?;
     }
@@ -454,7 +449,7 @@ cmsbs.mail.imap.folder.debug = "Rückläufer \"alt\" \\ # 1"
                 "cmsbs.mail.imap.folder.inbox",
                 Some("INBOX"),
                 Source::Default,
-                "default (the manual's): empty in ",
+                "default (from the manual): empty in ",
             ),
         ] {
             let setting = setting(&report.mailboxes[0].settings, key);
@@ -493,7 +488,7 @@ cmsbs.mail.imap.folder.debug = "Rückläufer \"alt\" \\ # 1"
     fn findings_about_the_files_are_said_once() {
         let home = home_of(&format!("{MAIN}cmsbs.bounce.listeners = x\ncmsbs.mail.imap.clientID = y\n"));
         let text = of(&home).to_string();
-        assert_eq!(text.matches("Nobody reads this key").count(), 1, "{text}");
+        assert_eq!(text.matches("Unknown key").count(), 1, "{text}");
         assert_eq!(text.matches("has no settings").count(), 1, "{text}");
     }
 

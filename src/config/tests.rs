@@ -319,7 +319,7 @@ fn a_value_file_comes_before_the_plain_value_and_after_the_environment() {
     home.add("secret", "fr0m-a-file\r\n");
     let loaded = home.load();
     assert_eq!(secret(&loaded.config), "fr0m-a-file");
-    assert!(texts(&loaded.findings).contains("ends with a line end"));
+    assert!(texts(&loaded.findings).contains("ends with a line break"));
     assert_eq!(warnings(&loaded).len(), 1);
     let variable = ("cmsbs__mail__imap__oauth2__clientSecret", "fr0m-the-environment");
     let loaded = home.load_with(&[variable]);
@@ -338,7 +338,7 @@ fn a_value_file_that_cannot_be_read_is_an_error_and_no_default_takes_its_place()
     let failure = home.refused();
     assert!(failure.observed.contains("cmsbs.mail.imap.folder.error$file"), "{failure}");
     assert!(failure.observed.contains("cmsbs.mail.imap.oauth2.clientSecret$file"), "{failure}");
-    assert!(!failure.to_string().contains("not set"), "{failure}");
+    assert!(!failure.to_string().contains("The entry is missing."), "{failure}");
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn all_errors_come_at_once_with_file_line_and_key() {
     // Where the remedy is all that is looked at, it is enough.
     let remedies: Vec<_> = failure.remedy.lines().collect();
     assert_eq!(remedies.len(), 10, "{failure}");
-    assert!(remedies.contains(&"cmsbs.mail.imap.port: Write a number from 1 to 65535."), "{failure}");
+    assert!(remedies.contains(&"cmsbs.mail.imap.port: Enter a number from 1 to 65535."), "{failure}");
     assert!(remedies.iter().any(|remedy| remedy.starts_with("Write cmsbs.mail.imap.server = ")), "{failure}");
 }
 
@@ -387,9 +387,9 @@ fn a_single_error_has_its_key_and_its_remedy() {
 #[test]
 fn errors_speak_the_configured_language() {
     let home = Home::with_main("");
-    assert!(home.refused().observed.contains("nicht gesetzt"));
+    assert!(home.refused().observed.contains("Der Eintrag fehlt."));
     let failure = from_um_home(home.0.path(), None, &map(&[("cmsbs__lang", "en")])).unwrap_err();
-    assert!(failure.observed.contains("not set"));
+    assert!(failure.observed.contains("The entry is missing."));
     let failure = from_um_home(&home.0.path().join("nowhere"), None, &|_| None).unwrap_err();
     assert!(failure.observed.contains("cmsbs.properties") && failure.remedy.contains("UM_HOME"), "{failure}");
 }
@@ -400,8 +400,10 @@ fn another_language_is_spoken_from_the_first_failure_on_where_none_is_configured
         let loaded = from_um_home_else_in(Some(Language::English), home, None, &map(environment));
         let failure = loaded.unwrap_err();
         match format!("{} {}", failure.cause, failure.remedy) {
-            text if ["Write ", "UM_HOME is the"].iter().any(|word| text.contains(word)) => Language::English,
-            text if ["schreiben", "UM_HOME ist"].iter().any(|word| text.contains(word)) => Language::German,
+            text if ["Write ", "Enter ", "UM_HOME is the"].iter().any(|word| text.contains(word)) => {
+                Language::English
+            }
+            text if ["Tragen Sie", "UM_HOME ist"].iter().any(|word| text.contains(word)) => Language::German,
             text => panic!("{text}"),
         }
     };
@@ -571,7 +573,7 @@ fn a_token_url_that_was_broken_by_the_pdf_is_named() {
         "cmsbs.mail.imap.oauth2.accessTokenUri = \"https://login.microsoftonline.com/x/oauth2/\nv2.0/token\"",
     ] {
         let failure = Home::new(broken).refused();
-        assert!(failure.observed.contains("goes on in line 18"), "{failure}");
+        assert!(failure.observed.contains("continues in line 18"), "{failure}");
     }
 }
 
@@ -583,14 +585,16 @@ fn a_file_in_utf_16_is_refused_with_how_to_save_it() {
         let home = Home::with_main(main);
         let failure = from_um_home_in(Some(Language::English), home.0.path(), None, &|_| None).unwrap_err();
         assert!(
-            failure.observed.ends_with("cmsbs.properties: The file is UTF-16 (Unicode in Notepad)."),
+            failure
+                .observed
+                .ends_with("cmsbs.properties: The file is encoded as UTF-16 (\"Unicode\" in Notepad)."),
             "{failure}"
         );
         assert!(failure.remedy.contains("Save it as"), "{failure}");
     }
     let home = Home::new("cmsbs.mail.imap.oauth2.clientSecret$file = secret");
     home.add("secret", &little[..20]);
-    assert!(home.refused().observed.contains("secret: The file is UTF-16"));
+    assert!(home.refused().observed.contains("secret: The file is encoded as UTF-16"));
 }
 
 #[test]
@@ -601,7 +605,9 @@ fn every_line_that_is_no_option_is_said_without_its_text() {
     let said = texts(&home.load().findings);
     for line in [17, 18, 21] {
         assert!(
-            said.contains(&format!("cmsbs.properties, line {line}: The line is no name = value.")),
+            said.contains(&format!(
+                "cmsbs.properties, line {line}: The line does not have the form name = \"value\"."
+            )),
             "{said}"
         );
     }
@@ -611,7 +617,7 @@ fn every_line_that_is_no_option_is_said_without_its_text() {
     many.add("cmsbs-conf/conf.d/x.properties", "x\n".repeat(1_000));
     let said = texts(&many.load().findings);
     assert!(
-        said.lines().count() < 30 && said.contains("x.properties: It has 980 more such lines."),
+        said.lines().count() < 30 && said.contains("x.properties: The file has 980 more such lines."),
         "{said}"
     );
 }
@@ -651,7 +657,7 @@ fn exactly_one_credential_is_configured() {
 fn a_secret_that_looks_like_its_id_is_said_and_not_shown() {
     let id = "0b6c1f0e-7e57-4d2a-9c55-0123456789ab";
     let loaded = Home::new(&format!("cmsbs.mail.imap.oauth2.clientSecret = {id}")).load();
-    assert!(texts(&loaded.findings).contains("secret's ID"));
+    assert!(texts(&loaded.findings).contains("the ID of the secret"));
     assert!(!texts(&loaded.findings).contains(id));
 }
 
@@ -745,7 +751,7 @@ fn a_reminder_in_a_wrong_format_is_said_and_stops_nothing() {
         assert_eq!(oauth2(&loaded.config).secret_expires, None);
         let said = warnings(&loaded);
         assert!(said[0].contains("line 17: cmsbs.mail.imap.oauth2.clientSecretExpires: "), "{said:?}");
-        assert!(said[0].contains(&format!("\"{wrong}\" is no date.")), "{said:?}");
+        assert!(said[0].contains(&format!("\"{wrong}\" is not a date.")), "{said:?}");
     }
 }
 
@@ -763,7 +769,7 @@ fn quotes_from_elsewhere_and_blanks_are_said() {
     let home = Home::with_main(
         [MANUAL.as_bytes(), b"cmsbs.lang = en\ncmsbs.mail.imap.user = \x84a@b\x93\n"].concat(),
     );
-    assert!(warnings(&home.load()).iter().any(|text| text.contains("ends with a quote")));
+    assert!(warnings(&home.load()).iter().any(|text| text.contains("ends with a quotation mark")));
     let loaded = Home::new("cmsbs.mail.imap.user = \" a@b \"").load();
     assert_eq!(loaded.config.user, "a@b");
     assert!(warnings(&loaded).iter().any(|text| text.contains("blanks")));
@@ -797,10 +803,10 @@ fn no_secret_gets_into_an_error_a_finding_or_a_debug_text() {
 fn what_is_not_set_has_the_line_to_write_and_its_file() {
     let without = |key: &str| MANUAL.replace(&format!("cmsbs.mail.imap.{key} ="), "# =");
     for (key, english, german) in [
-        ("server", "the IMAP server.", "der IMAP-Server."),
-        ("user", "the mailbox's primary e-mail address.", "die primäre E-Mail-Adresse des Postfachs."),
-        ("oauth2.clientId", "the application (client) ID of", "die Anwendungs-ID (Client) der"),
-        ("oauth2.clientSecret", "the value of the client secret.", "der Wert des geheimen Clientschlüssels."),
+        ("server", "The IMAP server.", "Der IMAP-Server."),
+        ("user", "The mailbox's primary e-mail address.", "Die primäre E-Mail-Adresse des Postfachs."),
+        ("oauth2.clientId", "The application (client) ID of", "Die Anwendungs-ID (Client) der"),
+        ("oauth2.clientSecret", "The value of the client secret.", "Der Wert des geheimen Clientschlüssels."),
     ] {
         let home = Home::with_main(without(key));
         let file = home.0.path().join("cmsbs-conf/cmsbs.properties").display().to_string();
@@ -809,14 +815,14 @@ fn what_is_not_set_has_the_line_to_write_and_its_file() {
         let line = format!("cmsbs.mail.imap.{key} = \"…\" in {file}");
         let english = format!("Write {line}: {english}");
         assert!(remedy(Language::English).starts_with(&english), "{}", remedy(Language::English));
-        let german = format!("{line} schreiben: {german}");
+        let german = format!("Tragen Sie {line} ein: {german}");
         assert!(remedy(Language::German).starts_with(&german), "{}", remedy(Language::German));
     }
     let pairs = syntax::parse(without("server").as_bytes()).options;
     let ask =
         |key: &str| pairs.iter().find(|option| option.name == key).map(|option| option.value.to_string());
     let failure = from_settings(&ask, None).unwrap_err();
-    assert_eq!(failure.remedy, "cmsbs.mail.imap.server = \"…\" schreiben: der IMAP-Server.");
+    assert_eq!(failure.remedy, "Tragen Sie cmsbs.mail.imap.server = \"…\" ein: Der IMAP-Server.");
     let home = Home::with_main(MANUAL);
     let failure = from_um_home_in(Some(Language::English), home.0.path(), Some("x"), &|_| None).unwrap_err();
     assert!(failure.to_string().contains("Write cmsbs.bouncelistener.x.mail.imap.server = "), "{failure}");
@@ -829,7 +835,7 @@ fn an_empty_value_or_file_is_said_to_be_empty() {
     for (line, remedy) in [
         ("cmsbs.mail.imap.oauth2.clientSecret$file = secret", "Write the value to "),
         // No default takes its place, which here would delete mail.
-        ("cmsbs.bounce.debug$file = secret", "Write the value to it"),
+        ("cmsbs.bounce.debug$file = secret", "Write the value to the file"),
     ] {
         let home =
             Home::with_main(format!("{}cmsbs.lang = en\n{line}\n", MANUAL.replace("clientSecret =", "x =")));
@@ -865,10 +871,10 @@ fn blanks_alone_are_no_value() {
 fn a_client_id_or_tenant_that_cannot_be_one_is_said_of_microsofts_login_hosts() {
     let text = |more: &str| warnings(&Home::new(more).load()).join("\n");
     let uri = |uri: &str| text(&format!("cmsbs.mail.imap.oauth2.accessTokenUri = {uri}\n"));
-    assert!(text("cmsbs.mail.imap.oauth2.clientId = client_id\n").contains("no GUID"));
+    assert!(text("cmsbs.mail.imap.oauth2.clientId = client_id\n").contains("not a GUID"));
     let of = |tenant: &str| uri(&format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"));
     assert!(of("tenant_id").contains("\"tenant_id\" is neither a GUID nor a domain"));
-    assert!(of("Common").contains("every tenant"));
+    assert!(of("Common").contains("all tenants"));
     assert!(!of("example.onmicrosoft.com").contains("tenant"));
     let version_1 = uri("https://login.microsoftonline.com/example.org/oauth2/token");
     assert!(version_1.contains("/oauth2/v2.0/token"), "{version_1}");
@@ -897,7 +903,7 @@ fn a_scope_that_cannot_work_is_said() {
     ] {
         let (count, text) = of(scope);
         assert!(count == 1 && text.contains(said), "{text}");
-        assert!(text.contains("Write https://outlook.office365.com/.default."), "{text}");
+        assert!(text.contains("Enter https://outlook.office365.com/.default."), "{text}");
     }
 }
 
@@ -929,10 +935,10 @@ fn names_that_nobody_reads_are_said_to_those_whom_they_concern() {
     assert_eq!(warnings(&loaded).len(), 4, "{:?}", loaded.findings);
     let text = texts(&loaded.findings);
     for said in [
-        "line 18: cmsbs.mail.imap.oauth2.clientsecret: Nobody reads this key",
+        "line 18: cmsbs.mail.imap.oauth2.clientsecret: Unknown key",
         "Write cmsbs.bouncelistener.y.mail.imap.user.",
         "line 22: cmsbs.bouncelistener.w.mail.imap.server: There are settings for the listener \"w\"",
-        "line 17: cmsbs.bounce.listeners: The listener \"z\" is named and has no settings",
+        "line 17: cmsbs.bounce.listeners: The listener \"z\" is named, but has no settings",
     ] {
         assert!(text.contains(said), "{said} in {text}");
     }
@@ -955,7 +961,7 @@ fn listeners_that_are_separated_by_commas_have_the_line_to_write() {
              cmsbs.bouncelistener.events.mail.imap.user = events@example.org\n"
         ));
         let said =
-            r#"Names are separated by blanks, without commas: write cmsbs.bounce.listeners = "events big"."#;
+            r#"Names are separated by blanks, not by commas. Write cmsbs.bounce.listeners = "events big"."#;
         for loaded in [home.load(), home.load_listener("events")] {
             let text = texts(&loaded.findings);
             assert!(text.contains(said) && !text.contains("events,.mail"), "{text}");
@@ -964,7 +970,7 @@ fn listeners_that_are_separated_by_commas_have_the_line_to_write() {
     let without_settings = Home::new("cmsbs.bounce.listeners = \"events, big\"");
     let text = texts(&without_settings.load().findings);
     assert_eq!(text.matches("Names are separated by blanks").count(), 1, "{text}");
-    assert!(text.contains("Write cmsbs.bouncelistener.big.mail.imap.server"), "{text}");
+    assert!(text.contains("Set cmsbs.bouncelistener.big.mail.imap.server"), "{text}");
 }
 
 #[cfg(unix)]

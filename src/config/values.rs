@@ -9,14 +9,16 @@ use secrecy::zeroize::Zeroizing;
 use ureq::http::Uri;
 
 use super::keys::{Key, Kind};
-use super::problem::{Shown, Text, text};
+use super::problem::Shown;
 use super::{Language, Proxy, Security};
+use crate::message;
+use crate::text::Message;
 
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
-    pub what: Text,
-    pub remedy: Text,
+    pub what: Message,
+    pub remedy: Message,
 }
 
 type Parsed<T> = Result<T, Wrong>;
@@ -40,22 +42,13 @@ pub(super) fn host(text: &str) -> Parsed<String> {
         return Ok(text.to_owned());
     }
     let shown = Shown(text);
-    Err(Wrong {
-        what: text!("{shown} is no host name.", "{shown} ist kein Hostname."),
-        remedy: text!(
-            "Write the host alone, without https://, port or path: outlook.office365.com.",
-            "Nur den Host schreiben, ohne https://, Port oder Pfad: outlook.office365.com."
-        ),
-    })
+    Err(Wrong { what: message!(ConfigHost, value = shown), remedy: message!(ConfigHostRemedy) })
 }
 
 pub(super) fn port(text: &str) -> Parsed<u16> {
     text.parse().ok().filter(|&port| port != 0).ok_or_else(|| {
         let shown = Shown(text);
-        Wrong {
-            what: text!("{shown} is no port.", "{shown} ist kein Port."),
-            remedy: text!("Write a number from 1 to 65535.", "Eine Zahl von 1 bis 65535 schreiben."),
-        }
+        Wrong { what: message!(ConfigPort, value = shown), remedy: message!(ConfigPortRemedy) }
     })
 }
 
@@ -78,8 +71,8 @@ pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
             let shown = Shown(text);
             let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | ");
             Wrong {
-                what: text!("{shown} is not understood.", "{shown} wird nicht verstanden."),
-                remedy: text!("Write: {known}.", "Schreiben: {known}."),
+                what: message!(ConfigNotUnderstood, value = shown),
+                remedy: message!(ConfigOneOf, values = known),
             }
         },
     )
@@ -90,32 +83,23 @@ pub(super) fn folder(text: &str) -> Parsed<String> {
     let shown = Shown(text);
     if text.split('.').any(|level| level.trim().is_empty()) {
         return Err(Wrong {
-            what: text!("{shown} has a level without a name.", "{shown} hat eine Ebene ohne Namen."),
-            remedy: text!(
-                "A . separates levels, as in INBOX.debug.",
-                "Ein . trennt Ebenen, wie in INBOX.debug."
-            ),
+            what: message!(ConfigFolderLevel, value = shown),
+            remedy: message!(ConfigFolderLevelRemedy),
         });
     }
     // The replacement character stands for what was no character.
     if let Some(odd) = text.chars().find(|&c| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
         let code = u32::from(odd);
         return Err(Wrong {
-            what: text!(
-                "{shown} contains the character U+{code:04X}, which no folder has in its name.",
-                "{shown} enthält das Zeichen U+{code:04X}, das kein Ordner im Namen hat."
-            ),
-            remedy: text!("Write the name without it.", "Den Namen ohne es schreiben."),
+            what: message!(ConfigFolderCharacter, value = shown, code = format!("{code:04X}")),
+            remedy: message!(ConfigFolderCharacterRemedy),
         });
     }
     let length = text.chars().count();
     if length > FOLDER {
         return Err(Wrong {
-            what: text!("{shown} has {length} characters.", "{shown} hat {length} Zeichen."),
-            remedy: text!(
-                "Write a name of at most {FOLDER} characters, levels included.",
-                "Einen Namen von höchstens {FOLDER} Zeichen schreiben, samt Ebenen."
-            ),
+            what: message!(ConfigFolderLength, value = shown, length = length),
+            remedy: message!(ConfigFolderLengthRemedy, most = FOLDER),
         });
     }
     Ok(text.to_owned())
@@ -127,34 +111,22 @@ const FOLDER: usize = 500;
 
 /// An `https` URL; the bearer of the credential goes nowhere else.
 pub(super) fn https_url(text: &str) -> Parsed<String> {
-    let wrong = |what| Wrong {
-        what,
-        remedy: text!(
-            "Write https://login.microsoftonline.com/TENANT/oauth2/v2.0/token, all of it in one line.",
-            "https://login.microsoftonline.com/MANDANT/oauth2/v2.0/token schreiben, alles in einer Zeile."
-        ),
-    };
+    let wrong = |what| Wrong { what, remedy: message!(ConfigTokenUriRemedy) };
     // A user and password, or a signature in the query, must not get into a message.
     let shown = Shown(if text.contains(['@', '?']) { "…" } else { text });
     let Ok(uri) = text.parse::<Uri>() else {
-        return Err(wrong(text!("{shown} is no URL.", "{shown} ist keine URL.")));
+        return Err(wrong(message!(ConfigNoUrl, value = shown)));
     };
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte));
     let Some(host_name) = uri.host().filter(|host| !host.is_empty() && clean) else {
-        return Err(wrong(text!("{shown} is no https URL.", "{shown} ist keine https-URL.")));
+        return Err(wrong(message!(ConfigNoHttpsUrl, value = shown)));
     };
     if uri.scheme_str() != Some("https") {
-        return Err(wrong(text!(
-            "{shown} does not begin with https://; the client's credential would go over the network unencrypted.",
-            "{shown} beginnt nicht mit https://; das Geheimnis des Clients ginge unverschlüsselt über das Netz."
-        )));
+        return Err(wrong(message!(ConfigNotHttps, value = shown)));
     }
     host(host_name)?;
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(wrong(text!(
-            "The URL contains a user or password.",
-            "Die URL enthält einen Benutzer oder ein Kennwort."
-        )));
+        return Err(wrong(message!(ConfigUrlWithUser)));
     }
     Ok(text.to_owned())
 }
@@ -162,16 +134,7 @@ pub(super) fn https_url(text: &str) -> Parsed<String> {
 /// `http://user:password@host:port/`, which stands in `name`; user and password may be percent-encoded. Nothing of it gets into
 /// a message.
 pub(super) fn proxy(text: &str, name: &str) -> Parsed<Proxy> {
-    let wrong = || Wrong {
-        what: text!(
-            "The value is no address of an HTTP proxy.",
-            "Der Wert ist keine Adresse eines HTTP-Proxys."
-        ),
-        remedy: text!(
-            "Write http://host:port/ or http://user:password@host:port/, with special characters of user and password as %XX.",
-            "http://host:port/ oder http://benutzer:kennwort@host:port/ schreiben, Sonderzeichen in Benutzer und Kennwort als %XX."
-        ),
-    };
+    let wrong = || Wrong { what: message!(ConfigProxy), remedy: message!(ConfigProxyRemedy) };
     let rest = match text.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
         Some(_) => return Err(wrong()),
@@ -227,10 +190,7 @@ pub(super) fn size(text: &str) -> Parsed<usize> {
         .filter(|size| (LEAST_BUFFER..=MOST_BUFFER).contains(size))
         .ok_or_else(|| {
             let shown = Shown(text);
-            Wrong {
-                what: text!("{shown} is no size from 1M to 1G.", "{shown} ist keine Größe von 1M bis 1G."),
-                remedy: text!("Write octets, or 16M.", "Oktette schreiben, oder 16M."),
-            }
+            Wrong { what: message!(ConfigSize, value = shown), remedy: message!(ConfigSizeRemedy) }
         })
 }
 
@@ -245,11 +205,8 @@ pub(super) fn number(key: &Key) -> impl Fn(&str) -> Parsed<usize> {
         number.and_then(|number| usize::try_from(number).ok()).ok_or_else(|| {
             let shown = Shown(text);
             Wrong {
-                what: text!("{shown} is not understood.", "{shown} wird nicht verstanden."),
-                remedy: text!(
-                    "Write a number from {least} to {most}.",
-                    "Eine Zahl von {least} bis {most} schreiben."
-                ),
+                what: message!(ConfigNotUnderstood, value = shown),
+                remedy: message!(ConfigNumberRemedy, least = least, most = most),
             }
         })
     }
@@ -272,10 +229,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
         .map(Duration::from_secs)
         .ok_or_else(|| {
             let shown = Shown(text);
-            Wrong {
-                what: text!("{shown} is no time from 1s to 24h.", "{shown} ist keine Dauer von 1s bis 24h."),
-                remedy: text!("Write seconds, or 90s, 5m, 1h.", "Sekunden schreiben, oder 90s, 5m, 1h."),
-            }
+            Wrong { what: message!(ConfigDuration, value = shown), remedy: message!(ConfigDurationRemedy) }
         })
 }
 
@@ -283,13 +237,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
 pub(super) fn date(text: &str) -> Parsed<NaiveDate> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| {
         let shown = Shown(text);
-        Wrong {
-            what: text!("{shown} is no date.", "{shown} ist kein Datum."),
-            remedy: text!(
-                "The end of the secret is not announced. Write it as 2027-05-31.",
-                "Das Ende des Geheimnisses wird nicht angekündigt. Als 2027-05-31 schreiben."
-            ),
-        }
+        Wrong { what: message!(ConfigDate, value = shown), remedy: message!(ConfigDateRemedy) }
     })
 }
 

@@ -113,10 +113,7 @@ impl Entry {
         // What takes time comes last.
         let one = || {
             (self.any.is_empty() && self.own.is_empty() && self.aadsts.is_empty() && self.any_kind.is_empty())
-                || failure
-                    .said
-                    .as_ref()
-                    .is_some_and(|said| self.own.iter().any(|own| own == said.id().name()))
+                || failure.own.is_some_and(|id| self.own.iter().any(|own| own == id.name()))
                 || self.any_kind.contains(&failure.kind)
                 || self.aadsts.iter().any(|code| text.aadsts.contains(code))
                 || self.any.iter().any(|pattern| pattern.is_in(&text.subject))

@@ -263,6 +263,7 @@ fn every_entry_is_found_by_its_examples_at_each_of_its_steps() {
             let usual = if entry.rank == Rank::Follows { Kind::Network } else { usual_kind(step) };
             let kind = entry.kinds.first().or(entry.kind.as_ref()).copied().unwrap_or(usual);
             let mut failure = Failure::new(step, kind, example.replace('…', "x"));
+            failure.own = entry.own.first().and_then(|name| Id::named(name));
             if step == Step::Folders {
                 failure = failure.key("cmsbs.mail.imap.folder.debug");
             } else if endpoint.is_none() && entry.id == "tls-not-tls-token" {
@@ -289,6 +290,9 @@ fn every_entry_has_both_languages_and_only_known_holes() {
         let of_connection = [catalogue::KEY_OF_HOST, catalogue::KEY_OF_PORT];
         let known = |key| of_connection.contains(&key) || KEYS.contains(&key);
         assert!(key.is_none_or(known), "{}", entry.id);
+        for own in &entry.own {
+            assert!(Id::named(own).is_some(), "{}: {own}", entry.id);
+        }
         for value in entry.values.keys() {
             let known = HOLES.contains(&value.as_str())
                 || ["endpoint", "security", "authentication"].contains(&value.as_str());
