@@ -2,15 +2,12 @@ package um.imap.oauth2;
 
 import java.io.IOException;
 import java.io.PrintStream;
-import java.math.BigInteger;
 import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.List;
 import java.util.Set;
 
@@ -46,9 +43,11 @@ final class Main {
                 return 1;
             }
             Path directory = Path.of(arguments.get(1)).toAbsolutePath().normalize();
-            Path file = NativeLibrary.write(library, NativeLibrary.crc(library), directory, platform);
+            byte[] content = NativeLibrary.content(library);
+            Files.createDirectories(directory);
+            Path file = NativeLibrary.write(content, directory, platform);
             readableForAll(file);
-            out.println("Wrote " + file + " (" + platform.name() + ", SHA-256 " + sha256(file) + ").");
+            out.println("Wrote " + file + " (" + platform.name() + ", SHA-256 " + NativeLibrary.sha256(content) + ").");
             if (platform.name().equals(here.name())) {
                 System.setProperty(NativeLibrary.PROPERTY, file.toString());
                 NativeLibrary.INSTANCE.load(null);
@@ -72,16 +71,6 @@ final class Main {
             if (!Files.getPosixFilePermissions(file).equals(permissions)) {
                 Files.setPosixFilePermissions(file, permissions);
             }
-        }
-    }
-
-    /** In hexadecimal digits. */
-    private static String sha256(Path file) throws IOException {
-        try {
-            byte[] hash = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(file));
-            return String.format("%064x", new BigInteger(1, hash));
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);     // every JVM has it
         }
     }
 

@@ -4,30 +4,32 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.System.Logger.Level;
-import java.net.JarURLConnection;
+import java.math.BigInteger;
 import java.net.URL;
 import java.net.URLConnection;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.UUID;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.jar.JarEntry;
-import java.util.jar.JarFile;
-import java.util.zip.CRC32;
 
 /**
  * Answers the whole question: which native library, and where from. In this order:
  *
  * <ol>
  * <li>the path in the system property {@value #PROPERTY}; when that is set, nothing else counts;
- * <li>the jar's resource for this platform, unpacked to {@code <work directory>/native/<version>-<CRC-32>/} and used again
- *     there if it is whole, or else to a private temporary directory;
+ * <li>the jar's resource for this platform, unpacked to {@code <work directory>/native/<version>-<hash>/} and used again
+ *     there if its SHA-256 is that of the jar's, or else to a private temporary directory; neither is used if another account
+ *     can write there ({@link OwnDirectory});
  * <li>{@code java.library.path}.
  * </ol>
  *
@@ -162,6 +164,7 @@ final class NativeLibrary {
         private Throwable last;
         private String noexec;
         private boolean unwritten;
+        private OwnDirectory.Refused refused;
 
         Search(Path workDirectory) {
             this.workDirectory = workDirectory;
@@ -223,6 +226,8 @@ final class NativeLibrary {
                     if (origin != null) {
                         return origin;
                     }
+                } catch (OwnDirectory.Refused e) {
+                    refused(where, e);
                 } catch (IOException e) {
                     seen(where, e);
                 }
@@ -256,28 +261,40 @@ final class NativeLibrary {
 
         /** The library in the work directory, where it stays for the next start. */
         private Path unpacked(URL resource) throws IOException {
-            long crc = crc(resource);
-            String name = String.format("%s-%08x", version, crc);
-            return write(resource, crc, workDirectory.resolve("native").resolve(name), platform);
+            byte[] content = content(resource);
+            Path directory = workDirectory.resolve("native").resolve(version + "-" + sha256(content).substring(0, 8));
+            return write(content, OwnDirectory.make(directory), platform);
         }
 
         /** A private copy, which nobody else finds. */
         private String fromCopy(String where, byte[] content) {
             try {
-                Path directory = Files.createTempDirectory("um-imap-oauth2-");
+                Path directory = Files.createTempDirectory("um-imap-oauth2-").toRealPath();
                 Path file = directory.resolve(platform.file());
                 try {
-                    Files.write(file, content);
+                    OwnDirectory.check(directory);
+                    OwnDirectory.write(file, content);
                     return load(where, file);
                 } finally {
                     remove(file);
                     remove(directory);
                 }
+            } catch (OwnDirectory.Refused e) {
+                refused(where, e);
+                return null;
             } catch (IOException e) {
                 unwritten = true;
                 seen(where, e);
                 return null;
             }
+        }
+
+        /** The search goes on, but its administrator has to know. */
+        private void refused(String where, OwnDirectory.Refused e) {
+            refused = e;
+            seen(where, e);
+            Log.log(Log.LIBRARY, Level.WARNING, "The native library is not unpacked to a directory that another account could"
+                    + " change: " + e.getMessage() + ". Mend it with: " + e.command, null);
         }
 
         private String load(String where, Path file) {
@@ -322,6 +339,9 @@ final class NativeLibrary {
             } else if (noexec != null) {
                 cause = noexec + " is mounted with noexec, so that no library can be loaded from there.";
                 remedy = "Take a work directory that is mounted without noexec (or another java.io.tmpdir), or " + ELSEWHERE;
+            } else if (refused != null) {
+                cause = "Another account could exchange the library there, and would get the rights of UM: " + refused.getMessage() + ".";
+                remedy = "Mend it with: " + refused.command;
             } else if (unwritten) {
                 cause = "The library is unpacked to the work directory, where there is one, or to java.io.tmpdir; neither can be written.";
                 remedy = "Let UM write to one of them, or " + ELSEWHERE;
@@ -340,20 +360,18 @@ final class NativeLibrary {
         }
     }
 
-    /** Makes sure that the directory has the library of the jar, whole, and returns its file. */
-    static Path write(URL resource, long crc, Path directory, Platform platform) throws IOException {
+    /** Makes sure that the directory has the library of the jar, for this account alone, and returns its file. */
+    static Path write(byte[] content, Path directory, Platform platform) throws IOException {
         Path file = directory.resolve(platform.file());
-        if (!holds(file, crc)) {
-            byte[] content = content(resource);
-            Files.createDirectories(directory);
+        if (!OwnDirectory.holds(file) || !holds(file, content)) {
             // Another JVM may do the same at this moment: the file is there as a whole or not at all.
-            Path unfinished = Files.createTempFile(directory, platform.file(), ".tmp");
+            Path unfinished = directory.resolve(platform.file() + "." + UUID.randomUUID() + ".tmp");
             try {
-                Files.write(unfinished, content);
+                OwnDirectory.write(unfinished, content);
                 Files.move(unfinished, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             } catch (IOException e) {
                 // On Windows a file that is in use cannot be replaced; the other JVM's does as well.
-                if (!holds(file, crc)) {
+                if (!OwnDirectory.holds(file) || !holds(file, content)) {
                     throw e;
                 }
             } finally {
@@ -363,49 +381,40 @@ final class NativeLibrary {
         return file;
     }
 
-    private static byte[] content(URL resource) throws IOException {
-        try (InputStream in = resource.openStream()) {
+    static byte[] content(URL resource) throws IOException {
+        URLConnection connection = resource.openConnection();
+        // Else the jar stays open, and cannot be replaced on Windows.
+        connection.setUseCaches(false);
+        try (InputStream in = connection.getInputStream()) {
             return in.readAllBytes();
         }
     }
 
-    /**
-     * The library's CRC-32, as the jar's directory has it: in a JVM that has just started it takes 40 ms to unpack the library,
-     * and as long again for the SHA-256 of it. It finds damage; no hash helps against somebody who may write to the file.
-     */
-    static long crc(URL resource) throws IOException {
-        URLConnection connection = resource.openConnection();
-        if (connection instanceof JarURLConnection) {
-            // Else the jar stays open, and cannot be replaced on Windows.
-            connection.setUseCaches(false);
-            try (JarFile jar = ((JarURLConnection) connection).getJarFile()) {
-                JarEntry entry = jar.getJarEntry(((JarURLConnection) connection).getEntryName());
-                if (entry != null && entry.getCrc() >= 0) {
-                    return entry.getCrc();
-                }
-            }
-        }
-        try (InputStream in = resource.openStream()) {
-            return crc(in);
-        }
+    /** In hexadecimal digits. */
+    static String sha256(byte[] content) {
+        return String.format("%064x", new BigInteger(1, digest().digest(content)));
     }
 
-    private static boolean holds(Path file, long crc) throws IOException {
-        if (!Files.isRegularFile(file)) {
+    private static boolean holds(Path file, byte[] content) throws IOException {
+        if (Files.size(file) != content.length) {
             return false;
         }
-        try (InputStream in = Files.newInputStream(file)) {
-            return crc(in) == crc;
+        MessageDigest digest = digest();
+        try (InputStream in = Files.newInputStream(file, LinkOption.NOFOLLOW_LINKS)) {
+            byte[] piece = new byte[64 * 1024];
+            for (int read = in.read(piece); read > 0; read = in.read(piece)) {
+                digest.update(piece, 0, read);
+            }
         }
+        return MessageDigest.isEqual(digest.digest(), digest().digest(content));
     }
 
-    private static long crc(InputStream in) throws IOException {
-        CRC32 crc = new CRC32();
-        byte[] piece = new byte[64 * 1024];
-        for (int read = in.read(piece); read > 0; read = in.read(piece)) {
-            crc.update(piece, 0, read);
+    private static MessageDigest digest() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);     // every JVM has it
         }
-        return crc.getValue();
     }
 
     /** At once where a mapped file can be removed, else when the JVM ends. */

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -19,6 +20,7 @@ import java.net.URLClassLoader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -117,6 +119,85 @@ class NativeLibraryTest {
         Files.write(unpacked, changed);
         open(application(directory), work).close();
         assertArrayEquals(Files.readAllBytes(LIBRARY), Files.readAllBytes(unpacked));
+    }
+
+    @Test
+    void whatIsUnpackedIsForThisAccountAloneWhateverTheUmaskIs() throws Exception {
+        Path jar = directory.resolve("jar");
+        putIntoJar(jar);
+        Path work = directory.resolve("work");
+        ChildJvm jvm = new ChildJvm(directory).classPath(jar).under("sh", "-c", "umask 000 && exec \"$0\" \"$@\"");
+        assertEquals(OPENED, jvm.run(NAME, work.toString()).toString());
+        Path library = files(work.resolve("native")).get(0);
+        assertEquals("rw-------", mode(library));
+        for (Path made = library.getParent(); !made.equals(directory); made = made.getParent()) {
+            assertEquals("rwx------", mode(made), made.toString());
+        }
+    }
+
+    @Test
+    void aDirectoryThatAnotherAccountCanWriteIsPassedOver() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        putIntoJar(directory);
+        for (String above : List.of("work", "work/native")) {
+            Path work = Files.createDirectories(directory.resolve(above.replace('/', '-')).resolve("work"));
+            Path shared = Files.createDirectories(work.getParent().resolve(above));
+            for (String mode : List.of("rwxrwx---", "rwx---rwx")) {
+                Files.setPosixFilePermissions(shared, PosixFilePermissions.fromString(mode));
+                open(application(directory), work).close();
+                assertEquals(List.of(), files(work));
+                String observed = assertThrows(OwnDirectory.Refused.class, () -> OwnDirectory.make(shared.resolve("x"))).getMessage();
+                assertContains(observed, shared.toRealPath().toString(), "can be written by other accounts");
+            }
+        }
+    }
+
+    @Test
+    void aDirectoryOfAnotherAccountIsPassedOver() throws Throwable {
+        Path shared = Files.createDirectory(directory.resolve("shared")).toRealPath();
+        assumeTrue((Integer) Files.getAttribute(shared, "unix:uid") == 0, "only root can give a directory away");
+        Files.setAttribute(shared, "unix:uid", 12345);
+        System.clearProperty(NativeLibrary.PROPERTY);
+        putIntoJar(directory);
+        open(application(directory), shared.resolve("work")).close();
+        assertEquals(List.of(), files(shared));
+        OwnDirectory.Refused refused = assertThrows(OwnDirectory.Refused.class, () -> OwnDirectory.check(shared));
+        assertContains(refused.getMessage(), "another account (user id 12345");
+        assertEquals("chown 0 '" + shared + "'", refused.command);
+    }
+
+    @Test
+    void aTemporaryDirectoryThatOthersCanRearrangeIsRefusedWithTheCommandThatMendsIt() throws Exception {
+        Path temporary = Files.createDirectory(directory.resolve("tmp")).toRealPath();
+        Files.setPosixFilePermissions(temporary, PosixFilePermissions.fromString("rwxrwxrwx"));
+        Path jar = directory.resolve("jar");
+        putIntoJar(jar);
+        ChildJvm jvm = new ChildJvm(directory).classPath(jar).with("-Djava.io.tmpdir=" + temporary);
+        assertContains(jvm.run(NAME, temporary.resolve("work").toString()).out, "library: ", "Another account could exchange the library",
+                temporary + " can be written by other accounts (mode 777)", "Mend it with: chmod go-w '" + temporary + "'");
+    }
+
+    @Test
+    void aLinkOrAFileThatOthersCanWriteInTheLibrarysPlaceIsReplaced() throws Throwable {
+        System.clearProperty(NativeLibrary.PROPERTY);
+        putIntoJar(directory);
+        Path work = directory.resolve("work");
+        open(application(directory), work).close();
+        Path library = files(work.resolve("native")).get(0);
+        Path elsewhere = Files.copy(LIBRARY, directory.resolve("elsewhere"));
+        Files.delete(library);
+        Files.createSymbolicLink(library, elsewhere);
+        open(application(directory), work).close();
+        assertFalse(Files.isSymbolicLink(library));
+        Files.setPosixFilePermissions(library, PosixFilePermissions.fromString("rw-rw-rw-"));
+        Object inode = Files.getAttribute(library, "unix:ino");
+        open(application(directory), work).close();
+        assertEquals("rw-------", mode(library));
+        assertNotEquals(inode, Files.getAttribute(library, "unix:ino"));
+    }
+
+    private static String mode(Path path) throws IOException {
+        return PosixFilePermissions.toString(Files.getPosixFilePermissions(path));
     }
 
     @Test
