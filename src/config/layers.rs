@@ -437,16 +437,27 @@ fn utf16() -> Message {
     message!(ConfigUtf16)
 }
 
-/// The whole of a regular file: a pipe would wait for its writer, a device has no end.
+/// Opens a regular file for reading, and checks what was opened. Opening a pipe does not wait for its writer.
+pub fn open_regular(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY).bits().cast_signed(),
+    );
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Reads the whole of a regular file: a pipe would wait for its writer, a device has no end.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
+    let file = open_regular(path)?;
+    let length = file.metadata()?.len();
     // Allocated once, so that no copies of what is in it stay behind.
-    let room = usize::try_from(metadata.len().min(limit)).unwrap_or_default() + 1;
+    let room = usize::try_from(length.min(limit)).unwrap_or_default() + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::other(format!("larger than {limit} octets")));
     }

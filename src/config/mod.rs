@@ -27,6 +27,7 @@ use layers::Layers;
 
 pub use document::document;
 pub use explained::{explain_unconfigured, explain_unopened, mailbox_values, tenant};
+pub use layers::open_regular;
 pub(crate) use layers::{others_can_read, read};
 pub use report::{MailboxReport, Refusal, Report, Setting, Source, report};
 

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
-use um_imap_oauth2::config::Language;
+use um_imap_oauth2::config::{Language, open_regular};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::mailbox::{Body, MessageId};
 
@@ -31,6 +31,10 @@ impl Directory {
         if durable {
             for made in missing {
                 directory.sync_entries(parent(made))?;
+            }
+            // Whoever can remove or exchange a file here could make the only copy of a message vanish.
+            if let Some(foreign) = foreign(path).map_err(|error| directory.failed(path, &error))? {
+                return Err(directory.refused(&foreign));
             }
         }
         Ok(directory)
@@ -122,6 +126,42 @@ impl Directory {
             .remedy(remedy)
     }
 
+    fn refused(&self, foreign: &Foreign) -> Failure {
+        let Foreign { path, owner, mode, account } = foreign;
+        let path = path.display();
+        let command = match owner {
+            Some(_) => format!("chown {account} '{path}'"),
+            None => format!("chmod go-w '{path}'"),
+        };
+        let (observed, cause, remedy) = match (self.language, owner) {
+            (Language::English, Some(owner)) => (
+                format!("{path} belongs to another account (user id {owner}, this one is {account})"),
+                "With --settle the file becomes the only copy of the mail, and another account could remove or exchange it.",
+                format!("Name a directory of your own with --to, or run: {command}. No mail was settled."),
+            ),
+            (Language::English, None) => (
+                format!("{path} can be written by other accounts (mode {mode:o})"),
+                "With --settle the file becomes the only copy of the mail, and another account could remove or exchange it.",
+                format!("Name a directory of your own with --to, or run: {command}. No mail was settled."),
+            ),
+            (Language::German, Some(owner)) => (
+                format!("{path} gehört einem anderen Konto (Benutzer-ID {owner}, dieses hat {account})"),
+                "Mit --settle wird die Datei zur einzigen Kopie der Mail, und ein anderes Konto könnte sie löschen oder austauschen.",
+                format!(
+                    "Mit --to ein eigenes Verzeichnis nennen, oder ausführen: {command}. Keine Mail wurde erledigt."
+                ),
+            ),
+            (Language::German, None) => (
+                format!("In {path} können andere Konten schreiben (Modus {mode:o})"),
+                "Mit --settle wird die Datei zur einzigen Kopie der Mail, und ein anderes Konto könnte sie löschen oder austauschen.",
+                format!(
+                    "Mit --to ein eigenes Verzeichnis nennen, oder ausführen: {command}. Keine Mail wurde erledigt."
+                ),
+            ),
+        };
+        Failure::new(Step::Storage, Kind::Storage, observed).cause(cause).remedy(remedy)
+    }
+
     fn occupied(&self, path: &Path) -> Failure {
         let (observed, cause, remedy) = match self.language {
             Language::English => (
@@ -141,8 +181,51 @@ impl Directory {
     }
 }
 
+/// A directory that another account owns, or can write to.
+struct Foreign {
+    path: PathBuf,
+    /// `None`: it is the mode that is wrong.
+    owner: Option<u32>,
+    mode: u32,
+    account: u32,
+}
+
+/// Looks at the directory and all above it. In one with the sticky bit others cannot touch a directory of ours, but the
+/// directory itself is never one of those.
+#[cfg(unix)]
+fn foreign(path: &Path) -> io::Result<Option<Foreign>> {
+    use std::os::unix::fs::MetadataExt;
+
+    const ROOT: u32 = 0;
+    const WRITABLE_FOR_OTHERS: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let account = rustix::process::geteuid().as_raw();
+    let real = path.canonicalize()?;
+    for (above, directory) in real.ancestors().enumerate() {
+        let data = directory.symlink_metadata()?;
+        let mode = data.mode() & 0o7777;
+        let is_ours = data.uid() == account || above > 0 && data.uid() == ROOT;
+        let is_safe = mode & WRITABLE_FOR_OTHERS == 0 || above > 0 && mode & STICKY != 0;
+        if !is_ours || !is_safe {
+            let owner = (!is_ours).then_some(data.uid());
+            return Ok(Some(Foreign { path: directory.to_owned(), owner, mode, account }));
+        }
+    }
+    Ok(None)
+}
+
+/// Access control lists decide there, which are not looked at.
+#[cfg(not(unix))]
+fn foreign(_path: &Path) -> io::Result<Option<Foreign>> {
+    Ok(None)
+}
+
 fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    let (one, other) = (File::open(one)?, File::open(other)?);
+    // A link leads to a file of somebody else's, and a pipe would wait for its writer.
+    if !other.symlink_metadata()?.is_file() {
+        return Ok(false);
+    }
+    let (one, other) = (File::open(one)?, open_regular(other)?);
     if one.metadata()?.len() != other.metadata()?.len() {
         return Ok(false);
     }
@@ -167,6 +250,8 @@ mod tests {
     use std::fs;
     use std::io::Seek;
 
+    use um_imap_oauth2::mailbox::TemporaryFile;
+
     use super::*;
 
     const ID: MessageId = MessageId { uid_validity: 7, uid: 42 };
@@ -188,7 +273,7 @@ mod tests {
         assert_eq!(path, home.path().join("a/b/7-42.eml"));
         assert_eq!(fs::read(path).unwrap(), b"a\0\r\xff");
 
-        let mut file = tempfile::tempfile().unwrap();
+        let mut file = TemporaryFile::new(None).unwrap();
         file.write_all(b"large").unwrap();
         file.rewind().unwrap();
         let path = directory.store(MessageId { uid: 43, ..ID }, Body::File(file, 5)).unwrap();
@@ -207,6 +292,43 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&home.path().join("out")), 0o700);
         assert_eq!(mode(&file), 0o600);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_directory_in_which_others_can_write_is_refused_where_mail_is_settled() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let home = tempfile::tempdir().unwrap();
+        let real = home.path().canonicalize().unwrap();
+        let out = real.join("above/out");
+        fs::create_dir_all(&out).unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for (path, mode) in [(out.as_path(), 0o1777), (&out, 0o770), (&real.join("above"), 0o777)] {
+            set(path, mode);
+            Directory::open(&out, false, Language::English).unwrap();
+            let failure = Directory::open(&out, true, Language::English).err().unwrap();
+            assert!(failure.observed.starts_with(&format!("{} can be written", path.display())), "{failure}");
+            assert!(failure.remedy.contains(&format!("chmod go-w '{}'", path.display())), "{failure}");
+            set(path, 0o755);
+        }
+        set(&real.join("above"), 0o1777);
+        Directory::open(&out, true, Language::English).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_or_a_pipe_in_the_files_place_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::open(home.path(), false, Language::English).unwrap();
+        let (file, elsewhere) = (home.path().join("7-42.eml"), home.path().join("elsewhere"));
+        fs::write(&elsewhere, "mail").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        assert!(directory.store(ID, body(b"mail")).unwrap_err().observed.contains("7-42.eml"));
+        fs::remove_file(&file).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        assert!(directory.store(ID, body(b"mail")).unwrap_err().observed.contains("7-42.eml"));
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"mail");
     }
 
     #[test]

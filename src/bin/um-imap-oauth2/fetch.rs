@@ -390,9 +390,9 @@ const TICK: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
-  um-imap-oauth2 fetch --um-home /opt/um --to /tmp/bounces
+  um-imap-oauth2 fetch --um-home /opt/um --to ~/bounces
       copies the unread mail and changes nothing on the server
-  um-imap-oauth2 fetch --um-home /opt/um --listener inbox_2 --to /tmp/bounces --limit 10 --json
+  um-imap-oauth2 fetch --um-home /opt/um --listener inbox_2 --to ~/bounces --limit 10 --json
       ten mails of another mailbox, told in JSON
-  um-imap-oauth2 fetch --um-home /opt/um --to /tmp/bounces --settle unrecognised
+  um-imap-oauth2 fetch --um-home /opt/um --to ~/bounces --settle unrecognised
       copies the unread mail and moves it to the error folder";

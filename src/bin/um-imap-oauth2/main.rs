@@ -344,7 +344,7 @@ Examples:
       what to do on Microsoft's side
   um-imap-oauth2 check --um-home /opt/um
       whether it works, and if not, why
-  um-imap-oauth2 fetch --um-home /opt/um --to /tmp/bounces
+  um-imap-oauth2 fetch --um-home /opt/um --to ~/bounces
       the unread mail, in files; nothing changes on the server
 
 Exit codes (status has its own):
