@@ -21,6 +21,10 @@ pub const FLAG_OCTETS: usize = 4 * 1024;
 /// Octets of one message. Exchange Online delivers up to 150 MB; a Java array holds at most 2 GiB.
 pub const MESSAGE: u64 = 1024 * 1024 * 1024;
 
+/// Octets that the temporary files of all mailboxes of the process may take: two of the largest messages. A message that does
+/// not fit is set aside and comes again.
+pub const TEMPORARY_FILES: u64 = 2 * MESSAGE;
+
 /// Parentheses within parentheses, before SELECT. The deepest of what is asked for there is 2; the `imap` crate's parser
 /// calls itself for each, and 1,000 end the process.
 pub const DEPTH: usize = 32;

@@ -1,16 +1,16 @@
 //! The files of large mails by number, each until Java has no use for it any more.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::Lazy;
 
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::mailbox::TemporaryFile;
 
 /// Keeps the file and returns its number, which is never 0.
-pub(super) fn keep(file: File) -> i64 {
+pub(super) fn keep(file: TemporaryFile) -> i64 {
     let mut files = files();
     files.last += 1;
     let number = files.last;
@@ -27,10 +27,13 @@ pub(super) fn read(number: i64, position: i64, length: i32) -> Result<Vec<u8>> {
         let observed = format!("{length} octets from {position} on are no part of a mail");
         return Err(Failure::new(Step::Call, Kind::Usage, observed));
     };
-    let mut octets = vec![0; length.min(PIECE)];
-    let read = read_at(&file, &mut octets, position).map_err(|error| {
+    let failed = |error: &dyn fmt::Display| {
         Failure::new(Step::Storage, Kind::Storage, format!("the temporary file of a mail: {error}"))
-    })?;
+    };
+    let mut octets = Vec::new();
+    octets.try_reserve_exact(length.min(PIECE)).map_err(|error| failed(&error))?;
+    octets.resize(length.min(PIECE), 0);
+    let read = file.read_at(&mut octets, position).map_err(|error| failed(&error))?;
     octets.truncate(read);
     Ok(octets)
 }
@@ -40,20 +43,10 @@ pub(super) fn release(number: i64) {
     files().open.remove(&number);
 }
 
-#[cfg(unix)]
-fn read_at(file: &File, octets: &mut [u8], position: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, octets, position)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, octets: &mut [u8], position: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, octets, position)
-}
-
 #[derive(Default)]
 struct Files {
     last: i64,
-    open: HashMap<i64, Arc<File>>,
+    open: HashMap<i64, Arc<TemporaryFile>>,
 }
 
 fn files() -> MutexGuard<'static, Files> {

@@ -59,6 +59,9 @@ fn stay_loaded() {
     }
 }
 
+/// Octets that are handed to Java at once.
+const PIECE: usize = 4 * 1024;
+
 macro_rules! entry {
     ($($signature:tt)*) => {
         const _: NativeMethod = native_method! {
@@ -261,8 +264,13 @@ fn read<'local>(
     length: jint,
 ) -> Result<jint, Error> {
     let octets = files::read(file, position, length)?;
-    let signed: Vec<i8> = octets.iter().map(|octet| octet.cast_signed()).collect();
-    buffer.set_region(env, offset, &signed)?;
+    // In pieces, for which no memory is needed.
+    for (number, piece) in octets.chunks(PIECE).enumerate() {
+        let mut signed = [0; PIECE];
+        signed.iter_mut().zip(piece).for_each(|(signed, octet)| *signed = octet.cast_signed());
+        let at = jint::try_from(number * PIECE).unwrap_or(jint::MAX).saturating_add(offset);
+        buffer.set_region(env, at, &signed[..piece.len()])?;
+    }
     Ok(jint::try_from(octets.len()).unwrap_or(jint::MAX))
 }
 

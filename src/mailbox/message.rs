@@ -1,10 +1,11 @@
 //! What is handed out, and what can be decided about it.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use chrono::format::{Fixed, Item, Numeric, Pad, Parsed, parse};
+
+use super::spool::TemporaryFile;
 
 /// One mail, as the server sent it.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct MessageId {
 pub enum Body {
     Memory(Vec<u8>),
     /// A file that nobody else can open, at its beginning, and its length.
-    File(File, u64),
+    File(TemporaryFile, u64),
 }
 
 /// What UM decided.
@@ -92,7 +93,9 @@ impl Body {
         match self {
             Body::Memory(octets) => Ok(octets),
             Body::File(mut file, octets) => {
-                let mut bytes = Vec::with_capacity(usize::try_from(octets).map_err(io::Error::other)?);
+                let mut bytes = Vec::new();
+                let room = bytes.try_reserve_exact(usize::try_from(octets).map_err(io::Error::other)?);
+                room.map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
                 file.read_to_end(&mut bytes)?;
                 Ok(bytes)
             }
@@ -156,7 +159,7 @@ impl Outcome {
 #[derive(Debug)]
 pub(super) enum Incoming {
     Memory(Vec<u8>),
-    File(File, u64),
+    File(TemporaryFile, u64),
     /// It has to be asked for again, being of so many octets: enough others wait in files.
     PassedOver(u64),
     /// There is no room for it: why.
@@ -168,8 +171,15 @@ impl Incoming {
     /// temporary one if there is none).
     pub(super) fn new(octets: u64, in_memory: bool, directory: Option<&Path>) -> Self {
         match usize::try_from(octets) {
-            Ok(octets) if in_memory => Incoming::Memory(Vec::with_capacity(octets)),
-            _ => match directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in) {
+            Ok(octets) if in_memory => {
+                let mut held = Vec::new();
+                // Without room in memory it is this message that is lost, not the process.
+                match held.try_reserve_exact(octets) {
+                    Ok(()) => Incoming::Memory(held),
+                    Err(error) => Incoming::Lost(format!("{octets} octets of memory: {error}")),
+                }
+            }
+            _ => match TemporaryFile::new(directory) {
                 Ok(file) => Incoming::File(file, 0),
                 Err(error) => Incoming::Lost(error.to_string()),
             },
@@ -178,7 +188,10 @@ impl Incoming {
 
     pub(super) fn add(&mut self, octets: &[u8]) {
         match self {
-            Incoming::Memory(held) => held.extend_from_slice(octets),
+            Incoming::Memory(held) => match held.try_reserve(octets.len()) {
+                Ok(()) => held.extend_from_slice(octets),
+                Err(error) => *self = Incoming::Lost(error.to_string()),
+            },
             Incoming::File(file, length) => match file.write_all(octets) {
                 Ok(()) => *length += octets.len() as u64,
                 Err(error) => *self = Incoming::Lost(error.to_string()),
@@ -238,8 +251,18 @@ mod tests {
         assert!(alone > size_of::<Message>());
         assert_eq!(message(0, Body::Memory(vec![0; 10])).memory(), alone + 10);
         assert!(message(2, Body::Memory(Vec::new())).memory() >= alone + 2 * (5 + size_of::<String>()));
-        let file = Body::File(tempfile::tempfile().unwrap(), 1_000_000);
+        let file = Body::File(TemporaryFile::new(None).unwrap(), 1_000_000);
         assert_eq!(message(0, file).memory(), alone, "what is in a file takes no memory");
+    }
+
+    #[test]
+    fn without_memory_for_it_the_message_is_lost_and_the_process_lives() {
+        let mut incoming = Incoming::new(i64::MAX as u64, true, None);
+        incoming.add(b"abcdef");
+        let why = incoming.finish().unwrap_err();
+        assert!(why.contains("octets of memory: memory allocation failed"), "{why}");
+        let file = Body::File(TemporaryFile::new(None).unwrap(), i64::MAX as u64);
+        assert_eq!(file.into_bytes().unwrap_err().kind(), io::ErrorKind::OutOfMemory);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod run;
 #[cfg(test)]
 mod settling_tests;
 mod signal;
+mod spool;
 #[cfg(test)]
 mod trouble_tests;
 mod worker;
@@ -52,6 +53,7 @@ pub use health::{Grade, Health, STATUS, Status};
 pub use message::{Body, Message, MessageId, Outcome};
 pub(crate) use place::obstacle;
 pub use place::{Abandoned, abandoned, place};
+pub use spool::TemporaryFile;
 
 use decisions::{Action, Decided, Decisions};
 use health::Record;
