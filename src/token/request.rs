@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::time::Instant;
 
 use ring::digest::{Context, SHA256};
@@ -187,6 +187,9 @@ impl<'a> Request<'a> {
                 Ok(failure) => *failure,
                 Err(other) => Failure::new(Step::Token, Kind::Network, format!("{who}: {other}")),
             },
+            ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
+                Failure::new(Step::Token, Kind::Protocol, format!("{who}: {TooLong}"))
+            }
             ureq::Error::Io(error) => net::io_failure(Step::Token, &who, &error),
             ureq::Error::Protocol(error) => {
                 Failure::new(Step::Token, Kind::Protocol, format!("{who} did not answer in HTTP: {error}"))
@@ -284,7 +287,7 @@ impl Connector for Dialler {
             .map_err(|failure| ureq::Error::Other(Box::new(failure)))?;
         let buffers =
             LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Connection { stream, buffers }))
+        Ok(Some(Connection { stream, buffers, received: 0 }))
     }
 }
 
@@ -293,7 +296,14 @@ impl Connector for Dialler {
 struct Connection {
     stream: Stream,
     buffers: LazyBuffers,
+    /// Octets of the answer so far.
+    received: usize,
 }
+
+/// Why an answer is not read to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("its answer has more than {ANSWER_LIMIT} octets with all headers, chunks and trailers")]
+struct TooLong;
 
 impl Transport for Connection {
     fn buffers(&mut self) -> &mut dyn Buffers {
@@ -309,6 +319,10 @@ impl Transport for Connection {
 
     fn await_input(&mut self, _: NextTimeout) -> std::result::Result<bool, ureq::Error> {
         let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.received += amount;
+        if self.received > ANSWER_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong).into());
+        }
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
@@ -388,6 +402,9 @@ fn form_encoded(text: &str) -> Zeroizing<String> {
 const HTTPS: u16 = 443;
 /// Servers send one or two kilobytes of headers.
 const HEADERS_LIMIT: usize = 16 << 10;
+/// Octets of one answer on the wire: headers, those of interim answers too, the body at its limit in chunks of one octet, and
+/// trailers.
+const ANSWER_LIMIT: usize = 8 * BODY_LIMIT;
 
 #[cfg(test)]
 mod tests {

@@ -352,6 +352,53 @@ fn what_is_not_http_is_a_clear_failure() {
 }
 
 #[test]
+fn an_answer_without_end_is_given_up_whatever_part_of_it_has_none() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n";
+    for (begin, endless) in [
+        (chunked, "X-Trailer: y\r\n"),
+        ("", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
+        ("HTTP/1.1 200 OK\r\n", "X: y\r\n"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "1;extension=yyyyyyyyyyyyyyyyyyyy\r\n{\r\n",
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\n", " "),
+    ] {
+        let written = Arc::new(AtomicUsize::new(0));
+        let count = written.clone();
+        let endpoint = Endpoint::talking(move |_, peer| {
+            let piece = endless.repeat(8 * 1024 / endless.len());
+            let _ = peer.write_all(begin.as_bytes());
+            while peer.write_all(piece.as_bytes()).is_ok() && count.load(Ordering::SeqCst) < 1 << 30 {
+                count.fetch_add(piece.len(), Ordering::SeqCst);
+            }
+        });
+        let failure = endpoint.failure();
+        assert_eq!((failure.step, failure.kind), (Step::Token, Kind::Protocol), "{endless}: {failure}");
+        let octets = written.load(Ordering::SeqCst);
+        assert!(octets < 64 << 20, "{endless}: {octets} octets were read");
+    }
+}
+
+#[test]
+fn a_secret_that_the_endpoint_repeats_altered_is_masked() {
+    for said in [
+        "s3cr~t/+=&% %Pl4n",
+        "s3cr%7et%2f%2b%3d%26%25+%25Pl4nted",
+        "s3cr%7Et%2F%2B%3D%26%25%20%25Pl4nted",
+        "s3cr%257Et%252F%252B%253D%2526%2525%2520%2525Pl4nted",
+        r"s3cr\\u007et/+=&% %Pl4nted",
+        "s3cr&#126;t/&#43;=&amp;&#37; &#x25;Pl4nted",
+        "czNjcn50Lys9JiUgJVBsNG50ZWQ=",
+    ] {
+        let body = format!(r#"{{"error":"invalid_client","error_description":"not {said}, no"}}"#);
+        let failure = Endpoint::answering(&[&json("401 Unauthorized", &body)]).failure();
+        assert!(failure.observed.starts_with("HTTP 401 invalid_client: not ***"), "{failure}");
+        assert!(failure.observed.ends_with(", no"), "{failure}");
+    }
+}
+
+#[test]
 fn throttling_and_outages_are_tried_again_within_the_deadline() {
     let throttled = http("429 Too Many Requests", "Retry-After: 1\r\n", "");
     let outage = json("503 Service Unavailable", r#"{"error":"temporarily_unavailable"}"#);
