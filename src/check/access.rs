@@ -4,13 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Notes, Run, text};
+use super::{Notes, Run};
 use crate::config::{OAuth2, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Level, Log};
+use crate::message;
 use crate::net::{Deadline, Trust};
 use crate::token::{self, AccessToken, Asked, Expiring};
-use crate::words::{counted, in_days};
+use crate::words::in_days;
 
 /// Asks for a token, whatever is cached: what is to be tested is the credential. `clock_ahead` gets what the answer says of
 /// the endpoint's clock, whether it is a token or not.
@@ -48,24 +49,23 @@ pub(super) fn token(
     }
     let token = token?;
     let minutes = lifetime.unwrap_or_default().as_secs() / 60;
-    let [english, german] = [counted(minutes, "minute", "minutes"), counted(minutes, "Minute", "Minuten")];
-    notes.see(text!(run.language, "valid for {english}", "{german} gültig"));
+    notes.see(message!(CheckTokenValid, minutes = minutes).in_language(run.language));
     Ok(token)
 }
 
 pub(super) fn claims(run: &Run, oauth2: &OAuth2, token: &AccessToken, notes: &mut Notes) -> Result<()> {
     let language = run.language;
     let Some(claims) = token.claims() else {
-        notes.see(text!(language, "nothing: it is opaque", "nichts: Es ist undurchsichtig"));
+        notes.see(message!(CheckTokenOpaque).in_language(language));
         return Ok(());
     };
     let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     for (label, value) in [
-        (text!(language, "audience", "Zielgruppe"), Some(claims.audience.join(", "))),
-        (text!(language, "roles", "Rollen"), Some(claims.roles.join(", "))),
-        (text!(language, "tenant", "Mandant"), claims.tenant.clone()),
-        (text!(language, "application", "Anwendung"), claims.application.clone()),
-        (text!(language, "valid until", "gültig bis"), claims.valid_until.as_ref().map(time)),
+        (message!(CheckAudience).in_language(language), Some(claims.audience.join(", "))),
+        (message!(CheckRoles).in_language(language), Some(claims.roles.join(", "))),
+        (message!(CheckTenant).in_language(language), claims.tenant.clone()),
+        (message!(CheckApplication).in_language(language), claims.application.clone()),
+        (message!(CheckValidUntil).in_language(language), claims.valid_until.as_ref().map(time)),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             notes.see(format!("{label} {value}"));
@@ -79,27 +79,15 @@ pub(super) fn clock(run: &Run, ahead: i64, notes: &mut Notes) -> Result<()> {
     let language = run.language;
     let seconds = ahead.abs();
     let difference = match ahead {
-        0 => text!(
-            language,
-            "it agrees with the token endpoint's",
-            "sie stimmt mit der des Token-Endpunkts überein"
-        ),
-        1.. => text!(
-            language,
-            "it is {seconds} s behind the token endpoint's",
-            "sie geht {seconds} s nach (gegenüber der des Token-Endpunkts)"
-        ),
-        ..0 => text!(
-            language,
-            "it is {seconds} s ahead of the token endpoint's",
-            "sie geht {seconds} s vor (gegenüber der des Token-Endpunkts)"
-        ),
+        0 => message!(CheckClockAgrees).in_language(language),
+        1.. => message!(CheckClockBehind, seconds = seconds.unsigned_abs()).in_language(language),
+        ..0 => message!(CheckClockAhead, seconds = seconds.unsigned_abs()).in_language(language),
     };
     if seconds < CLOCK {
         notes.see(difference);
     } else {
         let known = run.explained(Failure::new(Step::Token, Kind::Token, CLOCK_OFF));
-        let measured = text!(language, "Measured: {difference}.", "Gemessen: {difference}.");
+        let measured = message!(CheckMeasured, difference = difference).in_language(language);
         notes.warn(format!("{measured} {} {}", known.cause, known.remedy));
     }
     Ok(())
@@ -110,41 +98,23 @@ pub(super) fn expiry(run: &Run, oauth2: &OAuth2, notes: &mut Notes) -> Result<()
     let language = run.language;
     let Some(expiry) = token::expiry(oauth2)? else {
         let key = run.written(&keys::CLIENT_SECRET_EXPIRES);
-        notes.see(text!(
-            language,
-            "not known: a secret's end cannot be asked for. The portal shows it under Certificates & secrets; write it down as {key} = YYYY-MM-DD",
-            "nicht bekannt: Das Ende eines geheimen Clientschlüssels kann nicht erfragt werden. Das Portal zeigt es unter Zertifikate & Geheimnisse; schreiben Sie es als {key} = JJJJ-MM-TT auf"
-        ));
+        notes.see(message!(CheckExpiryUnknown, key = key).in_language(language));
         return Ok(());
     };
     let (day, key) = (expiry.last_day, run.written(expiry.key()));
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
     let left = expiry.days_left(today);
     let when = in_days(left, language);
-    let what = match expiry.credential {
-        Expiring::Secret => text!(language, "client secret", "geheime Clientschlüssel"),
-        Expiring::Certificate => text!(language, "certificate", "Zertifikat"),
-    };
-    let (article, of) = match expiry.credential {
-        Expiring::Secret => ("Der", "ihn"),
-        Expiring::Certificate => ("Das", "es"),
+    let ends = match (expiry.credential, left) {
+        (Expiring::Secret, 0..) => message!(CheckExpiresSecret, day = day, when = when, key = key),
+        (Expiring::Certificate, 0..) => message!(CheckExpiresCertificate, day = day, when = when, key = key),
+        (Expiring::Secret, _) => message!(CheckExpiredSecret, day = day, key = key),
+        (Expiring::Certificate, _) => message!(CheckExpiredCertificate, day = day, key = key),
     };
     match left {
-        _ if !expiry.is_near(today) => notes.see(text!(
-            language,
-            "the {what} expires on {day}, {when} ({key})",
-            "{article} {what} läuft am {day} ab, {when} ({key})"
-        )),
-        0.. => notes.warn(text!(
-            language,
-            "The {what} expires on {day}, {when} ({key}). Replace it before: without a new one no mail can be fetched after that.",
-            "{article} {what} läuft am {day} ab, {when} ({key}). Ersetzen Sie {of} vorher: Sonst kann danach keine Mail mehr abgeholt werden."
-        )),
-        _ => notes.warn(text!(
-            language,
-            "The {what} expired on {day} ({key}). If there is a new one already, correct the date.",
-            "{article} {what} ist am {day} abgelaufen ({key}). Gibt es schon einen Ersatz, berichtigen Sie das Datum."
-        )),
+        _ if !expiry.is_near(today) => notes.see(ends.in_language(language)),
+        0.. => notes.warn(message!(CheckExpiresReplace, what = ends).in_language(language)),
+        _ => notes.warn(ends.in_language(language)),
     }
     Ok(())
 }

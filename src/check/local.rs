@@ -1,11 +1,12 @@
 //! What can be seen without the network.
 
-use super::{Notes, Run, text};
+use super::{Notes, Run};
 use crate::config::{
     Authentication, Credential, Loaded, MailboxConfig, Security, Severity, keys, others_can_read,
 };
 use crate::failure::Result;
 use crate::mailbox;
+use crate::message;
 use crate::net::{Anchors, Trust};
 use crate::token;
 
@@ -17,20 +18,14 @@ pub(super) fn configuration<'a>(loaded: &'a Result<Loaded>, notes: &mut Notes) -
     let encryption = match config.security {
         Security::Tls => "TLS".to_owned(),
         Security::StartTls => "STARTTLS".to_owned(),
-        Security::Plain => text!(language, "no encryption", "keine Verschlüsselung"),
+        Security::Plain => message!(CheckNoEncryption).in_language(language),
     };
     let login = match &config.authentication {
-        Authentication::Password(_) => text!(language, "user and password", "Benutzer und Kennwort"),
+        Authentication::Password(_) => message!(CheckByUserAndPassword).in_language(language),
         Authentication::OAuth2(oauth2) => match &oauth2.credential {
-            Credential::ClientSecret(_) => {
-                text!(language, "OAuth2 with a client secret", "OAuth2 mit einem geheimen Clientschlüssel")
-            }
-            Credential::Certificate { .. } => {
-                text!(language, "OAuth2 with a certificate", "OAuth2 mit einem Zertifikat")
-            }
-            Credential::AssertionFile(_) => {
-                text!(language, "OAuth2 with an assertion file", "OAuth2 mit einer Assertion-Datei")
-            }
+            Credential::ClientSecret(_) => message!(CheckBySecret).in_language(language),
+            Credential::Certificate { .. } => message!(CheckByCertificate).in_language(language),
+            Credential::AssertionFile(_) => message!(CheckByAssertion).in_language(language),
         },
     };
     notes.see(format!("{encryption}, {login}"));
@@ -69,28 +64,16 @@ pub(super) fn files(
             notes.see(format!("{key} = {shown}"));
             // Docker mounts secrets there for everybody; everybody is the container.
             if others_can_read(file) && !file.starts_with("/run/secrets") {
-                notes.warn(text!(
-                    language,
-                    "Every user of this machine can read {shown}, in which the credential stands: `chmod o-r {shown}`.",
-                    "Jeder Benutzer dieses Rechners kann {shown} lesen, worin die Anmeldedaten stehen: `chmod o-r {shown}`."
-                ));
+                notes.warn(message!(CheckReadableByAll, path = &shown).in_language(language));
             }
         }
     }
     if let Some(directory) = config.tmp_directory.as_ref().filter(|directory| !directory.is_dir()) {
         let (shown, key) = (directory.display(), run.written(&keys::TMP));
-        notes.warn(text!(
-            language,
-            "{key} = {shown} is no directory: a mail larger than the buffer cannot be read. Make it, or take the line out.",
-            "{key} = {shown} ist kein Verzeichnis: Eine Mail, die größer ist als der Puffer, kann nicht gelesen werden. Legen Sie es an, oder entfernen Sie die Zeile."
-        ));
+        notes.warn(message!(CheckNoTmp, key = key, path = &shown).in_language(language));
     }
     if let Some(obstacle) = mailbox::obstacle(config) {
-        notes.warn(text!(
-            language,
-            "{obstacle}. Without lock and journal there a second reader of the mailbox would not be noticed, and after a crash the last second's decisions come again. Make the directory, or let the account of Universal Messenger write there.",
-            "{obstacle}. Ohne Sperre und Journal dort würde ein zweiter Leser des Postfachs nicht bemerkt, und nach einem Absturz kommen die Entscheidungen der letzten Sekunde wieder. Legen Sie das Verzeichnis an, oder lassen Sie das Konto des Universal Messenger dort schreiben."
-        ));
+        notes.warn(message!(CheckNoWorkDirectory, obstacle = obstacle).in_language(language));
     }
     Ok(())
 }
@@ -102,22 +85,10 @@ pub(super) fn deletion(run: &Run, config: &MailboxConfig, notes: &mut Notes) -> 
     let error = &folders.error;
     notes.see(if config.debug {
         let debug = &folders.debug;
-        text!(
-            language,
-            "{key} = true: it is moved, to {debug} or the folder of its kind",
-            "{key} = true: Sie werden verschoben, nach {debug} oder in den Ordner ihrer Art"
-        )
+        message!(CheckMoved, key = key, folder = debug).in_language(language)
     } else {
-        text!(
-            language,
-            "{key} is not true: it is DELETED when UM has handled it",
-            "{key} ist nicht true: Sie werden GELÖSCHT, wenn UM sie bearbeitet hat"
-        )
+        message!(CheckDeleted, key = key).in_language(language)
     });
-    notes.see(text!(
-        language,
-        "What UM does not recognise is moved to {error}",
-        "Was UM nicht erkennt, wird nach {error} verschoben"
-    ));
+    notes.see(message!(CheckUnrecognised, folder = error).in_language(language));
     Ok(())
 }

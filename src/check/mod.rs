@@ -23,17 +23,6 @@ use crate::text::{Circumstances, explain};
 
 pub use report::{Connection, Name, Outcome, Report, Status, Step, json};
 
-/// `text!(language, "English", "Deutsch")`, with what `format!` captures.
-macro_rules! text {
-    ($language:expr, $en:literal, $de:literal) => {
-        match $language {
-            $crate::config::Language::English => format!($en),
-            $crate::config::Language::German => format!($de),
-        }
-    };
-}
-use text;
-
 /// How to test.
 pub struct Options<'a> {
     pub anchors: Anchors,

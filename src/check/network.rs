@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Connection, Name, Notes, Run, text};
+use super::{Connection, Name, Notes, Run};
 use crate::config::mailbox_values;
 use crate::config::{Authentication, MailboxConfig, Proxy, Route, Security, keys};
 use crate::failure::{Failure, Result};
 use crate::imap::Transport;
 use crate::imap::login::{self, StartTls};
+use crate::message;
 use crate::net::{self, Deadline, Stream, Trust, proxy_name};
 
 /// Which hosts can be talked to.
@@ -24,7 +25,7 @@ pub(super) fn test(run: &mut Run, config: &MailboxConfig, trust: Option<&Trust>)
     let mut ways: Vec<_> = hosts.iter().map(|_| Some(Way::Begun)).collect();
     if hosts.iter().all(|host| host.proxy.is_none()) {
         run.step(Name::Proxy, |run, notes| {
-            notes.see(text!(run.language, "none", "keiner"));
+            notes.see(message!(CheckNoProxy).in_language(run.language));
             Ok(())
         });
     }
@@ -144,11 +145,7 @@ fn through_proxy(run: &Run, host: &Host, proxy: &Proxy, notes: &mut Notes) -> Re
     let stream = net::connect(&host.name, host.port, Some(proxy), None, deadline, run.cancel);
     let stream = stream.map_err(|failure| host.blame(failure))?;
     let proxy = proxy_name(proxy);
-    notes.see(text!(
-        run.language,
-        "through {proxy}, which looks the host up and connects",
-        "über {proxy}, der den Host auflöst und verbindet"
-    ));
+    notes.see(message!(CheckThroughProxy, proxy = proxy).in_language(run.language));
     Ok(Way::Open(stream))
 }
 
@@ -163,22 +160,17 @@ fn encrypt(run: &Run, host: &Host, stream: Stream, trust: &Trust, notes: &mut No
             };
             let issuer = issuer.unwrap_or_default();
             let until = last_day.map(|day| day.to_string()).unwrap_or_default();
-            notes.see(text!(
-                language,
-                "{version}; certificate issued by {issuer}, valid until {until}",
-                "{version}; Zertifikat ausgestellt von {issuer}, gültig bis {until}"
-            ));
+            notes.see(
+                message!(CheckTlsSeen, version = version, issuer = issuer, until = until)
+                    .in_language(language),
+            );
         }
         Security::StartTls => {
             let stream: Box<dyn Transport> = Box::new(stream);
             login::greet(stream, Some(StartTls { host: &host.name, trust }), deadline, None)?;
             notes.see("STARTTLS");
         }
-        Security::Plain => notes.see(text!(
-            language,
-            "none: the connection is not encrypted",
-            "keins: Die Verbindung ist unverschlüsselt"
-        )),
+        Security::Plain => notes.see(message!(CheckNoTls).in_language(language)),
     }
     Ok(())
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::text;
 use crate::config::Language;
 use crate::failure::{Failure, Retry};
+use crate::message;
 use crate::sanitize;
+use crate::text::Message;
 
 /// One mailbox, step by step. No secret is in it.
 #[derive(Debug, Clone)]
@@ -118,26 +119,10 @@ impl Report {
     pub fn summary(&self, colour: bool) -> String {
         let language = self.language;
         let (outcome, code) = match self.outcome() {
-            Outcome::Well => (text!(language, "All is well.", "Alles in Ordnung."), GREEN),
-            Outcome::Warnings => {
-                (text!(language, "It works, with warnings.", "Es funktioniert, mit Warnungen."), YELLOW)
-            }
-            Outcome::TryLater => (
-                text!(
-                    language,
-                    "It does not work now; trying again later can help.",
-                    "Es funktioniert jetzt nicht; ein späterer Versuch kann gelingen."
-                ),
-                RED,
-            ),
-            Outcome::Failed => (
-                text!(
-                    language,
-                    "It does not work until what is marked as failed is set right.",
-                    "Es funktioniert nicht, solange nicht behoben ist, was als Fehler markiert ist."
-                ),
-                RED,
-            ),
+            Outcome::Well => (message!(CheckAllWell).in_language(language), GREEN),
+            Outcome::Warnings => (message!(CheckWarnings).in_language(language), YELLOW),
+            Outcome::TryLater => (message!(CheckTryLater).in_language(language), RED),
+            Outcome::Failed => (message!(CheckFailed).in_language(language), RED),
         };
         painted(&outcome, code, colour)
     }
@@ -151,7 +136,7 @@ impl Report {
 
 pub(super) fn heading(listener: Option<&str>, mailbox: &str, language: Language) -> String {
     let name = match listener {
-        None => text!(language, "The primary mailbox", "Das primäre Postfach"),
+        None => message!(PrimaryMailbox).in_language(language),
         Some(listener) => sanitize::line(format!("Listener {listener}")),
     };
     if mailbox.is_empty() { name } else { format!("{name}: {mailbox}") }
@@ -170,10 +155,10 @@ impl Step {
     /// Its lines, for people.
     pub fn text(&self, language: Language, colour: bool) -> String {
         let (status, code) = match self.status {
-            Status::Done => (text!(language, "done", "gut"), GREEN),
-            Status::Warning => (text!(language, "WARNING", "WARNUNG"), YELLOW),
-            Status::Failed => (text!(language, "FAILED", "FEHLER"), RED),
-            Status::NotReached => (text!(language, "not reached", "nicht erreicht"), DIM),
+            Status::Done => (message!(CheckStatusDone).in_language(language), GREEN),
+            Status::Warning => (message!(CheckStatusWarning).in_language(language), YELLOW),
+            Status::Failed => (message!(CheckStatusFailed).in_language(language), RED),
+            Status::NotReached => (message!(CheckStatusNotReached).in_language(language), DIM),
         };
         let padding = " ".repeat(STATUS.saturating_sub(status.chars().count()));
         let mut text = format!("  {}{padding}  {}", painted(&status, code, colour), self.title);
@@ -195,26 +180,21 @@ impl Step {
         for warning in &self.warnings {
             line("", &painted(warning, YELLOW, colour));
         }
+        let label = |label: Message| format!("{}:", label.in_language(language));
         if let Some(failure) = &self.failure {
-            line(&text!(language, "Observed:", "Beobachtet:"), &painted(&failure.observed, RED, colour));
-            line(&text!(language, "Property:", "Eigenschaft:"), failure.key.as_deref().unwrap_or_default());
-            line(&text!(language, "Cause:", "Ursache:"), &failure.cause);
-            line(&text!(language, "Remedy:", "Abhilfe:"), &failure.remedy);
+            line(&label(message!(LabelObserved)), &painted(&failure.observed, RED, colour));
+            line(&label(message!(LabelProperty)), failure.key.as_deref().unwrap_or_default());
+            line(&label(message!(LabelCause)), &failure.cause);
+            line(&label(message!(LabelRemedy)), &failure.remedy);
             let later = match failure.retry {
                 Retry::Never => String::new(),
-                Retry::Later => {
-                    text!(language, "Trying again later can help.", "Ein späterer Versuch kann gelingen.")
-                }
+                Retry::Later => message!(RetryLater).in_language(language),
                 Retry::After(time) => {
                     let seconds = time.as_secs();
-                    text!(
-                        language,
-                        "Trying again can help, but not before {seconds} s have passed.",
-                        "Ein Versuch kann gelingen, aber nicht vor Ablauf von {seconds} s."
-                    )
+                    message!(RetryAfter, seconds = seconds).in_language(language)
                 }
             };
-            line(&text!(language, "Retry:", "Nochmals:"), &later);
+            line(&label(message!(LabelRetry)), &later);
         }
         text
     }
@@ -311,30 +291,24 @@ impl Name {
 
     pub(super) fn title(self, language: Language) -> String {
         match self {
-            Name::Configuration => text!(language, "Configuration", "Konfiguration"),
-            Name::Files => text!(language, "Files and secrets", "Dateien und Geheimnisse"),
-            Name::Proxy => text!(language, "Proxy", "Proxy"),
-            Name::Dns => text!(language, "DNS", "DNS"),
-            Name::Tcp => text!(language, "TCP", "TCP"),
-            Name::Tls => text!(language, "TLS", "TLS"),
-            Name::Token => text!(language, "Access token", "Zugriffstoken"),
-            Name::Claims => text!(language, "What the token says", "Was im Token steht"),
-            Name::Greeting => {
-                text!(language, "Greeting and capabilities", "Begrüßung und Fähigkeiten")
-            }
-            Name::Login => text!(language, "Login", "Anmeldung"),
-            Name::Namespace => {
-                text!(language, "Mailbox behind the login", "Postfach hinter der Anmeldung")
-            }
-            Name::Inbox => text!(language, "Inbox", "Posteingang"),
-            Name::Junk => text!(language, "Junk Email", "Junk-E-Mail"),
-            Name::Folders => text!(language, "Target folders", "Zielordner"),
-            Name::Deletion => {
-                text!(language, "What becomes of handled mail", "Was aus bearbeiteten Mails wird")
-            }
-            Name::Clock => text!(language, "Clock", "Uhr"),
-            Name::Expiry => text!(language, "End of the credential", "Ablauf der Anmeldedaten"),
-            Name::Write => text!(language, "A message of our own", "Eine eigene Nachricht"),
+            Name::Configuration => message!(CheckStepConfiguration).in_language(language),
+            Name::Files => message!(CheckStepFiles).in_language(language),
+            Name::Proxy => message!(CheckStepProxy).in_language(language),
+            Name::Dns => message!(CheckStepDns).in_language(language),
+            Name::Tcp => message!(CheckStepTcp).in_language(language),
+            Name::Tls => message!(CheckStepTls).in_language(language),
+            Name::Token => message!(CheckStepToken).in_language(language),
+            Name::Claims => message!(CheckStepClaims).in_language(language),
+            Name::Greeting => message!(CheckStepGreeting).in_language(language),
+            Name::Login => message!(CheckStepLogin).in_language(language),
+            Name::Namespace => message!(CheckStepNamespace).in_language(language),
+            Name::Inbox => message!(CheckStepInbox).in_language(language),
+            Name::Junk => message!(CheckStepJunk).in_language(language),
+            Name::Folders => message!(CheckStepFolders).in_language(language),
+            Name::Deletion => message!(CheckStepDeletion).in_language(language),
+            Name::Clock => message!(CheckStepClock).in_language(language),
+            Name::Expiry => message!(CheckStepExpiry).in_language(language),
+            Name::Write => message!(CheckStepWrite).in_language(language),
         }
     }
 }

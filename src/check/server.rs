@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret;
 
-use super::{Connection, Name, Notes, Run, text};
+use super::{Connection, Name, Notes, Run};
 use crate::config::{Authentication, Language, MailboxConfig, Security, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::Transport;
@@ -13,10 +13,10 @@ use crate::imap::login::{self, Greeted, Inbox, LoggedIn, Login, Secret, StartTls
 use crate::imap::responses::{Condition, Counts, Status};
 use crate::imap::session::Session;
 use crate::mailbox::targets;
+use crate::message;
 use crate::net::{self, Cancel, Deadline, Trust};
 use crate::sanitize;
 use crate::token::AccessToken;
-use crate::words::counted;
 
 /// Without `trust` the server could not be reached; without a token, where one is needed, there is no login.
 pub(super) fn test(
@@ -44,8 +44,8 @@ pub(super) fn test(
         let logged_in = run.step(Name::Login, |run, notes| {
             let language = run.language;
             let how = match secret {
-                Secret::AccessToken(_) => text!(language, "by access token", "mit Zugriffstoken"),
-                Secret::Password(_) => text!(language, "by password", "mit Kennwort"),
+                Secret::AccessToken(_) => message!(CheckByToken).in_language(language),
+                Secret::Password(_) => message!(CheckByPassword).in_language(language),
             };
             notes.see(format!("{}, {how}", config.user));
             greeted.log_in(&Login { user: &config.user, secret })
@@ -105,11 +105,7 @@ pub(super) fn done(step: Step, condition: &Condition) -> Result<()> {
 
 fn probed(run: &Run, mut logged_in: LoggedIn, notes: &mut Notes) -> Result<LoggedIn> {
     if !logged_in.probe()? {
-        notes.see(text!(
-            run.language,
-            "the server has no NAMESPACE to ask for; the folders will tell",
-            "der Server hat kein NAMESPACE, nach dem man fragen könnte; die Ordner zeigen es"
-        ));
+        notes.see(message!(CheckNoNamespace).in_language(run.language));
     }
     Ok(logged_in)
 }
@@ -125,28 +121,16 @@ fn inbox(run: &Run, config: &MailboxConfig, logged_in: LoggedIn, notes: &mut Not
     let (all, unread) = (count(false)?, count(true)?);
     let name = readable(&session.selected.name);
     let mails = mails(all, language);
-    notes.see(text!(language, "{name}: {mails}, {unread} unread", "{name}: {mails}, {unread} ungelesen"));
+    notes.see(message!(CheckInbox, name = name, mails = mails, unread = unread).in_language(language));
     let key = run.written(&keys::PROCESS_ALL);
     if config.process_all {
-        notes.see(text!(
-            language,
-            "{key} = true: a fetch reads all of them",
-            "{key} = true: Ein Abruf liest alle"
-        ));
+        notes.see(message!(CheckReadsAll, key = key).in_language(language));
     } else if all > unread {
         let read = all - unread;
-        notes.see(text!(
-            language,
-            "{key} is not true: the {read} that are marked as read stay where they are",
-            "{key} ist nicht true: Die {read} als gelesen markierten bleiben liegen"
-        ));
+        notes.see(message!(CheckReadsUnread, key = key, read = read).in_language(language));
     }
     if !session.capabilities.uidplus {
-        notes.warn(text!(
-            language,
-            "The server has no UIDPLUS: mail that is to be deleted is marked as deleted, and stays until somebody expunges it.",
-            "Der Server hat kein UIDPLUS: Zu löschende Mails werden als gelöscht markiert und bleiben, bis jemand sie entfernt."
-        ));
+        notes.warn(message!(CheckNoUidplus).in_language(language));
     }
     Ok(session)
 }
@@ -161,11 +145,7 @@ fn junk_or_why_not(
     match junk(run, config, session, notes) {
         Err(failure) if failure.kind == Kind::Refused => {
             let observed = failure.observed;
-            notes.warn(text!(
-                run.language,
-                "It could not be seen whether bounces lie in it: {observed}. Look there with Outlook.",
-                "Ob Bounces darin liegen, war nicht zu sehen: {observed}. Sehen Sie mit Outlook nach."
-            ));
+            notes.warn(message!(CheckJunkUnknown, observed = observed).in_language(run.language));
             Ok(())
         }
         result => result,
@@ -176,17 +156,13 @@ fn junk_or_why_not(
 fn junk(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: &mut Notes) -> Result<()> {
     let language = run.language;
     let Some(junk) = junk_folder(&session.folders) else {
-        notes.see(text!(language, "there is no such folder", "es gibt keinen solchen Ordner"));
+        notes.see(message!(CheckNoJunk).in_language(language));
         return Ok(());
     };
     let name = readable(&junk);
     let ours = |configured: &str| session.folders.resolve(configured).name == junk;
     if ours(&config.folders.inbox) || targets(config).iter().any(|(_, configured)| ours(configured)) {
-        notes.see(text!(
-            language,
-            "{name} is one of the folders that the properties name",
-            "{name} ist einer der Ordner, die in der Konfiguration stehen"
-        ));
+        notes.see(message!(CheckJunkIsOurs, name = name).in_language(language));
         return Ok(());
     }
     done(Step::Select, &session.reselect(&junk, true, ())?)?;
@@ -194,13 +170,14 @@ fn junk(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: &mu
     done(Step::Search, &condition)?;
     let (count, user) = (found.len(), &config.user);
     if count == 0 {
-        notes.see(text!(language, "{name}: no bounces in it", "{name}: keine Bounces darin"));
+        notes.see(message!(CheckJunkEmpty, name = name).in_language(language));
     } else {
-        notes.warn(text!(
-            language,
-            "{name} holds mails that look like bounces, where nobody reads them: {count}. Move them to the inbox, and switch the filter off for this mailbox. In PowerShell: `Set-MailboxJunkEmailConfiguration -Identity \"{user}\" -Enabled $false`; where the organisation's own filter moves them, exempt this mailbox in it.",
-            "In {name} liegen Mails, die wie Bounces aussehen und dort von niemandem gelesen werden: {count}. Verschieben Sie sie in den Posteingang, und schalten Sie den Filter für dieses Postfach ab. In PowerShell: `Set-MailboxJunkEmailConfiguration -Identity \"{user}\" -Enabled $false`; verschiebt sie der Filter der Organisation, nehmen Sie das Postfach darin aus."
-        ));
+        let bounces = message!(CheckJunkBounces, name = name, count = count).in_language(language);
+        let filter = match crate::text::is_exchange_online(&config.server) {
+            true => message!(CheckJunkRule, user = user),
+            false => message!(CheckJunkFilter),
+        };
+        notes.warn(format!("{bounces}\n{}", filter.in_language(language)));
     }
     Ok(())
 }
@@ -227,11 +204,7 @@ fn folders(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: 
             return Err(Failure::new(Step::Folders, Kind::Configuration, observed).key(key));
         }
         if !folder.exists {
-            notes.see(text!(
-                language,
-                "{name} is missing; it is made before the first mail is read ({key})",
-                "{name} fehlt; er wird angelegt, bevor die erste Mail gelesen wird ({key})"
-            ));
+            notes.see(message!(CheckFolderMissing, name = name, key = key).in_language(language));
             continue;
         }
         let (condition, Counts { messages, .. }) = session.counts(&folder.name, ())?;
@@ -239,21 +212,15 @@ fn folders(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: 
         let count = messages.unwrap_or_default();
         notes.see(format!("{name}: {}", mails(count, language)));
         if count > NEARLY_FULL {
-            notes.warn(text!(
-                language,
-                "{name} holds {count} mails, and a folder of Exchange Online holds 1,000,000 at most. Move or delete old ones, or name another folder in {key}.",
-                "{name} enthält {count} Mails, und ein Ordner von Exchange Online fasst höchstens 1.000.000. Verschieben oder löschen Sie alte, oder nennen Sie in {key} einen anderen Ordner."
-            ));
+            notes
+                .warn(message!(CheckFolderFull, name = name, count = count, key = key).in_language(language));
         }
     }
     Ok(())
 }
 
 fn mails(count: u64, language: Language) -> String {
-    match language {
-        Language::English => counted(count, "mail", "mails"),
-        Language::German => counted(count, "Mail", "Mails"),
-    }
+    message!(CountMails, number = count).in_language(language)
 }
 
 /// Exchange's names in English and German, and what other servers use.

@@ -7,13 +7,14 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::SystemTime;
 
 use super::server::{done, greet, readable, secret};
-use super::{Notes, Run, text};
+use super::{Notes, Run};
 use crate::config::{MailboxConfig, keys};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::imap::commands::{Command, Flag};
 use crate::imap::login::{Inbox, Login};
 use crate::imap::session::Session;
 use crate::imap::uids::UidSet;
+use crate::message;
 use crate::net::{Cancel, Trust};
 use crate::token::AccessToken;
 use chrono::{DateTime, Utc};
@@ -77,11 +78,11 @@ impl Own {
             done(Step::Folders, &created).map_err(|failure| failure.key(keys::FOLDER_ERROR.name))?;
             self.made.push(folder.clone());
         }
-        notes.see(text!(language, "folders of our own made", "eigene Ordner angelegt"));
+        notes.see(message!(CheckFoldersCreated).in_language(language));
 
         done(Step::Settle, &session.append(&from, self.message().as_bytes(), ())?)?;
         let uid = self.uid(session, &from)?;
-        notes.see(text!(language, "message written", "Nachricht geschrieben"));
+        notes.see(message!(CheckMessageWritten).in_language(language));
 
         if session.capabilities.r#move {
             done(Step::Settle, &session.run(&Command::Move(uid.clone(), to.clone()), ())?)?;
@@ -90,7 +91,7 @@ impl Own {
             self.delete(session, uid)?;
         }
         let uid = self.uid(session, &to)?;
-        notes.see(text!(language, "message moved", "Nachricht verschoben"));
+        notes.see(message!(CheckMessageMoved).in_language(language));
 
         self.delete(session, uid)?;
         if session.capabilities.uidplus {
@@ -99,13 +100,9 @@ impl Own {
                 let observed = format!("the message is still in {to} after UID EXPUNGE");
                 return Err(Failure::new(Step::Settle, Kind::Refused, observed));
             }
-            notes.see(text!(language, "message deleted", "Nachricht gelöscht"));
+            notes.see(message!(CheckMessageDeleted).in_language(language));
         } else {
-            notes.see(text!(
-                language,
-                "message marked as deleted: without UIDPLUS no message can be expunged by its UID",
-                "Nachricht als gelöscht markiert: Ohne UIDPLUS kann keine Nachricht nach ihrer UID entfernt werden"
-            ));
+            notes.see(message!(CheckMessageMarked).in_language(language));
         }
         Ok(())
     }
@@ -141,18 +138,10 @@ impl Own {
         for folder in &self.made {
             let name = readable(folder);
             match self.remove_one(session, folder) {
-                Ok(true) => notes.see(text!(language, "folder {name} removed", "Ordner {name} entfernt")),
-                Ok(false) => notes.warn(text!(
-                    language,
-                    "The folder {name} is left: somebody has put something else into it.",
-                    "Der Ordner {name} bleibt stehen: Jemand hat etwas anderes hineingelegt."
-                )),
+                Ok(true) => notes.see(message!(CheckFolderRemoved, name = name).in_language(language)),
+                Ok(false) => notes.warn(message!(CheckFolderInUse, name = name).in_language(language)),
                 Err(failure) => {
-                    notes.warn(text!(
-                        language,
-                        "The folder {name} is left. It was made by this test: delete it by hand.",
-                        "Der Ordner {name} ist übrig. Er wurde von diesem Test angelegt: Löschen Sie ihn von Hand."
-                    ));
+                    notes.warn(message!(CheckFolderLeft, name = name).in_language(language));
                     return Err(failure);
                 }
             }

@@ -153,7 +153,7 @@ pub(super) fn unknown(language: Language) -> &'static Unknown {
 }
 
 /// Whether a mail server's name is one of Exchange Online's, in any of Microsoft's clouds.
-pub(super) fn is_exchange_online(server: &str) -> bool {
+pub(crate) fn is_exchange_online(server: &str) -> bool {
     let server = Subject::new(server);
     CATALOGUE.exchange_online.iter().any(|host| host.is_in(&server))
 }

@@ -18,6 +18,7 @@ mod explain;
 mod message;
 mod pattern;
 
+pub(crate) use catalogue::is_exchange_online;
 pub use catalogue::{Entry, Rank, Text, entries};
 pub use document::document;
 pub use explain::{Circumstances, KeyNames, MOVED_TO, explain};
