@@ -4,6 +4,7 @@
 # make reproducible  two of them are built once more from a copy elsewhere: the same octets
 # make deny   licences and origins of all dependencies
 # make test   everything is tested against real servers, which are installed and started for it
+# make faults-of-files  the mailbox directory under every fault of every system call
 # make demo   UM's bounce loop reads a mailbox of stand-ins for Entra ID and Exchange Online, and shows what it does
 # make bench  the engine's CPU time, memory and speed beside a bare TLS client and async-imap, and from Java beside JavaMail
 # make lint   formatter and linter; the Java compiler's warnings are errors in every build
@@ -26,7 +27,7 @@ ifneq (,$(findstring musl,$(HOST)))
 export RUSTFLAGS += -C target-feature=-crt-static
 endif
 
-.PHONY: all natives try reproducible deny bench demo servers test test-beside-servers lint clean
+.PHONY: all natives try reproducible deny bench demo faults-of-files servers test test-beside-servers lint clean
 
 # The jar has what lies in target/natives, and must not have libraries of another day.
 all:
@@ -67,6 +68,11 @@ demo:
 	@javac --release 11 -Xlint:all -Werror -cp $(JAR):$$(cat java/target/javamail) -d java/target/examples java/examples/*.java
 	@echo
 	@python3 java/examples/demo.py --standin $(STANDIN) --classpath java/target/examples:$(JAR):$$(cat java/target/javamail)
+
+# Every system call of the mailbox directory fails, and the power after each, as often as this says.
+POWER_LOSSES := 200
+faults-of-files:
+	WORKDIR_POWER_LOSSES=$(POWER_LOSSES) cargo test --locked --release --test workdir
 
 servers:
 	tests/servers/install

@@ -46,6 +46,10 @@ impl Protected {
             None if !make => return Ok(None),
             None => made(work.as_ref(), name, work_rights, user).map_err(within)?,
         };
+        if make {
+            // An earlier process may have been killed after it made the directory.
+            work.sync().map_err(within)?;
+        }
         let rights = checked(directory.as_ref(), work_rights, path, user)?;
         let owner = rights.map(|rights| rights.owner);
         Ok(Some(Self { directory, path: path.to_owned(), owner, user }))
@@ -176,6 +180,9 @@ fn work_directory(disk: &dyn Disk, path: &Path, user: Option<u32>, make: bool) -
         None if !make => return Ok(None),
         None => made(above.as_ref(), name, rights, user).map_err(in_vain)?,
     };
+    if make {
+        above.sync().map_err(in_vain)?;
+    }
     Ok(Some((work, rights)))
 }
 
@@ -199,7 +206,6 @@ fn made(
     {
         made.give_to(owner)?;
     }
-    above.sync()?;
     Ok(made)
 }
 

@@ -71,7 +71,7 @@ impl Input<'_> {
             self.buffer.drain(..self.at);
             self.at = 0;
             let before = self.buffer.len();
-            self.buffer.resize(before + CHUNK, 0);
+            self.buffer.resize(before + before.clamp(FEW, MANY), 0);
             let free = self.buffer.get_mut(before..).unwrap_or_default();
             let read = retried(|| self.file.read(self.position, free));
             let filled = *read.as_ref().unwrap_or(&0);
@@ -207,4 +207,6 @@ impl Reading {
     }
 }
 
-const CHUNK: usize = 64 << 10;
+/// Octets that are read at a time: few of a small file, many of a large one.
+const FEW: usize = 2 << 10;
+const MANY: usize = 256 << 10;

@@ -22,8 +22,11 @@ pub struct RealDisk;
 impl Disk for RealDisk {
     fn directory(&self, path: &Path) -> io::Result<Box<dyn Directory>> {
         let above = walk(&std::path::absolute(path)?)?;
-        let directory = openat(&above, c".", READ | OFlags::DIRECTORY, Mode::empty())?;
-        Ok(Box::new(RealDirectory(directory)))
+        match openat(&above, c".", READ | OFlags::DIRECTORY, Mode::empty()) {
+            // Directories can be made in it all the same.
+            Err(rustix::io::Errno::ACCESS) => Ok(Box::new(RealDirectory { fd: above, readable: false })),
+            directory => Ok(Box::new(RealDirectory { fd: directory?, readable: true })),
+        }
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
@@ -85,44 +88,48 @@ fn trusted_link(directory: &OwnedFd, name: &OsStr, link: &Stat) -> io::Result<Pa
 }
 
 #[derive(Debug)]
-struct RealDirectory(OwnedFd);
+struct RealDirectory {
+    fd: OwnedFd,
+    /// Its entries can be listed and synced.
+    readable: bool,
+}
 
 impl Directory for RealDirectory {
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         // Opening some devices has an effect, so it is looked at first, and again when it is open.
         regular(self.metadata_of(name)?)?;
-        let file = openat(&self.0, name, WRITE | OFlags::NONBLOCK, Mode::empty())?;
+        let file = openat(&self.fd, name, WRITE | OFlags::NONBLOCK, Mode::empty())?;
         regular(metadata(&fstat(&file)?))?;
         Ok(Box::new(RealFile(file.into())))
     }
 
     fn create(&self, name: &str, mode: u32) -> io::Result<Box<dyn DiskFile>> {
         let mode = Mode::from_raw_mode(mode as _);
-        let file = openat(&self.0, name, WRITE | OFlags::CREATE | OFlags::EXCL, mode)?;
+        let file = openat(&self.fd, name, WRITE | OFlags::CREATE | OFlags::EXCL, mode)?;
         restore_mode(&file, mode)?;
         Ok(Box::new(RealFile(file.into())))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(renameat(&self.0, from, &self.0, to)?)
+        Ok(renameat(&self.fd, from, &self.fd, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(unlinkat(&self.0, name, AtFlags::empty())?)
+        Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(&self.0)?)
+        if self.readable { Ok(rustix::fs::fsync(&self.fd)?) } else { Ok(()) }
     }
 
     fn create_directory(&self, name: &str) -> io::Result<Box<dyn Directory>> {
-        mkdirat(&self.0, name, Mode::RWXU)?;
-        let directory = openat(&self.0, name, READ | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+        mkdirat(&self.fd, name, Mode::RWXU)?;
+        let directory = openat(&self.fd, name, READ | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         // Another user may have put another one there meanwhile; that one is not changed.
         if fstat(&directory)?.st_uid == rustix::process::geteuid().as_raw() {
             restore_mode(&directory, Mode::RWXU)?;
         }
-        Ok(Box::new(RealDirectory(directory)))
+        Ok(Box::new(RealDirectory { fd: directory, readable: true }))
     }
 
     fn open_directory(&self, name: &str) -> io::Result<Box<dyn Directory>> {
@@ -130,13 +137,13 @@ impl Directory for RealDirectory {
         if found != FileKind::Directory {
             return Err(io::Error::other(format!("it is {found}, not a directory")));
         }
-        let directory = openat(&self.0, name, READ | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
-        Ok(Box::new(RealDirectory(directory)))
+        let directory = openat(&self.fd, name, READ | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(Box::new(RealDirectory { fd: directory, readable: true }))
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.0)? {
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
             let name = entry?.file_name().to_bytes().to_vec();
             // None of ours is like that.
             if let Ok(name) = String::from_utf8(name)
@@ -149,15 +156,15 @@ impl Directory for RealDirectory {
     }
 
     fn metadata(&self) -> io::Result<Metadata> {
-        Ok(metadata(&fstat(&self.0)?))
+        Ok(metadata(&fstat(&self.fd)?))
     }
 
     fn metadata_of(&self, name: &str) -> io::Result<Metadata> {
-        Ok(metadata(&statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+        Ok(metadata(&statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     fn give_to(&self, owner: Owner) -> io::Result<()> {
-        give(&self.0, owner)
+        give(&self.fd, owner)
     }
 }
 
