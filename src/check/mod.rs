@@ -46,6 +46,9 @@ pub enum Progress<'a> {
 /// Tests one mailbox. `loaded` is its configuration, or why there is none.
 pub fn check(loaded: &Result<Loaded>, listener: Option<&str>, options: Options) -> Report {
     let config = loaded.as_ref().ok().map(|loaded| &loaded.config);
+    if let Some(config) = config {
+        config.remember_secrets();
+    }
     let mailbox = config.map(|config| format!("{}, {}:{}", config.user, config.server, config.port));
     let mailbox = mailbox.map(sanitize::line);
     let values = config.map(mailbox_values);

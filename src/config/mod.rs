@@ -21,6 +21,7 @@ use serde::Serialize;
 use ureq::http::Uri;
 
 use crate::failure::Result;
+use crate::sanitize;
 pub use crate::text::Language;
 use keys::Names;
 use layers::Layers;
@@ -140,6 +141,24 @@ pub struct MailboxConfig {
     pub trace: bool,
 }
 
+impl MailboxConfig {
+    /// Has this thread mask every configured secret in texts from outside, also before it sends one.
+    pub fn remember_secrets(&self) {
+        let password = |proxy: &Proxy| proxy.credentials.as_ref().map(|(_, password)| password.clone());
+        let mut secrets = Vec::from_iter(self.proxy.as_ref().and_then(password));
+        match &self.authentication {
+            Authentication::Password(password) => secrets.push(password.clone()),
+            Authentication::OAuth2(oauth2) => {
+                oauth2.remember_secrets();
+                if let Route::Proxy(proxy) = &oauth2.route {
+                    secrets.extend(password(proxy));
+                }
+            }
+        }
+        sanitize::remember(secrets.iter().map(ExposeSecret::expose_secret));
+    }
+}
+
 /// How the connection is encrypted (`cmsbs.mail.imap.ssl`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
@@ -202,6 +221,16 @@ pub struct OAuth2 {
 }
 
 impl OAuth2 {
+    /// Has this thread mask the secrets that an endpoint gets. A certificate's password is sent to nobody.
+    pub(crate) fn remember_secrets(&self) {
+        let secret = match &self.credential {
+            Credential::ClientSecret(secret) => Some(secret),
+            Credential::Certificate { .. } | Credential::AssertionFile(_) => None,
+        };
+        let secrets = secret.into_iter().chain(&self.next_secret);
+        sanitize::remember(secrets.map(ExposeSecret::expose_secret));
+    }
+
     /// Where nothing is configured, by the proxy that `proxy` gives for the endpoint's host.
     pub fn or_through(mut self, proxy: impl FnOnce(&str) -> Result<Option<Proxy>>) -> Result<Self> {
         if let Route::Unset = self.route {

@@ -159,6 +159,7 @@ impl Worker {
 
     /// Until the mailbox is closed. A panic ends the mailbox, not the process.
     pub(super) fn run(mut self) {
+        self.shared.config.remember_secrets();
         let ended = catch_unwind(AssertUnwindSafe(|| {
             while match self.turn() {
                 Ok(go_on) => go_on,

@@ -19,8 +19,8 @@ use chrono::{DateTime, Utc};
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::config::OAuth2;
 use crate::config::keys::Names;
-use crate::config::{Credential, OAuth2};
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::Log;
 use crate::net::{Cancel, Deadline, Trust};
@@ -55,7 +55,7 @@ pub fn access_token(
     cancel: &Cancel,
     log: &Log,
 ) -> Result<AccessToken> {
-    remember(oauth2);
+    oauth2.remember_secrets();
     let request = Request::new(oauth2, names);
     let send = |deadline| request.send(trust, deadline, cancel, log);
     let token =
@@ -79,24 +79,13 @@ pub fn ask_once(
     cancel: &Cancel,
     log: &Log,
 ) -> Asked {
-    remember(oauth2);
+    oauth2.remember_secrets();
     let request = Request::new(oauth2, names);
     let issued = request.send(trust, deadline, cancel, log);
     let lifetime = issued.as_ref().ok().map(|issued| issued.lifetime);
     let token = issued.map(|issued| AccessToken::new(issued.secret));
     let token = token.map_err(|failure| written(names, failure));
     Asked { token, lifetime, clock_ahead: request.clock_ahead() }
-}
-
-/// Has this thread mask the configured secrets: an endpoint may repeat any of them.
-fn remember(oauth2: &OAuth2) {
-    let credential = match &oauth2.credential {
-        Credential::ClientSecret(secret) => Some(secret),
-        Credential::Certificate { password, .. } => password.as_ref(),
-        Credential::AssertionFile(_) => None,
-    };
-    let secrets = credential.into_iter().chain(&oauth2.next_secret);
-    sanitize::remember(secrets.map(ExposeSecret::expose_secret));
 }
 
 /// What came of [`ask_once`].
