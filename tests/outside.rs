@@ -30,7 +30,8 @@ const PROXY_PASSWORD: &str = "hG5-sLw0~yC3xUe7";
 #[test]
 fn what_a_mail_server_says() {
     for_each_text(|random| {
-        let places: [(&str, fn(&mut Random) -> Vec<Value>); 8] = [
+        type Steps = fn(&mut Random) -> Vec<Value>;
+        let places: [(&str, Steps); 8] = [
             ("greeting", |random| vec![send(format!("* OK {}\r\n", random.line()))]),
             ("greeting", |random| vec![send(format!("* BYE {}\r\n", random.line())), "close".into()]),
             ("AUTHENTICATE", |random| {
