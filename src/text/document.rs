@@ -179,7 +179,7 @@ const HEAD: &str = "\
 What servers, networks and this machine say when something is wrong, why, and what to do about it: search for the text that you
 see (without names and numbers of your own). The library says the same by itself, with the values of the mailbox in it, in
 `MailboxException`, in the log and in `um-imap-oauth2 check`. ‹user›, ‹client_id› … stand for those values here;
-‹key› is the property that the message names, ‹enterprise_object_id› something that only Microsoft's portal knows. For programs
+‹key› is the property that the message names, 'ENTERPRISE-OBJECT-ID' something that only Microsoft's portal knows. For programs
 each has a name, such as `imap-throttled`: `MailboxException.id()`, and `id` in the JSON of `check`.
 
 [Deutsch](troubleshooting.de.md)
@@ -193,7 +193,7 @@ const HEAD_GERMAN: &str = "\
 Was Server, Netzwerke und dieser Rechner sagen, wenn etwas nicht stimmt, warum, und was zu tun ist: Suchen Sie nach dem Text, den
 Sie sehen (ohne Ihre Namen und Nummern). Die Bibliothek sagt dasselbe von selbst, mit den Werten des Postfachs darin, in der
 `MailboxException`, im Log und in `um-imap-oauth2 check`. ‹user›, ‹client_id› … stehen hier für diese Werte; ‹key›
-ist die Eigenschaft, die die Meldung nennt, ‹enterprise_object_id› etwas, das nur das Portal von Microsoft weiß. Für Programme
+ist die Eigenschaft, die die Meldung nennt, 'ENTERPRISE-OBJECT-ID' etwas, das nur das Portal von Microsoft weiß. Für Programme
 hat jeder Eintrag einen Namen, etwa `imap-throttled`: `MailboxException.id()`, und `id` im JSON von `check`.
 
 [English](troubleshooting.md)

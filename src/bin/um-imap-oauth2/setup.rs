@@ -304,9 +304,9 @@ mod tests {
         for language in [Language::English, Language::German] {
             let text = text(properties, None, language);
             for command in [
-                "Connect-ExchangeOnline -Organization t3nant\n",
-                "New-ServicePrincipal -AppId c11e47 -ObjectId <enterprise_object_id> ",
-                "Add-MailboxPermission -Identity \"bounces@example.com\" -User <enterprise_object_id> -AccessRights FullAccess\n",
+                "Connect-ExchangeOnline\n",
+                "New-ServicePrincipal -AppId c11e47 -ObjectId 'ENTERPRISE-OBJECT-ID' ",
+                "Add-MailboxPermission -Identity \"bounces@example.com\" -User 'ENTERPRISE-OBJECT-ID' -AccessRights FullAccess\n",
                 "Set-CASMailbox \"bounces@example.com\" -ImapEnabled $true\n",
                 "-ServiceId",
                 "openssl req -x509",
@@ -382,7 +382,7 @@ mod tests {
         for (language, mark) in [(Language::English, "MISSING"), (Language::German, "FEHLT")] {
             let text = text("cmsbs.mail.imap.oauth2.clientId = <client_id>\n", None, language);
             assert_eq!(text.matches(mark).count(), 4, "{text}");
-            for missing in ["-Organization <tenant_id>", "-AppId <client_id>", "\"<mailbox_name>\""] {
+            for missing in ["microsoftonline.com/<tenant_id>/", "-AppId <client_id>", "\"<mailbox_name>\""] {
                 assert!(text.contains(missing), "{missing} is not in {text}");
             }
             let nothing =
@@ -406,7 +406,7 @@ mod tests {
             text.contains("cmsbs.bouncelistener.x.oauth2.clientCertificate = \"/etc/um/bounces.pem\""),
             "{text}"
         );
-        assert!(text.contains("-Organization t -ExchangeEnvironmentName O365USGovGCCHigh"), "{text}");
+        assert!(text.contains("Connect-ExchangeOnline -ExchangeEnvironmentName O365USGovGCCHigh"), "{text}");
         assert!(text.contains("\"https://outlook.office365.us/.default\""), "{text}");
         assert!(text.ends_with("--listener x\n"), "{text}");
     }
