@@ -7,6 +7,7 @@
 # make faults-of-files  the mailbox directory under every fault of every system call
 # make demo   UM's bounce loop reads a mailbox of stand-ins for Entra ID and Exchange Online, and shows what it does
 # make bench  the engine's CPU time, memory and speed beside a bare TLS client and async-imap, and from Java beside JavaMail
+# make simulate  histories of the engine against models of server, disk and callers: HISTORIES=n SEED=s, or SHOW=s for one of them
 # make lint   formatter and linter; the Java compiler's warnings are errors in every build
 
 TARGET  := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -27,7 +28,7 @@ ifneq (,$(findstring musl,$(HOST)))
 export RUSTFLAGS += -C target-feature=-crt-static
 endif
 
-.PHONY: all natives try reproducible deny bench demo faults-of-files servers test test-beside-servers lint clean
+.PHONY: all natives try reproducible deny bench demo simulate faults-of-files servers test test-beside-servers lint clean
 
 # The jar has what lies in target/natives, and must not have libraries of another day.
 all:
@@ -90,6 +91,11 @@ test-beside-servers:
 		$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) \
 			-Djvm=$$java -Dstorm.calls=2000 -Dcycles=100 surefire:test; \
 	done
+
+HISTORIES ?= 20000
+SEED      ?= 1
+simulate:
+	HISTORIES=$(HISTORIES) SEED=$(SEED) cargo test --locked --profile simulation --test simulation -- --ignored --nocapture
 
 # An otherwise idle machine; tests/bench/run.py tells what can be chosen.
 bench: servers

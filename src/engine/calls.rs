@@ -258,11 +258,25 @@ impl Engine {
         }
         let message = Decided { uid, identity, seq, size: None };
         self.decisions.add(action, message, self.unsure.contains(uid), self.now);
-        if self.journal.is_written(seq) || self.journal_hangs {
+        if self.journal_hangs.is_some() {
+            self.journal_hangs = Some(seq);
+        }
+        if self.journal.is_written(seq) || self.journal_hangs.is_some() {
             self.reply(id, Reply::Settle(Ok(true)));
         } else {
             self.calls.waiting.insert(id, Waiting::Settle { seq, since: self.now });
         }
+    }
+
+    /// Says whether a call of `settle` has waited this long for its record.
+    pub(super) fn settle_waits(&self, limit: Duration) -> bool {
+        let late = |waiting: &Waiting| match waiting {
+            Waiting::Settle { seq, since } => {
+                self.now.since(*since) >= limit && !self.journal.is_written(*seq)
+            }
+            _ => false,
+        };
+        self.calls.waiting.values().any(late)
     }
 
     /// Answers the calls of `settle` whose record is written.
@@ -274,7 +288,7 @@ impl Engine {
             match waiting {
                 Waiting::Settle { seq, since }
                     if self.journal.is_written(seq)
-                        || self.journal_hangs
+                        || self.journal_hangs.is_some()
                         || self.now.since(since) >= WRITE
                         || self.phase == Phase::Closed =>
                 {
@@ -316,7 +330,7 @@ impl Engine {
         }
     }
 
-    /// Ends all calls when the mailbox is closed. A decision that was recorded is accepted.
+    /// Ends all calls when the mailbox is closed. Those of `settle` go on waiting for their record.
     pub(super) fn end_calls(&mut self) {
         for (id, waiting) in std::mem::take(&mut self.calls.waiting) {
             match waiting {
@@ -324,7 +338,7 @@ impl Engine {
                 Waiting::Fetch(_) => self.reply(id, Reply::Fetch(Err(Problem::Closed))),
                 Waiting::Next(_) => self.reply(id, Reply::Next(Err(Problem::Closed))),
                 Waiting::Flush(_) => self.reply(id, Reply::Flush(Err(Problem::Closed))),
-                Waiting::Settle { .. } => self.reply(id, Reply::Settle(Ok(true))),
+                waiting @ Waiting::Settle { .. } => _ = self.calls.waiting.insert(id, waiting),
             }
         }
     }

@@ -137,6 +137,7 @@ impl Engine {
         }
         if differs {
             self.rewrite_journal();
+            self.journal.lacks_everything();
         }
     }
 
@@ -241,23 +242,39 @@ impl Engine {
 
     /// Notes that a disk that was slow has answered.
     fn journal_answers(&mut self) {
-        if self.journal_hangs && !self.journal.hangs(super::calls::WRITE, self.now) {
-            self.journal_hangs = false;
-            self.journal_problem = None;
-            self.report(Report::JournalWorks);
+        if self.journal_hangs.is_some_and(|seq| self.journal.is_written(seq)) {
+            self.journal_hangs = None;
+            if self.journal.is_on() {
+                self.journal_problem = None;
+                self.report(Report::JournalWorks);
+            }
         }
     }
 
     /// Notes that the disk has not answered for a second: callers do not wait for it any more.
     pub(super) fn notice_hanging_journal(&mut self) {
-        if !self.journal_hangs && self.journal.is_on() && self.journal.hangs(super::calls::WRITE, self.now) {
-            self.journal_hangs = true;
-            let observed =
-                "the journal in the work directory cannot be written: the file system does not answer";
-            self.journal_problem =
-                Some(Problem::Failed(Failure::new(Step::Storage, Kind::Storage, observed)));
-            self.report(Report::JournalHangs);
+        let hangs = self.journal.hangs(super::calls::WRITE, self.now);
+        if hangs || self.settle_waits(super::calls::WRITE) {
+            self.do_not_wait_for_journal();
         }
+    }
+
+    /// Notes at the end that decisions are not written down.
+    pub(super) fn note_unwritten(&mut self) {
+        if self.settle_waits(std::time::Duration::ZERO) {
+            self.do_not_wait_for_journal();
+        }
+    }
+
+    fn do_not_wait_for_journal(&mut self) {
+        if self.journal_hangs.is_some() || !self.journal.is_on() {
+            return;
+        }
+        self.journal_hangs = Some(self.journal.last());
+        let observed = "the journal in the work directory cannot be written: the file system does not answer";
+        let failure = Failure::new(Step::Storage, Kind::Storage, observed);
+        self.journal_problem = Some(Problem::Failed(failure));
+        self.report(Report::JournalHangs);
     }
 
     /// Crosses messages out in the journal that are not among the decisions any more.
@@ -282,7 +299,7 @@ impl Engine {
     }
 
     pub(super) fn journal_timer(&self) -> Option<super::Time> {
-        let hanging = self.journal.hangs_at(super::calls::WRITE).filter(|_| !self.journal_hangs);
+        let hanging = self.journal.hangs_at(super::calls::WRITE).filter(|_| self.journal_hangs.is_none());
         let patience = self.journal.hangs_at(journal::PATIENCE).filter(|_| self.waiting_change.is_some());
         hanging.into_iter().chain(patience).min()
     }

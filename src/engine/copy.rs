@@ -8,28 +8,17 @@ use super::record::{Copy, Identity, Mark, Target};
 use super::{Engine, Purpose};
 use crate::imap::uids::UidSet;
 
-/// The target of a batch is looked at.
+/// How far the look into the target of [`Decisions::copying`](super::Decisions::copying) has got.
 #[derive(Debug)]
 pub(super) enum CopyStage {
     /// COPY was answered with OK and without the copies' names: has the target grown by as many?
-    Count {
-        batch: Batch,
-    },
+    Count,
     /// The answer to COPY was lost or a refusal: has the target grown at all?
-    Status {
-        batch: Batch,
-    },
+    Status,
     /// It has: its new messages are to be read, with nothing else in flight.
-    Examine {
-        batch: Batch,
-        target: Target,
-    },
-    Examining {
-        batch: Batch,
-        target: Target,
-    },
+    Examine(Target),
+    Examining(Target),
     Reading {
-        batch: Batch,
         target: Target,
         copies: Vec<Found>,
     },
@@ -55,17 +44,15 @@ impl Engine {
             return false;
         }
         let Some(batch) = self.decisions.uncertain_copies.pop() else { return false };
-        let folder = self.target_folder(&batch);
-        self.copy_check = Some(CopyStage::Status { batch });
-        self.ask(Ask::Status(folder), Purpose::TargetAfter);
+        self.look_into_target(batch, CopyStage::Status);
         true
     }
 
-    pub(super) fn check_copy_count(&mut self) {
-        if let Some(CopyStage::Count { batch }) = &self.copy_check {
-            let folder = self.target_folder(batch);
-            self.ask(Ask::Status(folder), Purpose::TargetAfter);
-        }
+    pub(super) fn look_into_target(&mut self, batch: Batch, stage: CopyStage) {
+        let folder = self.target_folder(&batch);
+        self.decisions.copying = Some(batch);
+        self.copy_check = Some(stage);
+        self.ask(Ask::Status(folder), Purpose::TargetAfter);
     }
 
     fn target_folder(&self, batch: &Batch) -> String {
@@ -76,20 +63,19 @@ impl Engine {
     /// The server has told UIDNEXT of the target.
     pub(super) fn target_counted(&mut self, answer: &Answer) {
         let now = target_of(answer).filter(|_| answer.status == Status::Ok);
-        match self.copy_check.take() {
-            Some(CopyStage::Count { batch }) => {
-                let copies = batch.messages.len() as u32;
-                let grown = match (batch.copy, now) {
-                    (Copy::Sent(before), Some(now)) if before.uid_validity == now.uid_validity => {
-                        now.next.get().saturating_sub(before.next.get()) >= copies
-                    }
-                    _ => false,
-                };
-                if grown { self.copies_made(batch) } else { self.decisions.uncertain_copies.push(batch) }
-            }
-            Some(CopyStage::Status { batch }) => self.target_compared(batch, now, answer),
-            other => self.copy_check = other,
+        let stage = self.copy_check.take();
+        let Some(batch) = self.decisions.copying.take() else { return };
+        if let Some(CopyStage::Status) = stage {
+            return self.target_compared(batch, now, answer);
         }
+        let copies = batch.messages.len() as u32;
+        let grown = match (batch.copy, now) {
+            (Copy::Sent(before), Some(now)) if before.uid_validity == now.uid_validity => {
+                now.next.get().saturating_sub(before.next.get()) >= copies
+            }
+            _ => false,
+        };
+        if grown { self.copies_made(batch) } else { self.decisions.uncertain_copies.push(batch) }
     }
 
     fn target_compared(&mut self, batch: Batch, now: Option<Target>, answer: &Answer) {
@@ -106,37 +92,38 @@ impl Engine {
             let batch = Batch { copy: Copy::NotSent, step: BatchStep::First, ..batch };
             self.decisions.verified(batch, false, self.now);
         } else {
-            self.copy_check = Some(CopyStage::Examine { batch, target: before });
+            self.decisions.copying = Some(batch);
+            self.copy_check = Some(CopyStage::Examine(before));
         }
     }
 
     /// Selects the target, as soon as nothing else is in flight. Returns whether the connection is reserved for that.
     pub(super) fn examine_target(&mut self) -> bool {
-        let Some(CopyStage::Examine { .. }) = &self.copy_check else {
+        let Some(CopyStage::Examine(target)) = self.copy_check else {
             return self.session().is_some_and(|session| session.elsewhere);
         };
         if self.in_flight() > 0 {
             return true;
         }
-        if let Some(CopyStage::Examine { batch, target }) = self.copy_check.take() {
-            let folder = self.target_folder(&batch);
-            self.copy_check = Some(CopyStage::Examining { batch, target });
-            if let Some(session) = self.session_mut() {
-                session.elsewhere = true;
-            }
-            self.ask(Ask::Examine(folder), Purpose::ExamineTarget);
+        let folder = self.decisions.copying.as_ref().map(|batch| self.target_folder(batch));
+        self.copy_check = Some(CopyStage::Examining(target));
+        if let Some(session) = self.session_mut() {
+            session.elsewhere = true;
         }
+        self.ask(Ask::Examine(folder.unwrap_or_default()), Purpose::ExamineTarget);
         true
     }
 
     pub(super) fn target_examined(&mut self, answer: &Answer) {
-        let Some(CopyStage::Examining { batch, target }) = self.copy_check.take() else { return };
+        let Some(CopyStage::Examining(target)) = self.copy_check.take() else { return };
         let same = answer.folder.uid_validity.is_none_or(|now| now == target.uid_validity);
         if answer.status != Status::Ok || !same {
-            self.copy_in_doubt(batch);
+            if let Some(batch) = self.decisions.copying.take() {
+                self.copy_in_doubt(batch);
+            }
             return self.reselect();
         }
-        self.copy_check = Some(CopyStage::Reading { batch, target, copies: Vec::new() });
+        self.copy_check = Some(CopyStage::Reading { target, copies: Vec::new() });
         self.ask(Ask::HeadersFrom(target.next), Purpose::ReadTarget);
     }
 
@@ -153,12 +140,12 @@ impl Engine {
 
     /// The new messages of the target are known: those of the batch among them are copies.
     pub(super) fn target_read(&mut self, answer: &Answer) {
-        let Some(CopyStage::Reading { batch, mut copies, .. }) = self.copy_check.take() else { return };
+        let Some(CopyStage::Reading { mut copies, .. }) = self.copy_check.take() else { return };
+        let Some(mut batch) = self.decisions.copying.take() else { return };
         if answer.status != Status::Ok {
             self.copy_in_doubt(batch);
             return self.reselect();
         }
-        let mut batch = batch;
         let (mut copied, mut doubtful) = (UidSet::new(), UidSet::new());
         for message in &batch.messages {
             if !matches!(message.identity.mark, Mark::Fields(_)) {

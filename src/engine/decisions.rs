@@ -120,6 +120,8 @@ pub(super) struct Decisions {
     pub unverified: Vec<Batch>,
     /// COPY was sent, and its effect is to be looked up in the target.
     pub uncertain_copies: Vec<Batch>,
+    /// The one of them whose target is looked at.
+    pub copying: Option<Batch>,
     /// Answered with OK; whether the messages are gone is to be asked.
     pub unproven: Vec<Batch>,
     /// The batch that the server works on, or that waits for the journal.
@@ -208,7 +210,7 @@ impl Decisions {
 
     fn lists(&self) -> impl Iterator<Item = &Batch> {
         let lists = self.unverified.iter().chain(&self.uncertain_copies).chain(&self.unproven);
-        lists.chain(&self.under_way)
+        lists.chain(&self.copying).chain(&self.under_way)
     }
 
     pub(super) fn uids(&self) -> UidSet {
@@ -365,6 +367,7 @@ impl Decisions {
         }
         self.unverified.append(&mut self.unproven);
         self.unverified.append(&mut self.uncertain_copies);
+        self.unverified.extend(self.copying.take());
         if let Some(mut batch) = self.under_way.take() {
             batch.losses += 1;
             if batch.losses > 1 && batch.messages.len() > 1 {

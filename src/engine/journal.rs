@@ -16,6 +16,8 @@ pub(super) struct Journal {
     written: Seq,
     synced: Seq,
     sync_asked: Seq,
+    /// Nothing before this number counts: the journal is another file, and what it lacks is on its way.
+    base: Seq,
     /// When the oldest work was given whose end was not reported.
     unanswered: Option<Time>,
     /// Records since the journal held only what is pending.
@@ -82,6 +84,11 @@ impl Journal {
         effects.push(Effect::Files(FileWork::Rewrite { seq: self.last, records }));
     }
 
+    /// The journal lacks what was decided before: the rewrite that was just asked for brings it.
+    pub(super) fn lacks_everything(&mut self) {
+        self.base = self.last;
+    }
+
     /// Says whether a rewrite is worth its cost while this many decisions are pending.
     pub(super) fn is_overgrown(&self, pending: u64) -> bool {
         self.state == State::On && (pending == 0 && self.grown > 0 || self.grown > GROWN.max(2 * pending))
@@ -92,8 +99,13 @@ impl Journal {
         self.state == State::Broken { rewrite: None }
     }
 
+    /// Returns the number of the last record.
+    pub(super) fn last(&self) -> Seq {
+        self.last
+    }
+
     pub(super) fn is_written(&self, seq: Seq) -> bool {
-        self.state != State::On || self.written >= seq
+        self.state != State::On || self.written >= seq.max(self.base)
     }
 
     /// Returns the permission to tell the server what is recorded up to `seq`. Otherwise asks for it; the server may be told
@@ -102,6 +114,7 @@ impl Journal {
         if self.state != State::On || self.hangs(PATIENCE, now) {
             return Some(Durable(None));
         }
+        let seq = seq.max(self.base);
         if self.synced >= seq {
             return Some(Durable(Some(self.synced)));
         }

@@ -149,7 +149,8 @@ pub struct Engine {
 
     claim: Claim,
     journal: Journal,
-    journal_hangs: bool,
+    /// The disk does not answer: up to this number, callers did not wait for their records.
+    journal_hangs: Option<Seq>,
     journal_problem: Option<Problem>,
     /// What an earlier process left, until the mailbox's UIDVALIDITY is known.
     inherited: Vec<Pending>,
@@ -321,7 +322,7 @@ impl Engine {
             copy_check: None,
             claim: Claim::None,
             journal: Journal::default(),
-            journal_hangs: false,
+            journal_hangs: None,
             journal_problem: None,
             inherited: Vec::new(),
             void: None,
@@ -598,7 +599,12 @@ impl Engine {
         match self.link {
             Link::Down => self.connect_if_needed(closing),
             Link::Connecting => {}
-            Link::Up(_) => self.send_all(),
+            Link::Up(_) => {
+                self.send_all();
+                if matches!(self.link, Link::Down) && self.phase != Phase::Closed {
+                    self.connect_if_needed(closing);
+                }
+            }
         }
     }
 
@@ -704,6 +710,7 @@ impl Engine {
             self.report(Report::ClosedEarly { messages, journal });
         }
         self.end_calls();
+        self.note_unwritten();
         self.phase = Phase::Closed;
         self.link = Link::Down;
         self.effects.push(Effect::WriteStatus);

@@ -144,7 +144,7 @@ impl Engine {
         self.reconnected_for_decisions = false;
         self.batch_succeeded(batch.messages.len());
         if batch.step == BatchStep::First && matches!(batch.action, Action::Move(_)) && !capabilities.r#move {
-            return self.copy_answered(batch, copied, answer);
+            return self.copy_answered(batch, copied);
         }
         if let Some(step) = batch.next_step(capabilities) {
             batch.step = step;
@@ -314,7 +314,7 @@ impl Engine {
         self.change(batch, change, seq);
     }
 
-    fn copy_answered(&mut self, mut batch: Batch, copied: &UidSet, answer: &Answer) {
+    fn copy_answered(&mut self, mut batch: Batch, copied: &UidSet) {
         if let Some(named) = batch.split_off(copied) {
             self.copies_made(named);
         }
@@ -322,9 +322,7 @@ impl Engine {
             return;
         }
         // The server does not say which copies it made: its UIDNEXT tells whether they are there.
-        let _ = answer;
-        self.copy_check = Some(CopyStage::Count { batch });
-        self.check_copy_count();
+        self.look_into_target(batch, CopyStage::Count);
     }
 
     /// These messages are in their target, and only to be deleted.
