@@ -85,6 +85,7 @@ test: servers
 test-beside-servers:
 	python3 -B tests/servers/selfcheck.py
 	cargo build --locked
+	$(MAKE) --no-print-directory simulate
 	set -e; for crate in $(CRATES); do cargo test --locked --manifest-path $$crate/Cargo.toml; done
 	$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) verify
 	set -e; for java in $$(java/jdks target/jdks); do \
@@ -95,7 +96,7 @@ test-beside-servers:
 HISTORIES ?= 20000
 SEED      ?= 1
 simulate:
-	HISTORIES=$(HISTORIES) SEED=$(SEED) cargo test --locked --profile simulation --test simulation -- --ignored --nocapture
+	HISTORIES=$(HISTORIES) SEED=$(SEED) cargo test --locked --profile simulation --test simulation -- --nocapture
 
 # An otherwise idle machine; tests/bench/run.py tells what can be chosen.
 bench: servers

@@ -77,20 +77,22 @@ impl Engine {
 
     /// Answers the calls that waited for lock and journal.
     pub(super) fn claim_answered(&mut self, problem: Option<&Problem>) {
-        for (id, waiting) in std::mem::take(&mut self.calls.waiting) {
-            match (waiting, problem) {
-                (Waiting::Claim { call, .. }, None) => self.claimed_call(id, call),
-                (Waiting::Claim { call, .. }, Some(problem)) => {
-                    if call == Call::Fetch {
-                        self.history.asked(self.now);
-                        self.fetch_failed(problem);
-                    }
-                    self.refuse(id, &call, problem.clone());
-                }
-                (waiting, _) => {
-                    self.calls.waiting.insert(id, waiting);
-                }
+        let claims = self.calls.waiting.iter().filter_map(|(id, waiting)| match waiting {
+            Waiting::Claim { call, .. } => Some((*id, call.clone())),
+            _ => None,
+        });
+        // A fetch among them ends older calls.
+        for (id, call) in claims.collect::<Vec<_>>() {
+            self.calls.waiting.remove(&id);
+            let Some(problem) = problem else {
+                self.claimed_call(id, call);
+                continue;
+            };
+            if call == Call::Fetch {
+                self.history.asked(self.now);
+                self.fetch_failed(problem);
             }
+            self.refuse(id, &call, problem.clone());
         }
     }
 
@@ -256,7 +258,7 @@ impl Engine {
             let record = Record::Decided { uid_validity, uid, identity, action: action.clone() };
             seq = self.journal.add(record, self.now, &mut self.effects);
         }
-        let message = Decided { uid, identity, seq, size: None };
+        let message = Decided::new(uid, identity, seq);
         self.decisions.add(action, message, self.unsure.contains(uid), self.now);
         if self.journal_hangs.is_some() {
             self.journal_hangs = Some(seq);

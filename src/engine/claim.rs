@@ -299,8 +299,12 @@ impl Engine {
     }
 
     pub(super) fn journal_timer(&self) -> Option<super::Time> {
-        let hanging = self.journal.hangs_at(super::calls::WRITE).filter(|_| self.journal_hangs.is_none());
-        let patience = self.journal.hangs_at(journal::PATIENCE).filter(|_| self.waiting_change.is_some());
+        let hanging = self
+            .journal
+            .hangs_at(super::calls::WRITE)
+            .filter(|_| self.journal_hangs.is_none() && self.journal.is_on());
+        let patience = self.journal.hangs_at(journal::PATIENCE);
+        let patience = patience.filter(|time| self.waiting_change.is_some() && *time > self.now);
         hanging.into_iter().chain(patience).min()
     }
 }

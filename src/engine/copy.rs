@@ -21,6 +21,8 @@ pub(super) enum CopyStage {
     Reading {
         target: Target,
         copies: Vec<Found>,
+        /// The server has told of any message: it names the last one if there is no newer one.
+        answered: bool,
     },
     /// The inbox is selected again.
     Reselecting,
@@ -71,11 +73,19 @@ impl Engine {
         let copies = batch.messages.len() as u32;
         let grown = match (batch.copy, now) {
             (Copy::Sent(before), Some(now)) if before.uid_validity == now.uid_validity => {
-                now.next.get().saturating_sub(before.next.get()) >= copies
+                now.next.get().checked_sub(before.next.get())
             }
-            _ => false,
+            _ => None,
         };
-        if grown { self.copies_made(batch) } else { self.decisions.uncertain_copies.push(batch) }
+        match grown {
+            Some(0) => {
+                let messages = u64::from(copies);
+                self.report(Report::Waiting(Problem::NoEffect { messages, line: answer.line.clone() }));
+                self.had_no_effect(Batch { copy: Copy::NotSent, ..batch }, &answer.line);
+            }
+            Some(grown) if grown >= copies => self.copies_made(batch),
+            _ => self.decisions.uncertain_copies.push(batch),
+        }
     }
 
     fn target_compared(&mut self, batch: Batch, now: Option<Target>, answer: &Answer) {
@@ -123,32 +133,32 @@ impl Engine {
             }
             return self.reselect();
         }
-        self.copy_check = Some(CopyStage::Reading { target, copies: Vec::new() });
+        let answered = answer.folder.exists == Some(0);
+        self.copy_check = Some(CopyStage::Reading { target, copies: Vec::new(), answered });
         self.ask(Ask::HeadersFrom(target.next), Purpose::ReadTarget);
     }
 
     /// Takes in a message of the target.
     pub(super) fn compare_copy(&mut self, attributes: &Attributes) {
-        if let Some(CopyStage::Reading { target, copies, .. }) = &mut self.copy_check
-            && attributes.uid >= target.next
-            && let Some(identity) = attributes.identity
-            && copies.len() < COPIES
-        {
+        let Some(CopyStage::Reading { target, copies, answered }) = &mut self.copy_check else { return };
+        let Some(identity) = attributes.identity else { return };
+        *answered = true;
+        if attributes.uid >= target.next && copies.len() < COPIES {
             copies.push(Found { identity, size: attributes.size });
         }
     }
 
     /// The new messages of the target are known: those of the batch among them are copies.
     pub(super) fn target_read(&mut self, answer: &Answer) {
-        let Some(CopyStage::Reading { mut copies, .. }) = self.copy_check.take() else { return };
+        let Some(CopyStage::Reading { mut copies, answered, .. }) = self.copy_check.take() else { return };
         let Some(mut batch) = self.decisions.copying.take() else { return };
-        if answer.status != Status::Ok {
+        if answer.status != Status::Ok || !answered {
             self.copy_in_doubt(batch);
             return self.reselect();
         }
         let (mut copied, mut doubtful) = (UidSet::new(), UidSet::new());
         for message in &batch.messages {
-            if !matches!(message.identity.mark, Mark::Fields(_)) {
+            if !matches!(message.mark(), Mark::Fields(_)) {
                 doubtful.insert(message.uid);
             } else if let Some(at) = copies.iter().position(|copy| is_copy(message, copy)) {
                 copies.swap_remove(at);
@@ -203,7 +213,7 @@ impl Engine {
 fn is_copy(message: &Decided, copy: &Found) -> bool {
     let dates = message.identity.received.is_some() && message.identity.received == copy.identity.received;
     let sizes = message.size.is_some() && message.size == copy.size;
-    message.identity.mark == copy.identity.mark && (dates || sizes)
+    message.mark() == copy.identity.mark && (dates || sizes)
 }
 
 /// Messages of a target that are compared at most.

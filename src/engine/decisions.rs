@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::problem::Problem;
-use super::record::{Action, Copy, Identity, Pending, Record, Seq};
+use super::record::{Action, Copy, Identity, Mark, Pending, Record, Seq};
 use super::time::Time;
 use crate::imap::session::Capabilities;
 use crate::imap::uids::{Uid, UidSet, UidValidity};
@@ -18,6 +18,19 @@ pub(super) struct Decided {
     pub seq: Seq,
     /// RFC822.SIZE, if the server was asked.
     pub size: Option<u64>,
+    /// What the server said last, for records of version 1, which have none.
+    pub mark: Mark,
+}
+
+impl Decided {
+    pub(super) fn new(uid: Uid, identity: Identity, seq: Seq) -> Self {
+        Self { uid, identity, seq, size: None, mark: Mark::Unknown }
+    }
+
+    /// Returns by what a copy of the message is recognised.
+    pub(super) fn mark(&self) -> Mark {
+        if self.identity.mark.is_unknown() { self.mark } else { self.identity.mark }
+    }
 }
 
 /// Messages with the same action, and how far the server has got with them.
@@ -158,7 +171,7 @@ impl Decisions {
     pub(super) fn restore(&mut self, pending: Vec<Pending>) {
         let mut groups: BTreeMap<(Action, String), (Copy, Vec<Decided>)> = BTreeMap::new();
         for Pending { uid, identity, action, copy, .. } in pending {
-            let message = Decided { uid, identity, seq: Seq::default(), size: None };
+            let message = Decided::new(uid, identity, Seq::default());
             let group = groups.entry((action, format!("{copy:?}"))).or_insert((copy, Vec::new()));
             group.1.push(message);
             self.count += 1;
@@ -362,8 +375,9 @@ impl Decisions {
         for ((action, _), new) in std::mem::take(&mut self.new) {
             self.verify_all(&action, Step::First, Copy::NotSent, &new.messages, size);
         }
-        for Waiting { batch, .. } in std::mem::take(&mut self.waiting) {
-            self.unverified.push(Batch { unverified: false, on_next_link: None, ..batch });
+        // Pauses go on.
+        for waiting in &mut self.waiting {
+            (waiting.batch.unverified, waiting.batch.on_next_link) = (true, None);
         }
         self.unverified.append(&mut self.unproven);
         self.unverified.append(&mut self.uncertain_copies);

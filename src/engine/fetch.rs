@@ -100,7 +100,7 @@ impl Engine {
             let mut found = UidSet::new();
             found.insert_range(first..=last);
             found.retain(&doubted.asked);
-            doubted.present.add(&found);
+            doubted.found.add(&found);
         } else if progress.stage == Stage::Searching {
             // A server that names more messages than there are, or than fit in memory, is believed so far.
             let limit = (exists + NEW).min(limits::UIDS);
@@ -115,8 +115,13 @@ impl Engine {
     }
 
     pub(super) fn search_line(&mut self) {
-        if let Some(progress) = self.progress.as_mut().filter(|progress| progress.stage == Stage::Searching) {
-            progress.search_answered = true;
+        if let Some(present) = &mut self.comparison.present {
+            present.answered = true;
+        } else if let Some(progress) = &mut self.progress {
+            match &mut progress.doubted {
+                Some(doubted) => doubted.answered = true,
+                None => progress.search_answered |= progress.stage == Stage::Searching,
+            }
         }
     }
 
@@ -125,6 +130,11 @@ impl Engine {
         self.compare(&attributes);
         let unseen_only = self.settings.unseen_only;
         let Some(progress) = &mut self.progress else { return };
+        if let Some(doubted) = progress.doubted.as_mut().filter(|doubted| doubted.listing)
+            && doubted.asked.contains(attributes.uid)
+        {
+            doubted.found.insert(attributes.uid);
+        }
         if let (Stage::Listing, Some(flags)) = (progress.stage, attributes.flags) {
             self.listed += 1;
             if !(flags.deleted || unseen_only && flags.seen) && progress.waiting.len() < limits::UIDS {
@@ -262,9 +272,14 @@ impl Engine {
     pub(super) fn doubts_answered(&mut self, fetch: FetchId, answer: &Answer) {
         self.searching = false;
         let Some(progress) = self.progress.as_mut().filter(|progress| progress.id == fetch) else { return };
-        let Some(doubted) = progress.doubted.take() else { return };
+        let Some(mut doubted) = progress.doubted.take() else { return };
+        if doubted.is_open(answer) {
+            let uids = doubted.asked.clone();
+            progress.doubted = Some(doubted);
+            return self.ask(Ask::Sizes(uids), Purpose::Doubts { fetch });
+        }
         // A server that does not say must not be taken to say that they are gone.
-        let mut present = if answer.status == Status::Ok { doubted.present } else { doubted.asked.clone() };
+        let mut present = if answer.status == Status::Ok { doubted.found } else { doubted.asked.clone() };
         // A message that was settled here since the question may be gone.
         let asked = doubted.asked.without(&self.decided);
         present.subtract(&self.decided);

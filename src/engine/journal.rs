@@ -57,12 +57,14 @@ impl Journal {
     }
 
     pub(super) fn turn_off(&mut self) {
+        self.unanswered = None;
         self.state = State::Off;
     }
 
     /// Adds a record. Returns the number up to which the journal must be written for it; 0 if nothing is written.
     pub(super) fn add(&mut self, record: Record, now: Time, effects: &mut Vec<Effect>) -> Seq {
-        if self.state != State::On {
+        // After a rewrite that is under way, records follow it.
+        if !matches!(self.state, State::On | State::Broken { rewrite: Some(_) }) {
             return Seq::default();
         }
         self.last.0 += 1;
@@ -159,7 +161,8 @@ impl Journal {
     }
 
     fn heard(&mut self, now: Time) {
-        let outstanding = self.written < self.last || self.synced < self.sync_asked;
+        let outstanding =
+            self.state != State::Off && (self.written < self.last || self.synced < self.sync_asked);
         self.unanswered = outstanding.then_some(now);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::input::FetchId;
 use super::problem::Problem;
 use super::time::Time;
+use super::verify::Present;
 use super::window::{ASSUMED, Buffered, has_room};
 use crate::imap::uids::{Uid, UidSet};
 
@@ -36,7 +37,7 @@ pub(super) struct FetchProgress {
     pub silent: UidSet,
     pub silent_line: String,
     /// The server is asked which of them are there.
-    pub doubted: Option<Doubted>,
+    pub doubted: Option<Present>,
     pub not_now: NotNow,
     /// Nothing else may be in flight: a failure would be the doing of these messages.
     pub exclusive: bool,
@@ -71,12 +72,6 @@ pub(super) enum Stage {
     /// SEARCH named nothing though there are messages: the flags of all are read instead.
     Listing,
     Fetching,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Doubted {
-    pub asked: UidSet,
-    pub present: UidSet,
 }
 
 /// Sets that the server answered with "not now".
@@ -175,7 +170,7 @@ impl FetchProgress {
             return None;
         }
         let asked = self.silent.take_front(usize::MAX);
-        self.doubted = Some(Doubted { asked: asked.clone(), present: UidSet::new() });
+        self.doubted = Some(Present::new(asked.clone()));
         Some(asked)
     }
 

@@ -34,7 +34,8 @@ impl Engine {
         if self.waiting_change.is_some() {
             return self.send_waiting_change();
         }
-        if self.decisions.under_way.is_some() {
+        // One batch at a time: another one could need the same look into its target.
+        if self.decisions.under_way.is_some() || self.copy_check.is_some() {
             return false;
         }
         let size = self.batch_size.now();
@@ -204,7 +205,9 @@ impl Engine {
     /// Says whether it is time to ask which messages are still there after changes that were answered with OK. Nothing else
     /// may be in flight then, so it is not done after each batch while messages are fetched.
     pub(super) fn proof_is_due(&self) -> bool {
-        let Some(since) = self.unproven_since else { return false };
+        let Some(since) = self.unproven_since.filter(|_| !self.decisions.unproven.is_empty()) else {
+            return false;
+        };
         let messages: usize = self.decisions.unproven.iter().map(|batch| batch.messages.len()).sum();
         let fetching = self.progress.as_ref().is_some_and(|progress| progress.begun && !progress.is_over());
         !fetching || messages >= PROVE || self.now.since(since) >= PROVE_AFTER || self.calls.flushes()
@@ -231,7 +234,7 @@ impl Engine {
             self.comparison.proving = false;
             return;
         }
-        self.comparison.present = Some(super::verify::Present { asked: uids.clone(), found: UidSet::new() });
+        self.comparison.present = Some(super::verify::Present::new(uids.clone()));
         self.searching = true;
         // Without UIDPLUS marked messages stay.
         self.ask(Ask::Present { uids, undeleted: !uidplus }, Purpose::ProvePresent);
@@ -240,8 +243,16 @@ impl Engine {
     /// The server has said which messages are still there.
     pub(super) fn proof_answered(&mut self, answer: &Answer) {
         self.searching = false;
+        let Some(mut present) = self.comparison.present.take() else { return };
+        if present.is_open(answer) {
+            // Without UIDPLUS it is the mark that counts.
+            let uidplus = self.session().is_some_and(|session| session.capabilities.uidplus);
+            let ask = if uidplus { Ask::Sizes(present.asked.clone()) } else { Ask::AllFlags };
+            self.ask(ask, Purpose::ProvePresent);
+            self.comparison.present = Some(present);
+            return;
+        }
         self.comparison.proving = false;
-        let Some(present) = self.comparison.present.take() else { return };
         let known = answer.status == Status::Ok;
         let line = self.proof_line.clone();
         let mut still_there = 0;
@@ -276,7 +287,7 @@ impl Engine {
     }
 
     /// The server answered OK and left the messages where they were: they wait for another connection.
-    fn had_no_effect(&mut self, batch: Batch, line: &str) {
+    pub(super) fn had_no_effect(&mut self, batch: Batch, line: &str) {
         let problem = Problem::NoEffect { messages: batch.messages.len() as u64, line: line.to_owned() };
         let step = if batch.copy == Copy::Done { BatchStep::Mark } else { BatchStep::First };
         let batch = Batch { step, on_next_link: Some(self.links), ..batch };
@@ -298,6 +309,11 @@ impl Engine {
     pub(super) fn target_known(&mut self, answer: &Answer) {
         let Some(mut batch) = self.decisions.under_way.take() else { return };
         let target = super::copy::target_of(answer);
+        if matches!(answer.status, Status::No | Status::NoFolder) && !batch.created {
+            // It may have been removed: CREATE tells.
+            self.forget_folder(&batch);
+            return self.decisions.again(Batch { created: true, ..batch }, self.now);
+        }
         let (Status::Ok, Some(target)) = (answer.status, target) else {
             let problem =
                 Problem::ChangeRefused { folder: batch.folder().cloned(), line: answer.line.clone() };

@@ -25,10 +25,27 @@ pub(super) struct Comparison {
     pub present: Option<Present>,
 }
 
-#[derive(Debug)]
+/// Asks which messages are in the folder.
+#[derive(Debug, Clone)]
 pub(super) struct Present {
     pub asked: UidSet,
     pub found: UidSet,
+    /// A response to the SEARCH has come.
+    pub answered: bool,
+    /// SEARCH had no response, so FETCH is to name the messages.
+    pub listing: bool,
+}
+
+impl Present {
+    pub(super) fn new(asked: UidSet) -> Self {
+        Self { asked, found: UidSet::new(), answered: false, listing: false }
+    }
+
+    /// Says whether the question is to be put in another way. No answer is not the answer "nothing", but some servers leave
+    /// the line out if nothing matches.
+    pub(super) fn is_open(&mut self, answer: &Answer) -> bool {
+        answer.status == Status::Ok && !self.answered && !std::mem::replace(&mut self.listing, true)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +109,7 @@ impl Engine {
                 return false;
             }
             let asked = silent.clone();
-            self.comparison.present = Some(Present { asked: asked.clone(), found: UidSet::new() });
+            self.comparison.present = Some(Present::new(asked.clone()));
             self.comparison.asking = true;
             self.searching = true;
             self.ask(Ask::Present { uids: asked, undeleted: false }, Purpose::SilentPresent);
@@ -117,7 +134,7 @@ impl Engine {
                 size: None,
                 rounds: 0,
             });
-            (seen.before, seen.now) = (seen.now, None);
+            seen.before = seen.now.take().or(seen.before);
             seen.rounds += 1;
         }
         self.comparison.asking = true;
@@ -128,6 +145,12 @@ impl Engine {
     /// Takes in what the server says of a message.
     pub(super) fn compare(&mut self, attributes: &Attributes) {
         self.compare_copy(attributes);
+        if let Some(present) = self.comparison.present.as_mut().filter(|present| present.listing)
+            && present.asked.contains(attributes.uid)
+            && !attributes.flags.is_some_and(|flags| flags.deleted)
+        {
+            present.found.insert(attributes.uid);
+        }
         let Some(identity) = attributes.identity else { return };
         if let Some(seen) = self.comparison.seen.get_mut(&attributes.uid)
             && self.comparison.asking
@@ -169,7 +192,13 @@ impl Engine {
     pub(super) fn silent_answered(&mut self, answer: &Answer) {
         self.searching = false;
         self.comparison.asking = false;
-        let Some(present) = self.comparison.present.take() else { return };
+        let Some(mut present) = self.comparison.present.take() else { return };
+        if present.is_open(answer) {
+            self.comparison.asking = true;
+            self.ask(Ask::Sizes(present.asked.clone()), Purpose::SilentPresent);
+            self.comparison.present = Some(present);
+            return;
+        }
         if let Status::NotNow(Some(_)) = answer.status {
             return;
         }
@@ -226,6 +255,7 @@ impl Engine {
             for message in &mut batch.messages {
                 let Some(seen) = self.comparison.seen.get(&message.uid) else { continue };
                 message.size = seen.size;
+                message.mark = seen.now.map_or(Mark::Unknown, |now| now.mark);
                 match seen.likeness(message.identity) {
                     Likeness::Same => {}
                     Likeness::Unclear => _ = unclear.insert(message.uid),
@@ -267,12 +297,17 @@ impl Engine {
     }
 }
 
+/// How often a message is asked for at most before it waits.
+const ROUNDS: u8 = 4;
+
 impl Seen {
     /// Says whether the message is to be asked for (again): the answer is missing, or names another message for the first time.
     fn is_open(&self, decided: Identity) -> bool {
         match self.now {
             None => true,
-            Some(now) => self.rounds < 2 && compare(decided, now) == Likeness::Other,
+            Some(now) => {
+                self.before.is_none() && self.rounds < ROUNDS && compare(decided, now) == Likeness::Other
+            }
         }
     }
 
@@ -280,7 +315,7 @@ impl Seen {
         let Some(now) = self.now else { return Likeness::Unclear };
         match compare(decided, now) {
             // A server that does not answer alike twice proves nothing.
-            Likeness::Other if self.before.is_some_and(|before| before != now) => Likeness::Unclear,
+            Likeness::Other if self.before != Some(now) => Likeness::Unclear,
             likeness => likeness,
         }
     }

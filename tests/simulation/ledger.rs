@@ -7,12 +7,14 @@
 //!   the date only.
 //! - A decision that `settle` has accepted is in the journal at that moment, unless health says that the journal does not
 //!   work. It is not delivered again by this process, and by no later one unless the disk lost its record: what was not
-//!   synced at a loss of power, or what a failing disk or a removed directory took away.
+//!   synced at a loss of power, or what a failing disk or a removed directory took away. A process that cannot open the
+//!   journal says so, and knows nothing of it.
 //! - A decision may be dropped only if UIDVALIDITY changed or the UID names another message.
 //! - The server may say OK and do nothing, or do it and not say so. Both only delay the decision.
+//! - OK to a STORE of `\Seen` is believed: a message that stays unread can be read again.
 //! - A COPYUID is believed. No server of this model names messages in it that it did not move.
 //! - Once faults stop, every message is delivered, and every decision is carried out: moved once, or copied once and at most
-//!   once more if the server has no MOVE. Left over may be those that cannot be recognised after a lost connection, having no
+//!   once more if the server has no MOVE, not counting those of which a broken journal could not take note. Left over may be those that cannot be recognised after a lost connection, having no
 //!   header fields, and copies of such messages.
 
 use std::collections::{BTreeMap, HashSet};
@@ -40,6 +42,8 @@ pub struct Decision {
     pub shown_again: bool,
     pub moved: u32,
     pub copied: u32,
+    /// Copies that count no more: nothing reminded a later process of them.
+    pub forgotten: u32,
     pub seen: bool,
     pub deleted: bool,
     pub expunged: bool,
@@ -82,6 +86,7 @@ impl Ledger {
             shown_again: false,
             moved: 0,
             copied: 0,
+            forgotten: 0,
             seen: false,
             deleted: false,
             expunged: false,
@@ -110,9 +115,12 @@ impl Ledger {
         for (id, asked) in std::mem::take(&mut self.asked) {
             self.decisions.entry(id).or_insert(asked);
         }
+        for decision in self.decisions.values_mut().filter(|decision| !decision.promised) {
+            decision.forgotten = decision.copied;
+        }
     }
 
-    pub fn delivered(&mut self, id: Id, place: Place, process: u64, unseen_only: bool) {
+    pub fn delivered(&mut self, id: Id, place: Place, process: u64, unseen_only: bool, journal: bool) {
         self.deliveries += 1;
         self.delivered.insert(id);
         let Some(decision) = self.decisions.get(&id).filter(|decision| decision.place == place) else {
@@ -122,7 +130,7 @@ impl Ledger {
         if decision.void || decision.shown_again || only_read {
             return;
         }
-        if decision.process == process || decision.promised {
+        if decision.process == process || decision.promised && journal {
             let what =
                 format!("message {id} at {place:?} was decided about and is delivered again: {decision:?}");
             self.violated(what);
@@ -143,28 +151,33 @@ impl Ledger {
         // Nobody could tell these two apart.
         let twin = |decision: &Decision| {
             let dates = decision.identity.received == identity.received;
-            decision.place == place
-                && dates
-                && (decision.identity.mark == identity.mark || decision.identity.mark == Mark::Unknown)
+            let marks = [identity.mark, Mark::Unknown].contains(&decision.identity.mark);
+            decision.place == place && dates && marks && fits(decision)
         };
-        if !self
-            .decisions
-            .values()
-            .chain(self.asked.values())
-            .any(|decision| twin(decision) && fits(decision))
-        {
-            let known = self.decisions.get(&id);
-            let what = format!(
-                "{deed:?} of message {id} at {place:?} into {folder:?}, which was not decided: {known:?}"
-            );
-            self.violated(what);
+        let mut decisions = self.decisions.values_mut().chain(self.asked.values_mut());
+        if let Some(decision) = decisions.find(|decision| twin(decision)) {
+            decision.did(deed);
+            return;
         }
+        let known = self.decisions.get(&id);
+        let what = format!(
+            "{deed:?} of message {id} at {place:?} into {folder:?}, which was not decided: {known:?}"
+        );
+        self.violated(what);
     }
 
     /// The disk lost the record of a decision under this UID.
     pub fn record_lost(&mut self, place: Place) {
         for decision in self.decisions.values_mut().filter(|decision| decision.place == place) {
             decision.promised = false;
+            decision.forgotten = decision.copied;
+        }
+    }
+
+    /// A copy is about to be made that no journal knows of, because none works.
+    pub fn copies_unrecorded(&mut self, place: Place) {
+        for decision in self.decisions.values_mut().filter(|decision| decision.place == place) {
+            decision.forgotten += 1;
         }
     }
 
@@ -203,6 +216,6 @@ impl Decision {
             Deed::Deleted => self.deleted = true,
             Deed::Expunge => self.expunged = true,
         }
-        (self.copied > 2).then_some("more than one surplus copy")
+        (self.copied > self.forgotten + 2).then_some("more than one surplus copy")
     }
 }

@@ -374,7 +374,10 @@ impl Server {
                 (self.spoil_headers(plan, wires), done)
             }
             Ask::HeadersFrom(first) => {
-                let messages = self.selected_folder().messages.range(first.get()..);
+                let messages = self.selected_folder().messages.iter();
+                // `first:*` names the last message even if its UID is smaller (RFC 9051 §9, seq-range).
+                let last = self.selected_folder().messages.keys().next_back().copied();
+                let messages = messages.filter(|(uid, _)| **uid >= first.get() || Some(**uid) == last);
                 let wires =
                     messages.map(|(uid, message)| attributes(*uid, message, true, true, false)).collect();
                 (self.spoil_headers(plan, wires), done)
@@ -469,7 +472,7 @@ impl Server {
         {
             return (Vec::new(), Some(answer(Status::NoFolder, "NO [TRYCREATE] There is no such folder.")));
         }
-        if self.fault(plan, Knob::NoEffect) {
+        if !matches!(change, Change::Store(_, Flag::Seen)) && self.fault(plan, Knob::NoEffect) {
             return (Vec::new(), Some(answer(Status::Ok, "OK done, or so")));
         }
         let changed: UidSet = uids

@@ -106,7 +106,7 @@ const LONGEST_CALL: Duration = Duration::from_secs(3_600);
 const LONGEST_END: Duration = Duration::from_secs(4 * 3_600);
 
 /// Inputs of one history. The longest that end need a tenth of it.
-const MOST_STEPS: u64 = 100_000;
+const MOST_STEPS: u64 = 30_000;
 
 impl<'a> World<'a> {
     pub fn new(plan: &'a Plan, trace: bool) -> Self {
@@ -238,7 +238,7 @@ impl<'a> World<'a> {
                 return self.ledger.violated("nothing happens any more");
             };
             self.now = self.now.max(time);
-            if self.steps > MOST_STEPS {
+            if self.steps > MOST_STEPS * u64::from(1 + self.plan.get(Knob::ManyMessages) / 30) {
                 return self.ledger.violated("it never ends");
             }
             if is_timer {
@@ -513,7 +513,7 @@ impl<'a> World<'a> {
                     process.callers[at].last_fetch += 1;
                 }
                 let place = (handle.uid_validity, handle.uid);
-                self.ledger.delivered(handle.id, place, number, self.settings.unseen_only);
+                self.ledger.delivered(handle.id, place, number, self.settings.unseen_only, promises);
             }
             _ => {}
         }
@@ -850,6 +850,9 @@ impl<'a> World<'a> {
             if !(hangs || none || process.engine.facts().journal.is_some()) {
                 self.ledger.violated(format!("{change:?} is sent without a journal that works"));
             }
+            if let Change::Copy(uids, _) = change {
+                uids.iter().for_each(|uid| self.ledger.copies_unrecorded((uid_validity, uid.get())));
+            }
             return;
         }
         if process.files.replaced || !self.settings.journal {
@@ -949,7 +952,8 @@ impl<'a> World<'a> {
             let left = match action(message.id, "Bounces") {
                 Some(Action::Move(_) | Action::Delete) => shown,
                 Some(Action::MarkSeen) => {
-                    decision.is_some_and(|decision| !decision.shown_again) && !message.seen
+                    decision.is_some_and(|decision| decision.promised && !decision.shown_again)
+                        && !message.seen
                 }
                 None => false,
             };
@@ -957,7 +961,7 @@ impl<'a> World<'a> {
                 let what = format!("message {} at UID {uid} is left: {decision:?}", message.id);
                 return self.ledger.violated(what);
             }
-            if shown && !self.ledger.delivered.contains(&message.id) && decision.is_none() {
+            if shown && !unclear && !self.ledger.delivered.contains(&message.id) && decision.is_none() {
                 return self
                     .ledger
                     .violated(format!("message {} at UID {uid} was never delivered", message.id));
