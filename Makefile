@@ -8,6 +8,7 @@
 # make demo   UM's bounce loop reads a mailbox of stand-ins for Entra ID and Exchange Online, and shows what it does
 # make bench  the engine's CPU time, memory and speed beside a bare TLS client and async-imap, and from Java beside JavaMail
 # make simulate  histories of the engine against models of server, disk and callers: HISTORIES=n SEED=s, or SHOW=s for one of them
+# make faults    one fault after the other is put into the engine: the simulator must catch each
 # make lint   formatter and linter; the Java compiler's warnings are errors in every build
 
 TARGET  := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -28,7 +29,7 @@ ifneq (,$(findstring musl,$(HOST)))
 export RUSTFLAGS += -C target-feature=-crt-static
 endif
 
-.PHONY: all natives try reproducible deny bench demo simulate faults-of-files servers test test-beside-servers lint clean
+.PHONY: all natives try reproducible deny bench demo simulate simulate-on faults faults-of-files servers test test-beside-servers lint clean
 
 # The jar has what lies in target/natives, and must not have libraries of another day.
 all:
@@ -97,6 +98,13 @@ HISTORIES ?= 20000
 SEED      ?= 1
 simulate:
 	HISTORIES=$(HISTORIES) SEED=$(SEED) cargo test --locked --profile simulation --test simulation -- --nocapture
+
+# Plays 100,000 at a time until one fails or it is stopped.
+simulate-on:
+	seed=$(SEED); while $(MAKE) --no-print-directory simulate HISTORIES=100000 SEED=$$seed; do seed=$$((seed + 100000)); done; exit 1
+
+faults:
+	python3 -B tests/simulation/faults.py
 
 # An otherwise idle machine; tests/bench/run.py tells what can be chosen.
 bench: servers

@@ -155,6 +155,7 @@ impl Engine {
         } else if let FetchPhase::Ended(result) = &self.fetch.phase {
             let result = result.clone().map(|()| None);
             self.decisions.make_due(self.now);
+            self.made_due = true;
             self.reply(id, Reply::Next(result));
         } else {
             self.calls.waiting.insert(id, Waiting::Next(fetch));

@@ -64,12 +64,13 @@ impl Engine {
             }
             FileEvent::Synced(seq) => {
                 if self.journal.synced(seq, self.now) {
-                    self.journal_problem = None;
+                    (self.journal_problem, self.journal_hangs) = (None, None);
                     self.report(Report::JournalWorks);
                 }
                 self.journal_answers();
             }
             FileEvent::Failed(failure) => {
+                self.journal_hangs = None;
                 self.journal.failed();
                 self.journal_failed(failure, false);
             }
@@ -96,6 +97,7 @@ impl Engine {
     fn claimed(&mut self, found: Found) {
         let first = self.journal.is_off();
         self.claim = Claim::Held;
+        self.journal_hangs = None;
         if found.damaged > 0 {
             self.report(Report::Damaged { records: found.damaged });
         }
@@ -130,8 +132,15 @@ impl Engine {
         if !pending.is_empty() {
             self.report(Report::Inherited { messages: pending.len() as u64 });
         }
-        let differs = !self.decisions.is_empty() || pending.len() < found;
-        self.inherited = pending;
+        let known = |old: &Pending| {
+            pending.iter().any(|new| (new.uid_validity, new.uid) == (old.uid_validity, old.uid))
+        };
+        // The journal is another file, and no connection was made since an older one was read.
+        let mut older = std::mem::take(&mut self.inherited);
+        older.retain(|old| !known(old));
+        let differs = !self.decisions.is_empty() || pending.len() < found || !older.is_empty();
+        older.append(&mut pending);
+        self.inherited = older;
         if let Some(current) = current {
             self.restore_inherited(current);
         }
@@ -201,6 +210,7 @@ impl Engine {
     fn unavailable(&mut self, failure: Failure) {
         let unlocked = !matches!(self.claim, Claim::Without(_));
         self.claim = Claim::Without(failure.clone());
+        self.journal_hangs = None;
         self.journal.turn_off();
         self.journal_failed(failure, unlocked);
         self.claim_answered(None);

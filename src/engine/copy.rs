@@ -165,6 +165,11 @@ impl Engine {
                 copied.insert(message.uid);
             }
         }
+        let left = batch.messages.iter().filter(|message| !copied.contains(message.uid));
+        doubtful.extend(
+            left.filter(|&message| copies.iter().any(|copy| is_like(message, copy)))
+                .map(|message| message.uid),
+        );
         if let Some(copied) = batch.split_off(&copied) {
             self.copies_made(copied);
         }
@@ -214,6 +219,12 @@ fn is_copy(message: &Decided, copy: &Found) -> bool {
     let dates = message.identity.received.is_some() && message.identity.received == copy.identity.received;
     let sizes = message.size.is_some() && message.size == copy.size;
     message.mark() == copy.identity.mark && (dates || sizes)
+}
+
+/// Says whether it may be a copy although the server names other header fields: servers do not always answer alike.
+fn is_like(message: &Decided, copy: &Found) -> bool {
+    let dates = message.identity.received.is_some() && message.identity.received == copy.identity.received;
+    dates && message.size.is_some() && message.size == copy.size
 }
 
 /// Messages of a target that are compared at most.

@@ -6,8 +6,9 @@ use super::effect::{Ask, Effect, Report};
 use super::input::{Answer, Arrival, Attributes, FetchId, Status, Stored};
 use super::problem::Problem;
 use super::progress::{FetchProgress, Stage, Verdict};
+use super::verify::{Likeness, compare};
 use super::window::{ASSUMED, Kept};
-use super::{Engine, FetchPhase, Purpose};
+use super::{Delivered, Engine, FetchPhase, Purpose};
 use crate::failure::Step;
 use crate::imap::limits;
 use crate::imap::uids::{Uid, UidSet};
@@ -176,7 +177,11 @@ impl Engine {
         if progress.id != self.fetch.id {
             return;
         }
-        self.unsure.remove(uid);
+        // Another message may have the name of one that a caller still has: that one cannot be decided about any more.
+        let other = |delivered: &Delivered| compare(delivered.identity, identity) != Likeness::Same;
+        if self.unsure.remove(uid) && self.delivered.get(&uid).is_some_and(other) {
+            self.delivered.remove(&uid);
+        }
         self.queue.push(Kept { uid, received: identity.received, mark: identity.mark, memory });
         self.counters.messages += 1;
         self.effects.push(Effect::Keep(uid));

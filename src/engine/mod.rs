@@ -5,7 +5,8 @@
 //!
 //! | module | rules |
 //! | --- | --- |
-//! | `calls` | what callers wait for |
+//! | `plan` | what is done now: connecting, and the next commands |
+//! | `calls`, `close` | what callers wait for, and the end |
 //! | `claim`, `journal` | lock and journal; nothing is told to the server before it is on the disk |
 //! | `link` | connections: when one is made, what its loss means, when the server is left alone |
 //! | `fetch`, `progress`, `window` | which messages are asked for, and how many at a time |
@@ -15,6 +16,7 @@
 mod batch_size;
 mod calls;
 mod claim;
+mod close;
 mod copy;
 mod decisions;
 pub mod effect;
@@ -24,6 +26,7 @@ pub mod input;
 mod journal;
 mod link;
 mod pipeline;
+mod plan;
 pub mod problem;
 mod progress;
 pub mod record;
@@ -135,6 +138,8 @@ pub struct Engine {
     decided: UidSet,
 
     decisions: Decisions,
+    /// They became due after it was planned what is done now.
+    made_due: bool,
     batch_size: BatchSize,
     /// A change of the batch under way that waits for the disk.
     waiting_change: Option<(Change, Seq)>,
@@ -311,6 +316,7 @@ impl Engine {
             unsure: UidSet::new(),
             decided: UidSet::new(),
             decisions: Decisions::default(),
+            made_due: false,
             batch_size: BatchSize::new(history.batch_size),
             waiting_change: None,
             gone: UidSet::new(),
@@ -358,6 +364,10 @@ impl Engine {
         }
         self.answer_fetches();
         self.deliver_waiting();
+        // A caller at the end of a fetch makes its decisions due.
+        if std::mem::take(&mut self.made_due) && self.phase != Phase::Closed {
+            self.plan();
+        }
         self.answer_settles();
         self.answer_flushes();
         if std::mem::take(&mut self.status_due) {
@@ -553,185 +563,6 @@ impl Engine {
         self.history.batch_size = Some(size);
         if self.claim.allows_changes() && self.settings.directory {
             self.effects.push(Effect::Files(FileWork::KeepBatchSize(size)));
-        }
-    }
-
-    fn decisions_timer(&self) -> Option<Time> {
-        if self.decisions.is_empty() {
-            return None;
-        }
-        let later = |time: &Time| *time > self.now;
-        let next = self.decisions.next_time().filter(later);
-        let link = self.decisions.next_link_time().filter(later);
-        let unproven = self.unproven_since.map(|since| since + settle::PROVE_AFTER).filter(later);
-        next.into_iter().chain(link).chain(unproven).min()
-    }
-
-    /// Acts on limits that were reached.
-    fn act_on_time(&mut self) {
-        if self.pause_until.is_some_and(|until| until <= self.now) {
-            self.pause_until = None;
-        }
-        self.notice_hanging_journal();
-        self.give_up_claim();
-        self.lose_patience();
-        if let Phase::Closing { until } = self.phase
-            && until <= self.now
-        {
-            self.stop();
-        }
-    }
-
-    /// Does everything that can be done now.
-    fn plan(&mut self) {
-        let closing = matches!(self.phase, Phase::Closing { .. });
-        if closing {
-            self.progress = None;
-            if self.decisions.is_quiet(self.now) {
-                return self.stop();
-            }
-        } else {
-            self.begin_requested_fetch();
-        }
-        if self.leaves_alone() || self.pause_until.is_some() {
-            return;
-        }
-        match self.link {
-            Link::Down => self.connect_if_needed(closing),
-            Link::Connecting => {}
-            Link::Up(_) => {
-                self.send_all();
-                if matches!(self.link, Link::Down) && self.phase != Phase::Closed {
-                    self.connect_if_needed(closing);
-                }
-            }
-        }
-    }
-
-    fn connect_if_needed(&mut self, closing: bool) {
-        if !self.settings.read_only && !self.claim.allows_changes() {
-            return;
-        }
-        let rest = self.not_before.filter(|time| *time > self.now);
-        let wanted = (self.calls.flushes() || closing) && !self.decisions.is_quiet(self.now);
-        let fetch = self.progress.is_some();
-        let due = !self.decisions.unverified.is_empty()
-            || self.decisions.next_time().is_some_and(|time| time <= self.now)
-            || self.decisions.next_link_time().is_some_and(|time| time <= self.now)
-            || !self.inherited.is_empty() && self.calls.flushes();
-        let inherited = !self.inherited.is_empty() && (self.calls.flushes() || closing);
-        if wanted || inherited || (fetch || due) && rest.is_none() {
-            self.not_before = None;
-            self.link = Link::Connecting;
-            self.effects.push(Effect::Connect);
-        }
-    }
-
-    /// Sends commands as long as there are some and the pipeline has room.
-    fn send_all(&mut self) {
-        if self.make_folders() {
-            return;
-        }
-        self.worked();
-        while self.send_one() {}
-        if self.session().is_none() {
-            return;
-        }
-        if self.in_flight() == 0 && self.progress.as_ref().is_some_and(FetchProgress::is_over) {
-            self.end_fetch(Ok(()));
-            while self.send_one() {}
-        }
-        if self.changes_connection() {
-            return;
-        }
-        if matches!(self.phase, Phase::Closing { .. }) && self.decisions.is_quiet(self.now) {
-            self.stop();
-        }
-    }
-
-    /// Sends the next command. Returns whether one was sent.
-    fn send_one(&mut self) -> bool {
-        let exclusive = self.progress.as_ref().is_some_and(FetchProgress::is_exclusive);
-        let depth = if exclusive || self.comparison.proving { 1 } else { self.pipeline.depth() };
-        if self.in_flight() >= depth || self.session().is_none() {
-            return false;
-        }
-        if self.examine_target() {
-            return false;
-        }
-        if self.settlement() {
-            return true;
-        }
-        // Nothing may be in flight while it is asked which messages are still there.
-        if self.comparison.present.is_some() || self.comparison.proving || self.wants_silence() {
-            return false;
-        }
-        match self.fetching() {
-            Some((ask, purpose)) => {
-                self.ask(ask, purpose);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Says whether the decisions need a moment with nothing in flight.
-    fn wants_silence(&self) -> bool {
-        self.decisions.under_way.is_none() && self.proof_is_due() || self.comparison.has_silent()
-    }
-
-    /// Ends all calls, and carries out what was decided as far as there is time.
-    fn close(&mut self) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        self.phase = Phase::Closing { until: self.now + self.settings.close };
-        self.decisions.make_due(self.now);
-        let discarded = self.queue.clear();
-        self.discard(discarded);
-        self.delivered.clear();
-        self.fetch.phase = FetchPhase::Ended(Err(Problem::Closed));
-        self.end_calls();
-        if !self.claim.allows_changes() || self.settings.read_only {
-            self.stop();
-        }
-    }
-
-    /// The mailbox is closed.
-    fn stop(&mut self) {
-        match self.link {
-            Link::Up(_) if self.in_flight() == 0 => self.effects.push(Effect::LogOut),
-            Link::Up(_) | Link::Connecting => self.effects.push(Effect::Disconnect),
-            Link::Down => {}
-        }
-        let messages = self.pending();
-        if messages > 0 {
-            let journal = self.journal.is_on() && self.journal_problem.is_none();
-            self.report(Report::ClosedEarly { messages, journal });
-        }
-        self.end_calls();
-        self.note_unwritten();
-        self.phase = Phase::Closed;
-        self.link = Link::Down;
-        self.effects.push(Effect::WriteStatus);
-        self.effects.push(Effect::Files(FileWork::Release));
-        self.effects.push(Effect::Stop);
-    }
-
-    /// Lets go of the connection without a failure.
-    fn drop_link(&mut self) {
-        self.link = Link::Down;
-        self.forget_comparison();
-        self.decisions.connection_lost(None, self.batch_size.now());
-        let read: UidSet = self.delivered.keys().copied().chain(self.queue.uids()).collect();
-        self.unsure.add(&read);
-    }
-
-    fn handle_after_the_end(&mut self, input: Input) {
-        match input {
-            Input::Call(id, call) => self.call(id, call),
-            Input::Connected(_) => self.effects.push(Effect::Disconnect),
-            _ => {}
         }
     }
 }

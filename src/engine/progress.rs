@@ -6,7 +6,7 @@ use super::input::FetchId;
 use super::problem::Problem;
 use super::time::Time;
 use super::verify::Present;
-use super::window::{ASSUMED, Buffered, has_room};
+use super::window::{ASSUMED, Buffered, has_room, large};
 use crate::imap::uids::{Uid, UidSet};
 
 /// One fetch, from its SEARCH to its last message.
@@ -188,24 +188,24 @@ impl FetchProgress {
             return None;
         }
         if let Some(set) = self.not_now.again.pop_front() {
-            return Some(self.ask_exclusively(set));
+            return Some(self.ask_exclusively(set, buffer));
         }
         if self.not_now.probe
             && let Some((uid, size)) = self.take_probe()
         {
             self.not_now.probe = false;
             self.not_now.probing = Some(uid);
-            return Some(self.ask_exclusively(vec![(uid, size)]));
+            return Some(self.ask_exclusively(vec![(uid, size)], buffer));
         }
         if !self.is_asked_out() {
             return None;
         }
         if let Some(set) = self.not_now.held_back.pop_front() {
-            return Some(self.ask_exclusively(set));
+            return Some(self.ask_exclusively(set, buffer));
         }
         let (&uid, _) = self.suspects.iter().min_by_key(|&(_, lost)| lost)?;
         // Its size is not known: it may be a large message.
-        Some(self.ask_exclusively(vec![(uid, ASSUMED)]))
+        Some(self.ask_exclusively(vec![(uid, ASSUMED)], buffer))
     }
 
     /// Takes the message that shows whether the server delivers any: one of those that were not refused, if there is one.
@@ -221,13 +221,14 @@ impl FetchProgress {
         Some(set.remove(0))
     }
 
-    fn ask_exclusively(&mut self, messages: Vec<(Uid, u64)>) -> UidSet {
+    fn ask_exclusively(&mut self, messages: Vec<(Uid, u64)>, buffer: usize) -> UidSet {
         self.exclusive = true;
         if let [(uid, _)] = messages[..] {
             self.tried.insert(uid);
         }
         for &(uid, size) in &messages {
-            self.ask(uid, usize::try_from(size).unwrap_or(usize::MAX));
+            // A large message goes to a file.
+            self.ask(uid, if size > large(buffer) { 0 } else { size as usize });
         }
         messages.into_iter().map(|(uid, _)| uid).collect()
     }

@@ -134,7 +134,7 @@ impl Engine {
                 let problem =
                     Problem::ChangeRefused { folder: batch.folder().cloned(), line: answer.line.clone() };
                 self.report(Report::Waiting(problem.clone()));
-                self.decisions.unverified.push(Batch { refusal: Some(problem), ..batch });
+                self.decisions.unverified.push(Batch { refusal: Some(problem), created: false, ..batch });
             }
         }
     }
@@ -318,7 +318,8 @@ impl Engine {
             let problem =
                 Problem::ChangeRefused { folder: batch.folder().cloned(), line: answer.line.clone() };
             self.report(Report::Waiting(problem.clone()));
-            return self.decisions.refused(Batch { unverified: true, ..batch }, problem, self.now);
+            let batch = Batch { unverified: true, created: false, ..batch };
+            return self.decisions.refused(batch, problem, self.now);
         };
         let Some((session, uid_validity)) = self.session().zip(self.uid_validity) else { return };
         let folder = session.folders.resolve(batch.folder().map_or("", String::as_str)).name;

@@ -100,13 +100,17 @@ impl Ledger {
         if let Some(decision) = self.decisions.get_mut(&id).filter(|decision| decision.place == asked.place) {
             // Decided before, and delivered again rightly.
             if accepted {
-                decision.promised |= promised;
+                decision.promised = promised;
                 (decision.process, decision.shown_again) = (asked.process, false);
+                decision.forgotten = decision.copied;
             }
             return;
         }
         if accepted {
-            self.decisions.insert(id, Decision { promised, ..asked });
+            // Copies that were made while the message had another UID are still copies of it.
+            let copied = self.decisions.get(&id).map_or(0, |before| before.copied) + asked.copied;
+            let forgotten = copied - asked.copied;
+            self.decisions.insert(id, Decision { promised, copied, forgotten, ..asked });
         }
     }
 
@@ -154,6 +158,13 @@ impl Ledger {
             let marks = [identity.mark, Mark::Unknown].contains(&decision.identity.mark);
             decision.place == place && dates && marks && fits(decision)
         };
+        let copied_twin = |decision: &Decision| {
+            let marks = [identity.mark, Mark::Unknown].contains(&decision.identity.mark);
+            decision.copied > 0 && marks && deed != Deed::Copy
+        };
+        if self.decisions.contains_key(&id) && self.decisions.values().any(copied_twin) {
+            return;
+        }
         let mut decisions = self.decisions.values_mut().chain(self.asked.values_mut());
         if let Some(decision) = decisions.find(|decision| twin(decision)) {
             decision.did(deed);

@@ -348,22 +348,7 @@ impl Server {
                 let messages = self.selected_folder().messages.iter();
                 (messages.map(|(uid, message)| attributes(*uid, message, false, false, true)).collect(), done)
             }
-            Ask::Sizes(uids) => {
-                let mut wires: Vec<Wire> = self
-                    .selected_folder()
-                    .of(uids)
-                    .map(|(uid, message)| attributes(uid, message, true, false, false))
-                    .collect();
-                for wire in &mut wires {
-                    if let Wire::Event(Event::Attributes(attributes)) = wire
-                        && self.fault(plan, Knob::WrongSizes)
-                    {
-                        attributes.size =
-                            [Some(0), Some(200), Some(3_000_000), None][self.random.below(4) as usize];
-                    }
-                }
-                (wires, done)
-            }
+            Ask::Sizes(uids) => (self.sizes(plan, uids), done),
             Ask::Bodies(uids) => self.bodies(uids),
             Ask::Headers(uids) => {
                 let wires = self
@@ -392,6 +377,22 @@ impl Server {
                 (Vec::new(), Some(answer(if exists { Status::Exists } else { Status::Ok }, "CREATE")))
             }
         }
+    }
+
+    fn sizes(&mut self, plan: &Plan, uids: &UidSet) -> Vec<Wire> {
+        let mut wires: Vec<Wire> = self
+            .selected_folder()
+            .of(uids)
+            .map(|(uid, message)| attributes(uid, message, true, false, false))
+            .collect();
+        for wire in &mut wires {
+            if let Wire::Event(Event::Attributes(attributes)) = wire
+                && self.fault(plan, Knob::WrongSizes)
+            {
+                attributes.size = [Some(0), Some(200), Some(3_000_000), None][self.random.below(4) as usize];
+            }
+        }
+        wires
     }
 
     fn selected_folder(&self) -> &Folder {
