@@ -3,6 +3,7 @@
 //! `make simulate HISTORIES=1000000 SEED=1` plays more of them. A failing history is made smaller and printed as a dialogue.
 
 mod callers;
+mod directed;
 mod files;
 mod ledger;
 mod plan;
