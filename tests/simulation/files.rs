@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use um_imap_oauth2::engine::record::{Copy, FileEvent, FileWork, Found, Pending, Record, Seq};
 use um_imap_oauth2::failure::{Failure, Kind, Step};
 
+use crate::disk::MemoryDisk;
 use crate::ledger::Place;
 use crate::random::Random;
+use crate::real::{RealFiles, directory};
 
 /// What survives a process.
 #[derive(Debug, Default)]
@@ -18,6 +20,12 @@ pub struct Disk {
     pub batch_size: Option<u16>,
     /// Places of decisions whose records the disk lost since this was last asked.
     pub lost: Vec<Place>,
+    /// The real code runs over this one.
+    pub memory: Option<MemoryDisk>,
+    /// Since the last claim, something happened after which records may be missing.
+    pub uncertain: bool,
+    /// The real code has lost what it must not lose.
+    pub broken: Option<String>,
 }
 
 /// Faults of the next call.
@@ -31,16 +39,24 @@ pub struct DiskFaults {
 #[derive(Debug, Default)]
 pub struct Files {
     pub work: VecDeque<FileWork>,
-    claimed: bool,
-    broken: bool,
-    last: Seq,
+    pub claimed: bool,
+    pub broken: bool,
+    pub last: Seq,
     /// The directory was removed or replaced.
     pub replaced: bool,
+    pub real: Option<RealFiles>,
 }
 
 impl Disk {
     /// Takes the power away: any part of what was not synced may be there.
     pub fn lose_power(&mut self, random: &mut Random) {
+        if let Some(memory) = &self.memory {
+            memory.lose_power(&mut |limit| random.below(limit));
+            // What was synced must be there when the journal is read again.
+            let crossed_out = self.written.iter().filter(|record| matches!(record, Record::Done { .. }));
+            let left = self.synced.iter().chain(crossed_out).cloned().collect();
+            return self.keep(left);
+        }
         let common =
             self.written.iter().zip(&self.synced).take_while(|(written, synced)| written == synced).count();
         let left = if common == self.synced.len() {
@@ -57,12 +73,16 @@ impl Disk {
 
     /// The directory is removed, and another one made.
     pub fn remove(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.remove(&directory());
+            self.uncertain = true;
+        }
         self.keep(Vec::new());
         self.synced.clear();
         self.batch_size = None;
     }
 
-    fn keep(&mut self, left: Vec<Record>) {
+    pub fn keep(&mut self, left: Vec<Record>) {
         let before = std::mem::replace(&mut self.written, left);
         let lost = before.iter().filter(|record| !self.written.contains(record)).filter_map(place);
         self.lost.extend(lost);
@@ -127,8 +147,24 @@ fn failure(what: &str, kind: Kind) -> Failure {
 
 impl Files {
     /// Does the next piece of work.
-    pub fn perform(&mut self, disk: &mut Disk, faults: DiskFaults, random: &mut Random) -> Option<FileEvent> {
-        match self.work.pop_front()? {
+    pub fn perform(&mut self, disk: &mut Disk, faults: DiskFaults, random: &mut Random) -> Vec<FileEvent> {
+        let Some(work) = self.work.pop_front() else { return Vec::new() };
+        let (Some(real), Some(memory)) = (&mut self.real, disk.memory.clone()) else {
+            return self.perform_as_model(work, disk, faults, random).into_iter().collect();
+        };
+        let events = real.perform(work, &memory, disk, faults, random);
+        self.replaced &= !events.iter().any(|event| matches!(event, FileEvent::Gone(_)));
+        events
+    }
+
+    fn perform_as_model(
+        &mut self,
+        work: FileWork,
+        disk: &mut Disk,
+        faults: DiskFaults,
+        random: &mut Random,
+    ) -> Option<FileEvent> {
+        match work {
             FileWork::Claim => Some(self.claim(disk, faults)),
             FileWork::Append { seq, records } => self.append(disk, faults, random, seq, records),
             FileWork::Sync { seq } => self.sync(disk, faults, random, seq),

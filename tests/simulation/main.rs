@@ -4,10 +4,13 @@
 
 mod callers;
 mod directed;
+#[allow(dead_code, reason = "the test of the directory uses more of it")]
+mod disk;
 mod files;
 mod ledger;
 mod plan;
 mod random;
+mod real;
 mod server;
 mod world;
 

@@ -78,6 +78,8 @@ knobs! {
     Busy: 60, 1..=2;
     NoDirectory: 40, 1..=1;
     NoJournal: 60, 1..=1;
+    /// The real code of the mailbox directory writes to a disk in memory.
+    RealFiles: 500, 1..=1;
     /// Of 1,000 messages, those that a journal of version 1 has decisions about.
     Version1: 80, 100..=800;
     FileFails: 60, 50..=500;

@@ -8,7 +8,7 @@ use um_imap_oauth2::engine::input::{
     Arrival, Call, CallId, CommandId, Connected, Event, Input, Placement, Stored,
 };
 use um_imap_oauth2::engine::problem::Problem;
-use um_imap_oauth2::engine::record::{Action, FileWork, Mark, Record};
+use um_imap_oauth2::engine::record::{Action, FileEvent, FileWork, Mark, Record};
 use um_imap_oauth2::engine::time::Time;
 use um_imap_oauth2::engine::window::OF_A_MESSAGE;
 use um_imap_oauth2::engine::{Engine, History, Settings};
@@ -18,10 +18,12 @@ use um_imap_oauth2::imap::session::Capabilities;
 use um_imap_oauth2::imap::uids::{Uid, UidValidity};
 
 use crate::callers::{Act, Caller, Handle, Waiting, action};
+use crate::disk::MemoryDisk;
 use crate::files::{Disk, DiskFaults, Files};
 use crate::ledger::Ledger;
 use crate::plan::{Knob, Plan};
 use crate::random::Random;
+use crate::real::RealFiles;
 use crate::server::{Command, INBOX, Message, Server, Wire};
 
 mod calls;
@@ -182,6 +184,14 @@ impl<'a> World<'a> {
             self.ledger.answered(message.id, true, true);
         }
         self.disk.synced = self.disk.written.clone();
+        if self.plan.is(Knob::RealFiles) {
+            let memory = MemoryDisk::new();
+            self.disk.memory = Some(memory.clone());
+            let mut writer = RealFiles::new(&memory, true);
+            let records = self.disk.written.clone();
+            writer.write(records);
+            writer.kill();
+        }
     }
 
     fn schedule_plan(&mut self) {
@@ -327,10 +337,16 @@ impl<'a> World<'a> {
         for place in std::mem::take(&mut self.disk.lost) {
             self.ledger.record_lost(place);
         }
+        if let Some(what) = self.disk.broken.take() {
+            self.ledger.violated(what);
+        }
     }
 
     fn kill(&mut self) {
         if let Some(process) = self.process.take() {
+            if let Some(real) = &process.files.real {
+                real.kill();
+            }
             self.ledger.process_ended();
             if let Some(link) = process.link {
                 self.leave(link);
@@ -380,10 +396,11 @@ impl<'a> World<'a> {
         for caller in 0..callers.len() {
             self.schedule(caller as u64 * 100, Happening::Caller { process: number, caller });
         }
+        let real = self.disk.memory.as_ref().map(|memory| RealFiles::new(memory, self.settings.journal));
         self.process = Some(Process {
             number,
             engine: Engine::new(self.settings.clone(), history),
-            files: Files::default(),
+            files: Files { real, ..Files::default() },
             link: None,
             kept: HashMap::new(),
             arriving: None,

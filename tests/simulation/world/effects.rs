@@ -31,32 +31,31 @@ impl World<'_> {
             busy: self.server.fault(self.plan, Knob::Busy),
         };
         let Some(process) = self.process.as_mut().filter(|process| process.number == number) else { return };
-        let event = process.files.perform(&mut self.disk, faults, &mut self.disk_random);
+        let events = process.files.perform(&mut self.disk, faults, &mut self.disk_random);
         process.file_given = (!process.files.work.is_empty()).then_some(self.now);
         process.files_busy = !process.files.work.is_empty();
         if process.files_busy {
             self.schedule_files();
         }
         self.take_losses();
-        if let Some(event) = event {
-            self.note(|| format!("disk: {event:?}"));
-            if let Some(process) = &mut self.process {
-                use um_imap_oauth2::engine::record::FileEvent;
-                match event {
-                    FileEvent::Claimed(_) | FileEvent::Synced(_) => {
-                        process.journal_lost = process.files.replaced
-                    }
-                    FileEvent::Failed(_)
-                    | FileEvent::Gone(_)
-                    | FileEvent::Unavailable(_)
-                    | FileEvent::Busy(_) => {
-                        process.journal_lost = true;
-                    }
-                    _ => {}
-                }
-            }
-            self.handle(Input::Files(event));
+        for event in events {
+            self.file_event(event);
         }
+    }
+
+    fn file_event(&mut self, event: FileEvent) {
+        self.note(|| format!("disk: {event:?}"));
+        if let Some(process) = &mut self.process {
+            process.journal_lost = match event {
+                FileEvent::Claimed(_) | FileEvent::Synced(_) => process.files.replaced,
+                FileEvent::Failed(_)
+                | FileEvent::Gone(_)
+                | FileEvent::Unavailable(_)
+                | FileEvent::Busy(_) => true,
+                _ => process.journal_lost,
+            };
+        }
+        self.handle(Input::Files(event));
     }
 
     pub(super) fn handle(&mut self, input: Input) {
