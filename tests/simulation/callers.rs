@@ -35,6 +35,10 @@ pub struct Caller {
     /// Whole fetches in a row that brought nothing new, and whose flush went well.
     pub idle: u32,
     pub failed: bool,
+    /// Messages that the server named for this fetch, those that came, and those that were set aside.
+    pub found: u64,
+    pub came: u64,
+    pub set_aside: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +100,7 @@ impl Caller {
         self.flushed = false;
         self.last_fetch = 0;
         self.failed = false;
+        self.set_aside = 0;
         Act::Call(Call::Fetch, Waiting::Fetch)
     }
 
@@ -104,9 +109,13 @@ impl Caller {
         match reply {
             Reply::Fetch(Ok(begun)) => {
                 self.fetch = Some(begun.fetch);
+                (self.found, self.came) = (begun.found, 0);
                 0
             }
-            Reply::Next(Ok(Some(_))) => random.below(20),
+            Reply::Next(Ok(Some(_))) => {
+                self.came += 1;
+                random.below(20)
+            }
             Reply::Fetch(Err(_)) | Reply::Next(_) => {
                 self.fetch = None;
                 self.failed |= !matches!(reply, Reply::Next(Ok(None)));

@@ -233,6 +233,21 @@ impl Server {
             }
             return vec![Wire::Silence];
         }
+        let elsewhere = match command {
+            Command::Change(_) => true,
+            Command::Ask(ask) => matches!(
+                ask,
+                Ask::Search { .. }
+                    | Ask::AllFlags
+                    | Ask::Present { .. }
+                    | Ask::Sizes(_)
+                    | Ask::Bodies(_)
+                    | Ask::Headers(_)
+            ),
+        };
+        if self.selected != INBOX && elsewhere {
+            ledger.violated(format!("{command:?} while {} is selected", self.selected));
+        }
         let (mut wires, answer) = match self.refusal(plan, command) {
             Some(answer) => {
                 let partly = matches!(command, Command::Change(_)) && self.fault(plan, Knob::EffectWithoutOk);

@@ -98,6 +98,7 @@ impl World<'_> {
                 let place = (handle.uid_validity, handle.uid);
                 self.ledger.delivered(handle.id, place, number, self.settings.unseen_only, promises);
             }
+            (Reply::Next(Ok(None)), Waiting::Next) => self.check_whole_fetch(at),
             _ => {}
         }
         let Some(process) = &mut self.process else { return };

@@ -60,6 +60,28 @@ impl World<'_> {
         }
     }
 
+    /// A fetch that ends well has delivered everything that it found, where nothing else can take messages away.
+    pub(super) fn check_whole_fetch(&mut self, at: usize) {
+        let disturbed = [
+            Knob::Callers,
+            Knob::Foreign,
+            Knob::Recreations,
+            Knob::ValidityChanges,
+            Knob::Late,
+            // A fetch that has begun ends well if the server asks to be left alone for long.
+            Knob::Throttle,
+            Knob::ConnectFails,
+        ];
+        if disturbed.iter().any(|knob| self.plan.is(*knob)) {
+            return;
+        }
+        let Some(caller) = self.process.as_ref().and_then(|process| process.callers.get(at)) else { return };
+        let (found, came, set_aside) = (caller.found, caller.came, caller.set_aside);
+        if came + set_aside < found {
+            self.ledger.violated(format!("of {found} messages {came} came, and {set_aside} were set aside"));
+        }
+    }
+
     pub(super) fn check_bounds(&mut self) {
         let Some(process) = &self.process else { return };
         let (in_flight, octets) = process.engine.load();

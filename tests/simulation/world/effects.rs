@@ -140,6 +140,9 @@ impl World<'_> {
 
     pub(super) fn reported(&mut self, report: &Report) {
         self.note(|| format!("log: {report:?}"));
+        if let (Report::SetAside(_), Some(process)) = (report, &mut self.process) {
+            process.callers.iter_mut().for_each(|caller| caller.set_aside += 1);
+        }
         if let Report::Selected { uid_validity } = report
             && let Some(process) = &mut self.process
         {
