@@ -53,7 +53,7 @@ pub struct Decision {
 pub struct Ledger {
     pub decisions: BTreeMap<Id, Decision>,
     /// A decision on its way: the call has no reply yet.
-    pub asked: BTreeMap<Id, Decision>,
+    pub asked: BTreeMap<(Id, Place), Decision>,
     pub delivered: HashSet<Id>,
     pub deliveries: u64,
     pub violation: Option<String>,
@@ -91,12 +91,15 @@ impl Ledger {
             deleted: false,
             expunged: false,
         };
-        self.asked.insert(id, decision);
+        self.asked.insert((id, place), decision);
     }
 
     /// `settle` has returned for this message.
-    pub fn answered(&mut self, id: Id, accepted: bool, promised: bool) {
-        let Some(asked) = self.asked.remove(&id) else { return };
+    pub fn answered(&mut self, id: Id, place: Place, accepted: bool, promised: bool) {
+        let Some(asked) = self.asked.remove(&(id, place)) else { return };
+        if asked.void && self.decisions.contains_key(&id) {
+            return;
+        }
         if let Some(decision) = self.decisions.get_mut(&id).filter(|decision| decision.place == asked.place) {
             // Decided before, and delivered again rightly.
             if accepted {
@@ -116,7 +119,7 @@ impl Ledger {
 
     /// The process has ended with calls on their way: their decisions may hold or not.
     pub fn process_ended(&mut self) {
-        for (id, asked) in std::mem::take(&mut self.asked) {
+        for ((id, _), asked) in std::mem::take(&mut self.asked) {
             self.decisions.entry(id).or_insert(asked);
         }
         for decision in self.decisions.values_mut().filter(|decision| !decision.promised) {
@@ -144,13 +147,12 @@ impl Ledger {
     /// Our connection changes a message.
     pub fn change(&mut self, id: Id, place: Place, identity: Identity, deed: Deed, folder: &str) {
         let fits = |decision: &Decision| decision.fits(deed, folder);
-        for decisions in [&mut self.decisions, &mut self.asked] {
-            if let Some(decision) = decisions.get_mut(&id).filter(|decision| fits(decision)) {
-                if let Some(problem) = decision.did(deed) {
-                    self.violation.get_or_insert(format!("message {id}: {problem}: {decision:?}"));
-                }
-                return;
+        let own = [self.decisions.get_mut(&id), self.asked.get_mut(&(id, place))];
+        if let Some(decision) = own.into_iter().flatten().find(|decision| fits(decision)) {
+            if let Some(problem) = decision.did(deed) {
+                self.violation.get_or_insert(format!("message {id}: {problem}: {decision:?}"));
             }
+            return;
         }
         // Nobody could tell these two apart.
         let twin = |decision: &Decision| {
@@ -200,10 +202,10 @@ impl Ledger {
     }
 
     pub fn shown_again(&mut self, id: Id) {
-        for decisions in [&mut self.decisions, &mut self.asked] {
-            if let Some(decision) = decisions.get_mut(&id) {
-                decision.shown_again = true;
-            }
+        let asked =
+            self.asked.iter_mut().filter(|((asked, _), _)| *asked == id).map(|(_, decision)| decision);
+        for decision in self.decisions.get_mut(&id).into_iter().chain(asked) {
+            decision.shown_again = true;
         }
     }
 }

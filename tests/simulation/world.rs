@@ -181,7 +181,7 @@ impl<'a> World<'a> {
             };
             self.disk.written.push(record);
             self.ledger.decide(message.id, action, (uid_validity, uid), identity, 0);
-            self.ledger.answered(message.id, true, true);
+            self.ledger.answered(message.id, (uid_validity, uid), true, true);
         }
         self.disk.synced = self.disk.written.clone();
         if self.plan.is(Knob::RealFiles) {
@@ -312,13 +312,18 @@ impl<'a> World<'a> {
                 if self.random.chance(500) {
                     self.server.create("Bounces");
                 }
+                if self.server.selected == "Bounces" {
+                    self.cut("the selected folder was removed");
+                }
             }
             Knob::ValidityChanges => {
                 self.server.change_validity(&mut self.ledger);
+                self.drop_late();
                 self.cut("the mailbox was changed");
             }
             Knob::Recreations => {
                 self.server.recreate(self.plan);
+                self.drop_late();
                 self.cut("the mailbox was made again");
             }
             Knob::DirectoryLost => {
@@ -363,6 +368,11 @@ impl<'a> World<'a> {
             let delay = self.random.below(5_000);
             self.schedule(delay, Happening::Late(commands));
         }
+    }
+
+    /// Commands of older connections mean the mailbox that was there.
+    fn drop_late(&mut self) {
+        self.queue.retain(|_, happening| !matches!(happening, Happening::Late(_)));
     }
 
     fn cut(&mut self, why: &str) {

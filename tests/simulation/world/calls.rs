@@ -62,7 +62,7 @@ impl World<'_> {
             (Reply::Settle(result), Waiting::Settle(handle)) => {
                 let accepted = matches!(result, Ok(true));
                 let place = (handle.uid_validity, handle.uid);
-                let decided = self.ledger.asked.contains_key(&handle.id);
+                let decided = self.ledger.asked.contains_key(&(handle.id, place));
                 if accepted && decided && promises && !self.disk.holds(place.0, place.1) {
                     let done = self
                         .server
@@ -77,7 +77,7 @@ impl World<'_> {
                         ));
                     }
                 }
-                self.ledger.answered(handle.id, accepted, promises);
+                self.ledger.answered(handle.id, place, accepted, promises);
             }
             (Reply::Next(Ok(Some(uid))), Waiting::Next) => {
                 let Some(kept) = process.kept.remove(&uid.get()) else {

@@ -71,6 +71,8 @@ impl World<'_> {
             // A fetch that has begun ends well if the server asks to be left alone for long.
             Knob::Throttle,
             Knob::ConnectFails,
+            // What an earlier process left may be known only when the fetch is under way.
+            Knob::DiskHangs,
         ];
         if disturbed.iter().any(|knob| self.plan.is(*knob)) {
             return;
