@@ -64,11 +64,12 @@ impl Engine {
             }
             Stage::Listing => None,
             Stage::Fetching => {
+                progress.forget_decided(decided);
                 if progress.wants_exclusive() && in_flight > 0 {
                     return None;
                 }
                 if in_flight == 0
-                    && let Some(uids) = progress.next_alone(buffered, buffer, decided)
+                    && let Some(uids) = progress.next_alone(buffered, buffer)
                 {
                     return Some((Ask::Bodies(uids.clone()), Purpose::Bodies { fetch, uids }));
                 }
@@ -81,7 +82,7 @@ impl Engine {
                 if in_flight > 0 || self.searching {
                     return None;
                 }
-                let uids = progress.next_doubts(decided)?;
+                let uids = progress.next_doubts()?;
                 self.searching = true;
                 Some((Ask::Present { uids, undeleted: false }, Purpose::Doubts { fetch }))
             }

@@ -198,7 +198,6 @@ impl Engine {
         }
         self.link = Link::Down;
         self.forget_comparison();
-        self.waiting_change = None;
         self.decisions.connection_lost(Some(&problem), self.batch_size.now());
         let read: UidSet = self.delivered.keys().copied().chain(self.queue.uids()).collect();
         self.unsure.add(&read);
@@ -367,7 +366,6 @@ impl Engine {
             self.effects.push(Effect::Disconnect);
             self.link = Link::Down;
             self.forget_comparison();
-            self.waiting_change = None;
             self.decisions.connection_lost(Some(&problem), self.batch_size.now());
             let read: UidSet = self.delivered.keys().copied().chain(self.queue.uids()).collect();
             self.unsure.add(&read);

@@ -163,9 +163,21 @@ impl FetchProgress {
         !self.not_now.again.is_empty() || self.not_now.probe
     }
 
-    /// Takes the messages of which is to be asked now whether they are there at all.
-    pub(super) fn next_doubts(&mut self, decided: &UidSet) -> Option<UidSet> {
+    /// Drops messages that were decided about since they were found: nothing waits for them any more.
+    pub(super) fn forget_decided(&mut self, decided: &UidSet) {
+        if self.waiting.intersects(decided) {
+            self.waiting.subtract(decided);
+        }
+        while self.sized.front().is_some_and(|(uid, _)| decided.contains(*uid)) {
+            self.sized.pop_front();
+        }
+        self.suspects.retain(|uid, _| !decided.contains(*uid));
+        self.not_now.forget(decided);
         self.silent.subtract(decided);
+    }
+
+    /// Takes the messages of which is to be asked now whether they are there at all.
+    pub(super) fn next_doubts(&mut self) -> Option<UidSet> {
         if !self.is_asked_out() || self.silent.is_empty() || self.doubted.is_some() {
             return None;
         }
@@ -176,14 +188,7 @@ impl FetchProgress {
 
     /// Returns the messages that are to be asked for now with nothing else in flight: those at which something went wrong
     /// before, when no others are left.
-    pub(super) fn next_alone(
-        &mut self,
-        buffered: Buffered,
-        buffer: usize,
-        decided: &UidSet,
-    ) -> Option<UidSet> {
-        self.suspects.retain(|uid, _| !decided.contains(*uid));
-        self.not_now.forget(decided);
+    pub(super) fn next_alone(&mut self, buffered: Buffered, buffer: usize) -> Option<UidSet> {
         if !has_room(buffered.octets, buffer) || buffered.files > 0 || !self.asked.is_empty() {
             return None;
         }

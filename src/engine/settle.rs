@@ -297,7 +297,7 @@ impl Engine {
     /// Decisions wait for another connection and nothing else is to be done: returns whether this one is given up for it.
     pub(super) fn changes_connection(&mut self) -> bool {
         let due = self.decisions.next_link_time().is_some_and(|time| time <= self.now);
-        let idle = self.progress.is_none() && self.in_flight() == 0;
+        let idle = self.progress.is_none() && self.in_flight() == 0 && self.waiting_change.is_none();
         if due && idle {
             self.effects.push(Effect::LogOut);
             self.drop_link();

@@ -98,6 +98,8 @@ impl Engine {
         self.found_in_search = 0;
         self.unproven_since = None;
         self.copy_check = None;
+        // Its batch is to be recognised first.
+        self.waiting_change = None;
         self.gone.clear();
         self.copied.clear();
     }
@@ -291,6 +293,9 @@ impl Engine {
             return;
         }
         uids.iter().for_each(|uid| self.report(Report::DecisionVoid(uid)));
+        // What was read before the connection was lost is the old message.
+        let old = self.queue.remove(&uids.common(&self.unsure));
+        self.discard(old);
         self.decided.subtract(uids);
         self.decisions.forget(uids.len() as usize);
         self.cross_out(uids);

@@ -175,6 +175,18 @@ impl Queue {
         self.messages.is_empty()
     }
 
+    /// Drops messages. Returns those that were there.
+    pub(super) fn remove(&mut self, uids: &UidSet) -> Vec<Uid> {
+        let (dropped, left) = self.messages.drain(..).partition(|kept| uids.contains(kept.uid));
+        let dropped: VecDeque<Kept> = dropped;
+        self.messages = left;
+        for kept in &dropped {
+            self.buffered.octets -= kept.memory.unwrap_or_default();
+            self.buffered.files -= usize::from(kept.memory.is_none());
+        }
+        dropped.into_iter().map(|kept| kept.uid).collect()
+    }
+
     pub(super) fn uids(&self) -> impl Iterator<Item = Uid> + '_ {
         self.messages.iter().map(|kept| kept.uid)
     }

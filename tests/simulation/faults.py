@@ -216,6 +216,16 @@ FAULTS = {
         "if before.uid_validity != now.uid_validity || now.next < before.next {",
         "if now.next < before.next {",
     ),
+    "a change that waits for the disk outlives its connection": (
+        "verify.rs",
+        "        self.waiting_change = None;\n",
+        "",
+    ),
+    "what was read of another message stays in the buffer": (
+        "verify.rs",
+        "self.queue.remove(&uids.common(&self.unsure));",
+        "self.queue.remove(&UidSet::new());",
+    ),
     "the buffer is not looked at": (
         "window.rs",
         "if octets <= free && octets <= large(buffer) {",

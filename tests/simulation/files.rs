@@ -84,8 +84,12 @@ impl Disk {
 
     pub fn keep(&mut self, left: Vec<Record>) {
         let before = std::mem::replace(&mut self.written, left);
-        let lost = before.iter().filter(|record| !self.written.contains(record)).filter_map(place);
-        self.lost.extend(lost);
+        let places = |records: &[Record]| -> Vec<Place> {
+            let pending = pending(records).into_iter();
+            pending.map(|pending| (pending.uid_validity.get(), pending.uid.get())).collect()
+        };
+        let kept = places(&self.written);
+        self.lost.extend(places(&before).into_iter().filter(|place| !kept.contains(place)));
     }
 
     /// Says whether the decision about a UID is recorded, done or not.

@@ -71,7 +71,12 @@ impl RealFiles {
             let kinds = [Fault::Error(5), Fault::Error(28), Fault::Late(5), Fault::Torn(28), Fault::Short];
             memory.fault(memory.calls() + random.below(6), kinds[random.below(5) as usize]);
         }
+        let appends = matches!(work, FileWork::Append { .. });
         let events = self.files.perform(work);
+        if appends && events.is_empty() {
+            // It is not written, and will never be.
+            self.given.pop();
+        }
         memory.mend();
         if let Some(other) = other {
             other.kill();

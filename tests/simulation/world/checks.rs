@@ -73,6 +73,7 @@ impl World<'_> {
             Knob::ConnectFails,
             // What an earlier process left may be known only when the fetch is under way.
             Knob::DiskHangs,
+            Knob::DiskFails,
         ];
         if disturbed.iter().any(|knob| self.plan.is(*knob)) {
             return;
