@@ -33,8 +33,17 @@ fn a_mailbox_that_works_passes_each_step_and_nothing_but_reading_is_asked_for() 
 
     assert_eq!(case.contents(), before);
     // The server may not have looked at LOGOUT yet.
-    let reading =
-        ["AUTHENTICATE", "CAPABILITY", "EXAMINE", "LIST", "LOGOUT", "NAMESPACE", "STATUS", "UID SEARCH"];
+    let reading = [
+        "AUTHENTICATE",
+        "CAPABILITY",
+        "EXAMINE",
+        "ID",
+        "LIST",
+        "LOGOUT",
+        "NAMESPACE",
+        "STATUS",
+        "UID SEARCH",
+    ];
     let commands = case.standin.counters().commands;
     assert!(commands.keys().all(|command| reading.contains(&command.as_str())), "{commands:?}");
     assert!(commands.contains_key("EXAMINE"), "{commands:?}");

@@ -2,6 +2,7 @@
 //! seeds. `UM_TEST_MUTATIONS=100000` tries more than `make test` does.
 
 #[path = "fuzz/dialogues.rs"]
+#[allow(dead_code, reason = "the test of dialects uses the rest of it")]
 mod dialogues;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

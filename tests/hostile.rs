@@ -7,7 +7,8 @@ use std::time::Duration;
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::imap::Transport;
 use um_imap_oauth2::imap::commands::Command;
-use um_imap_oauth2::imap::login::{Inbox, Login, Secret, open};
+use um_imap_oauth2::imap::login::{Inbox, Login, Opening, Secret, open};
+use um_imap_oauth2::imap::tags::Tags;
 use um_imap_oauth2::imap::uids::Uid;
 use um_imap_oauth2::net::{Deadline, Trust};
 
@@ -54,8 +55,13 @@ fn a_hostile_server_gets_an_error_and_no_memory() {
     ];
     for command in ["GREETING", "CAPABILITY", "AUTHENTICATE", "LIST", "SELECT"] {
         for answer in &before {
-            let failure = log_in(command, answer).err();
-            check(command, answer, failure);
+            match log_in(command, answer) {
+                // A text in a greeting announces nothing, and the line behind it is passed over.
+                Ok(_) if command == "GREETING" && answer.name.starts_with("parentheses behind") => {
+                    check_memory(command, answer);
+                }
+                result => check(command, answer, result.err()),
+            }
         }
     }
 
@@ -103,7 +109,7 @@ fn a_hostile_server_gets_an_error_and_no_memory() {
     // As much as is taken, in the shape that needs most memory.
     let attributes = format!("* LIST ({}) NIL a\r\n", ["\\a"; 20_000].join(" "));
     let shapes = [
-        answer("folders", "", "* LIST () NIL a\r\n", 123_000).then("TAG OK done\r\n"),
+        answer("folders", "", "* LIST () NIL a\r\n", 100_000).then("TAG OK done\r\n"),
         answer("attributes", "", &attributes, (2_000_000 / attributes.len()) as u64).then("TAG OK done\r\n"),
         answer("codes", "", "* OK [UIDVALIDITY 7]\r\n", 90_000).then("TAG OK done\r\n"),
     ];
@@ -151,7 +157,9 @@ fn log_in(command: &str, answer: &Answer) -> Result<um_imap_oauth2::imap::sessio
     }
     let login = Login { user: "user", secret: Secret::Password("secret") };
     let inbox = Inbox { name: "INBOX", read_only: false };
-    open(Box::new(peer), None, &login, &inbox, Deadline::after(Duration::from_secs(60)), None)
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let opening = Opening { start_tls: None, deadline, tags: Tags::with_prefix("U"), trace: None };
+    open(Box::new(peer), opening, &login, &inbox)
 }
 
 /// `head`, then `body` so many times, then `tail`. `TAG` in it is the command's.

@@ -8,7 +8,8 @@ use crate::config::mailbox_values;
 use crate::config::{Authentication, MailboxConfig, Proxy, Route, Security, keys};
 use crate::failure::{Failure, Result};
 use crate::imap::Transport;
-use crate::imap::login::{self, StartTls};
+use crate::imap::login::{self, Opening, StartTls};
+use crate::imap::tags::Tags;
 use crate::message;
 use crate::net::{self, Deadline, Stream, Trust, proxy_name};
 
@@ -167,7 +168,8 @@ fn encrypt(run: &Run, host: &Host, stream: Stream, trust: &Trust, notes: &mut No
         }
         Security::StartTls => {
             let stream: Box<dyn Transport> = Box::new(stream);
-            login::greet(stream, Some(StartTls { host: &host.name, trust }), deadline, None)?;
+            let start_tls = Some(StartTls { host: &host.name, trust });
+            login::greet(stream, Opening { start_tls, deadline, tags: Tags::random()?, trace: None })?;
             notes.see("STARTTLS");
         }
         Security::Plain => notes.see(message!(CheckNoTls).in_language(language)),

@@ -9,9 +9,10 @@ use crate::imap::Transport;
 use crate::imap::commands::Command;
 use crate::imap::folders::{Folders, decode_utf7};
 use crate::imap::limits::Times;
-use crate::imap::login::{self, Greeted, Inbox, LoggedIn, Login, Secret, StartTls};
+use crate::imap::login::{self, Greeted, Inbox, LoggedIn, Login, Opening, Secret, StartTls};
 use crate::imap::responses::{Condition, Counts, Status};
-use crate::imap::session::Session;
+use crate::imap::session::{Session, Skipped};
+use crate::imap::tags::Tags;
 use crate::mailbox::targets;
 use crate::message;
 use crate::net::{self, Cancel, Deadline, Trust};
@@ -27,7 +28,8 @@ pub(super) fn test(
 ) {
     let greeted = match trust {
         Some(trust) => run.step_at(Name::Greeting, Some(Connection::Imap), None, |run, notes| {
-            let greeted = greet(config, trust, run.cancel)?;
+            let mut greeted = greet(config, trust, run.cancel)?;
+            warn_of_alerts(greeted.take_alerts(), run.language, notes);
             notes.see(&greeted.greeting);
             notes.see(greeted.capabilities.join(" "));
             Ok(greeted)
@@ -39,19 +41,21 @@ pub(super) fn test(
     };
     let mut rest = [Name::Login, Name::Namespace, Name::Inbox, Name::Junk, Name::Folders].as_slice();
     let mut taken = || rest = rest.get(1..).unwrap_or_default();
-    let session = greeted.zip(secret(config, token)).and_then(|(greeted, secret)| {
+    let login = secret(config, token).map(|secret| Login { user: &config.user, secret });
+    let session = greeted.zip(trust).zip(login).and_then(|((greeted, trust), login)| {
         taken();
         let logged_in = run.step(Name::Login, |run, notes| {
             let language = run.language;
-            let how = match secret {
+            let how = match login.secret {
                 Secret::AccessToken(_) => message!(CheckByToken).in_language(language),
                 Secret::Password(_) => message!(CheckByPassword).in_language(language),
             };
             notes.see(format!("{}, {how}", config.user));
-            greeted.log_in(&Login { user: &config.user, secret })
+            greeted.log_in(&login)
         })?;
         taken();
-        let logged_in = run.step(Name::Namespace, |run, notes| probed(run, logged_in, notes))?;
+        let again = |run: &Run| greet(config, trust, run.cancel)?.log_in(&login);
+        let logged_in = run.step(Name::Namespace, |run, notes| probed(run, logged_in, again, notes))?;
         taken();
         let mut session = run.step(Name::Inbox, |run, notes| inbox(run, config, logged_in, notes))?;
         taken();
@@ -78,7 +82,7 @@ pub(super) fn greet(config: &MailboxConfig, trust: &Trust, cancel: &Cancel) -> R
     let stream: Box<dyn Transport> = Box::new(stream);
     let start_tls =
         (config.security == Security::StartTls).then_some(StartTls { host: &config.server, trust });
-    login::greet(stream, start_tls, deadline, None)
+    login::greet(stream, Opening { start_tls, deadline, tags: Tags::random()?, trace: None })
 }
 
 /// What to log in with.
@@ -103,9 +107,40 @@ pub(super) fn done(step: Step, condition: &Condition) -> Result<()> {
     }
 }
 
-fn probed(run: &Run, mut logged_in: LoggedIn, notes: &mut Notes) -> Result<LoggedIn> {
-    if !logged_in.probe()? {
-        notes.see(message!(CheckNoNamespace).in_language(run.language));
+/// Shows the texts that a server has for administrators (RFC 9051 §7.1).
+fn warn_of_alerts(alerts: Vec<String>, language: Language, notes: &mut Notes) {
+    for alert in alerts {
+        let alert = sanitize::line(alert.as_str());
+        notes.warn(message!(CheckAlert, alert = alert).in_language(language));
+    }
+}
+
+/// Shows the first line that could not be read.
+fn warn_of_skipped(skipped: &Skipped, language: Language, notes: &mut Notes) {
+    let count = skipped.count;
+    if count > 0 {
+        let line = sanitize::line(skipped.first.as_str());
+        notes.warn(message!(CheckSkippedLines, count = count, line = line).in_language(language));
+    }
+}
+
+/// Asks for the namespaces. Exchange 2003 ends the connection there; `again` makes another one, on which they are not asked for.
+fn probed(
+    run: &Run,
+    mut logged_in: LoggedIn,
+    again: impl FnOnce(&Run) -> Result<LoggedIn>,
+    notes: &mut Notes,
+) -> Result<LoggedIn> {
+    warn_of_alerts(logged_in.take_alerts(), run.language, notes);
+    match logged_in.probe() {
+        Ok(true) => {}
+        Ok(false) => notes.see(message!(CheckNoNamespace).in_language(run.language)),
+        Err(failure) if failure.kind == Kind::Network => {
+            logged_in = again(run)?;
+            let observed = failure.observed;
+            notes.see(message!(CheckCutAtNamespace, observed = observed).in_language(run.language));
+        }
+        Err(failure) => return Err(failure),
     }
     Ok(logged_in)
 }
@@ -114,6 +149,7 @@ fn inbox(run: &Run, config: &MailboxConfig, logged_in: LoggedIn, notes: &mut Not
     let language = run.language;
     let inbox = Inbox { name: &config.folders.inbox, read_only: true };
     let mut session = logged_in.select::<()>(&inbox)?;
+    warn_of_alerts(session.take_alerts(), language, notes);
     let mut count = |unseen| {
         let (condition, found) = session.search(&Command::Search { unseen }, ())?;
         done(Step::Search, &condition).map(|()| found.len())
@@ -129,6 +165,7 @@ fn inbox(run: &Run, config: &MailboxConfig, logged_in: LoggedIn, notes: &mut Not
         let read = all - unread;
         notes.see(message!(CheckReadsUnread, key = key, read = read).in_language(language));
     }
+    warn_of_skipped(&session.take_skipped(), language, notes);
     if !session.capabilities.uidplus {
         notes.warn(message!(CheckNoUidplus).in_language(language));
     }

@@ -1,4 +1,4 @@
-//! The commands that are sent once a mailbox is selected (RFC 9051 §6, RFC 4315, RFC 6851).
+//! The commands that are sent (RFC 9051 §6, RFC 2971, RFC 4315, RFC 6851), but for those of the login.
 
 use std::time::Duration;
 
@@ -7,9 +7,16 @@ use super::limits::Times;
 use super::uids::{Uid, UidSet};
 use crate::failure::Step;
 
-/// All work by UID, so no answer to one can change the meaning of another one in flight (RFC 9051 §5.5).
+/// All work by UID once a mailbox is selected, so no answer to one can change the meaning of another one in flight (RFC 9051 §5.5).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
+    Capability,
+    StartTls,
+    /// Names this client and its version, nothing else.
+    Id,
+    Namespace,
+    /// All folders.
+    List,
     Noop,
     /// The mails that are not marked `\Deleted`, of these those without `\Seen` where `unseen`.
     Search {
@@ -69,6 +76,14 @@ impl Command {
     /// The command as it is sent, without tag and line end.
     pub fn text(&self) -> String {
         match self {
+            Command::Capability => "CAPABILITY".to_owned(),
+            Command::StartTls => "STARTTLS".to_owned(),
+            Command::Id => {
+                let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+                format!("ID (\"name\" \"{name}\" \"version\" \"{version}\")")
+            }
+            Command::Namespace => "NAMESPACE".to_owned(),
+            Command::List => "LIST \"\" *".to_owned(),
             Command::Noop => "NOOP".to_owned(),
             Command::Search { unseen: false } => "UID SEARCH UNDELETED".to_owned(),
             Command::Search { unseen: true } => "UID SEARCH UNSEEN UNDELETED".to_owned(),
@@ -104,6 +119,10 @@ impl Command {
 
     pub fn step(&self) -> Step {
         match self {
+            Command::Capability => Step::Greeting,
+            Command::StartTls => Step::Tls,
+            Command::Id | Command::Namespace => Step::Login,
+            Command::List => Step::Folders,
             Command::Noop
             | Command::Search { .. }
             | Command::SearchBounces

@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::alphabet::IMAP_MUTF7;
 use base64::engine::{GeneralPurpose, general_purpose::NO_PAD};
 
+use super::listing::Listing;
+
 /// The folders of a mailbox, as LIST returned them.
 #[derive(Debug, Clone, Default)]
 pub struct Folders {
@@ -24,6 +26,18 @@ pub struct Folder {
 }
 
 impl Folders {
+    /// Adds a folder as the server lists it.
+    pub(super) fn add(&mut self, listing: Listing) {
+        self.separator = self.separator.or(listing.separator);
+        if !listing.selectable {
+            return;
+        }
+        if listing.junk && self.junk.is_none() {
+            self.junk = Some(listing.name.clone());
+        }
+        self.names.push(listing.name);
+    }
+
     /// The folder that `configured` means. In UM's configuration `.` separates levels, whatever the server's separator is,
     /// and INBOX may be written in any case. A folder that is there with exactly this name is taken first, then one
     /// that differs only in case.

@@ -25,13 +25,11 @@ pub const MESSAGE: u64 = 1024 * 1024 * 1024;
 /// not fit is set aside and comes again.
 pub const TEMPORARY_FILES: u64 = 2 * MESSAGE;
 
-/// Parentheses within parentheses, before SELECT. The deepest of what is asked for there is 2; the `imap` crate's parser
-/// calls itself for each, and 1,000 end the process.
-pub const DEPTH: usize = 32;
+/// Octets of all folders that a server lists, with what each takes beside its name: 20,000 folders with long names.
+pub const FOLDERS: usize = 4 * 1024 * 1024;
 
-/// Octets of one answer before SELECT. LIST of 10,000 folders with long names fills 1 MB; the `imap` crate needs up to 16
-/// times the octets that it has read.
-pub const ANSWER: usize = 2 * 1024 * 1024;
+/// Octets of one answer before SELECT. LIST of as many folders as [`FOLDERS`] allows fills less.
+pub const ANSWER: u64 = 8 * 1024 * 1024;
 
 /// Challenges in one login. XOAUTH2 has one, or one and an error; LOGIN in two steps has two.
 pub const CHALLENGES: usize = 8;

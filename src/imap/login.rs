@@ -1,98 +1,97 @@
-//! From the greeting to the selected inbox, by the `imap` crate over a [`guard`](super::guard).
-
-use std::cell::RefCell;
+//! From the greeting to the selected inbox. The `imap` crate conducts the login, over a [`guard`](super::guard).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use imap::{Authenticator, Client, Error};
-use imap_proto::{Capability, NameAttribute};
+use imap::Client;
 use secrecy::zeroize::Zeroizing;
 
+use super::Transport;
 use super::backoff::if_throttled;
+use super::commands::Command;
+use super::dialogue::{Dialogue, Received};
 use super::folders::Folders;
-use super::guard::{Guard, Handle, guard};
+use super::guard::guard;
+use super::limits;
+use super::responses::{Code, Condition, Response, Status};
+use super::sasl::{Mechanism, Sasl};
 use super::session::{Capabilities, Selected, Session};
-use super::uids::UidValidity;
-use super::{Transport, limits};
+use super::tags::Tags;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::{Log, Masks};
-use crate::net::{Deadline, Trust, io_failure};
+use crate::net::{Deadline, Trust};
 use crate::sanitize;
 
-/// Who logs in, with what.
+/// The user and the proof.
+#[derive(Clone, Copy)]
 pub struct Login<'a> {
     pub user: &'a str,
     pub secret: Secret<'a>,
 }
 
+#[derive(Clone, Copy)]
 pub enum Secret<'a> {
-    /// SASL XOAUTH2; sent only over TLS.
+    /// SASL XOAUTH2, else OAUTHBEARER; sent only over TLS.
     AccessToken(&'a str),
-    /// SASL PLAIN (RFC 4616), else LOGIN.
+    /// SASL PLAIN, else LOGIN.
     Password(&'a str),
 }
 
-/// What is to be opened.
+/// The mailbox that is to be opened.
 pub struct Inbox<'a> {
     /// As it is configured.
     pub name: &'a str,
-    /// EXAMINE: nothing changes, not even `\Recent`.
+    /// EXAMINE: nothing changes, not even `\\Recent`.
     pub read_only: bool,
 }
 
-/// STARTTLS is asked for before the login.
+/// Asks for STARTTLS before the login.
 pub struct StartTls<'a> {
     pub host: &'a str,
     pub trust: &'a Trust,
 }
 
-/// Logs in, lists the folders and selects the inbox. All of it ends with `deadline`.
+/// How to begin a connection.
+pub struct Opening<'a> {
+    pub start_tls: Option<StartTls<'a>>,
+    /// The end of everything up to SELECT.
+    pub deadline: Deadline,
+    pub tags: Tags,
+    /// Gets the dialogue, without secrets.
+    pub trace: Option<Log>,
+}
+
+/// Logs in, lists the folders and selects the inbox.
 ///
-/// What the server says is repeated in failures and in the trace without the secret, whatever it has of it.
+/// Failures and the trace repeat the server's words without the secret, whatever they have of it.
 pub fn open<C>(
     stream: Box<dyn Transport>,
-    start_tls: Option<StartTls>,
+    opening: Opening,
     login: &Login,
     inbox: &Inbox,
-    deadline: Deadline,
-    trace: Option<Log>,
 ) -> Result<Session<C>> {
     let masks = login.masks();
-    let trace = trace.map(|log| log.masking(masks.clone()));
-    let greeted = greet(stream, start_tls, deadline, trace).map_err(|failure| masked(failure, &masks))?;
+    let opening = Opening { trace: opening.trace.map(|log| log.masking(masks.clone())), ..opening };
+    let greeted = greet(stream, opening).map_err(|failure| masked(failure, &masks))?;
     greeted.log_in(login)?.select(inbox)
 }
 
-/// The first part of [`open`] alone: reads the greeting, encrypts the connection where that is asked for, and asks what
-/// the server can do. Everything up to SELECT ends with `deadline`.
-pub fn greet(
-    mut stream: Box<dyn Transport>,
-    start_tls: Option<StartTls>,
-    deadline: Deadline,
-    trace: Option<Log>,
-) -> Result<Greeted> {
-    stream.set_deadline(deadline);
-    let mut greeting = None;
+/// The first part of [`open`] alone: reads the greeting, encrypts the connection if that is asked for, and asks for the
+/// server's capabilities.
+pub fn greet(stream: Box<dyn Transport>, opening: Opening) -> Result<Greeted> {
+    let Opening { start_tls, deadline, tags, trace } = opening;
+    let mut dialogue = Dialogue::new(stream, tags, deadline, trace);
+    let greeting = read_greeting(&mut dialogue)?;
     if let Some(StartTls { host, trust }) = start_tls {
-        let (plain, line) = encrypt(stream, trace.clone())?;
-        stream = plain.start_tls(host, trust, deadline)?;
-        greeting = Some(line);
+        dialogue = ask_for_tls(dialogue)?.encrypt(host, trust, deadline)?;
     }
-    let encrypted = stream.is_encrypted();
-    let (guard, handle) = guard(stream, trace.clone());
-    let mut client = Client::new(guard);
-    let greeting = match greeting {
-        Some(greeting) => greeting,
-        None => read_greeting(&mut client, &handle)?,
-    };
-    // Who does not say how to log in has not said all of it. With STARTTLS the greeting came from anybody.
-    let told = handle.capabilities().filter(|told| told.iter().any(|name| is_mechanism(name)));
-    let mut capabilities = match told {
-        Some(told) => told,
-        None => names(&client.capabilities().map_err(|error| failure(Step::Greeting, &handle, error))?),
+    // A server that does not name a mechanism has not named everything.
+    let named = dialogue.take_capabilities().filter(|named| named.iter().any(|name| is_mechanism(name)));
+    let mut capabilities = match named {
+        Some(named) => named,
+        None => ask_for_capabilities(&mut dialogue)?,
     };
     capabilities.sort();
-    Ok(Greeted { greeting, capabilities, client, handle, encrypted, trace })
+    Ok(Greeted { greeting, capabilities, dialogue })
 }
 
 /// A connection before the login.
@@ -101,53 +100,65 @@ pub struct Greeted {
     pub greeting: String,
     /// In alphabetical order.
     pub capabilities: Vec<String>,
-    client: Client<Guard>,
-    handle: Handle,
-    encrypted: bool,
-    trace: Option<Log>,
+    dialogue: Dialogue<()>,
 }
 
 impl Greeted {
-    pub fn log_in(self, login: &Login) -> Result<LoggedIn> {
-        self.authenticate(login).map_err(|failure| masked(failure, &login.masks()))
+    /// Returns the texts for the administrator since the last call: `[ALERT]` (RFC 9051 §7.1).
+    pub fn take_alerts(&mut self) -> Vec<String> {
+        self.dialogue.take_alerts()
     }
 
-    fn authenticate(self, login: &Login) -> Result<LoggedIn> {
-        if matches!(login.secret, Secret::AccessToken(_)) && !self.encrypted {
+    /// Logs in, and names this client to the server if it wants to know (RFC 2971): some refuse SELECT otherwise.
+    pub fn log_in(self, login: &Login) -> Result<LoggedIn> {
+        let masks = login.masks();
+        self.authenticate(login).map_err(|failure| masked(failure, &masks))
+    }
+
+    fn authenticate(mut self, login: &Login) -> Result<LoggedIn> {
+        if matches!(login.secret, Secret::AccessToken(_)) && !self.dialogue.is_encrypted() {
             return Err(Failure::internal("an access token would have crossed a connection without TLS"));
         }
-        let mut session = authenticate(self.client, &self.capabilities, &self.handle, login)?;
-        // Some servers say more about themselves after the login.
-        let capabilities = match self.handle.capabilities() {
-            Some(told) => told,
-            None => {
-                names(&session.capabilities().map_err(|error| failure(Step::Login, &self.handle, error))?)
-            }
-        };
         let masks = login.masks();
-        Ok(LoggedIn { session, capabilities, handle: self.handle, masks, trace: self.trace })
+        self.dialogue.mask(masks.clone());
+        self.dialogue.enter(Step::Login);
+        let mut dialogue = authenticate(self.dialogue, &self.capabilities, login)?;
+        // Some servers name more after the login.
+        let capabilities = match dialogue.take_capabilities() {
+            Some(named) => named,
+            None => ask_for_capabilities(&mut dialogue)?,
+        };
+        if offers(&capabilities, "ID") {
+            // The server's answer changes nothing, whatever it is.
+            dialogue.run(&Command::Id, (), |_| Ok(()))?;
+        }
+        Ok(LoggedIn { dialogue, capabilities, masks })
     }
 }
 
 /// A connection after the login, with no mailbox selected.
 pub struct LoggedIn {
-    session: imap::Session<Guard>,
+    dialogue: Dialogue<()>,
     capabilities: Vec<String>,
-    handle: Handle,
     masks: Masks,
-    trace: Option<Log>,
 }
 
 impl LoggedIn {
-    /// Whether there is a mailbox behind the login. Exchange Online says OK to a login that leads to none, and BAD to the
-    /// first command after it; NAMESPACE (RFC 2342) is the one that changes nothing and costs least. False: the server does
-    /// not have it.
+    /// Returns the texts for the administrator since the last call: `[ALERT]` (RFC 9051 §7.1).
+    pub fn take_alerts(&mut self) -> Vec<String> {
+        self.dialogue.take_alerts()
+    }
+
+    /// Tells whether there is a mailbox behind the login. Exchange Online says OK to a login that leads to none, and BAD to
+    /// the first command after it; NAMESPACE (RFC 2342) is the one that changes nothing and costs least. False: the server
+    /// does not have it.
     pub fn probe(&mut self) -> Result<bool> {
         if !offers(&self.capabilities, "NAMESPACE") {
             return Ok(false);
         }
-        let probed = self.session.run_command_and_check_ok("NAMESPACE");
-        probed.map(|()| true).map_err(|error| masked(failure(Step::Login, &self.handle, error), &self.masks))
+        let condition = self.dialogue.run(&Command::Namespace, (), |_| Ok(()));
+        let probed = condition.and_then(|condition| done(&self.dialogue, Step::Login, &condition));
+        probed.map(|()| true).map_err(|failure| masked(failure, &self.masks))
     }
 
     /// The last part of [`open`] alone: lists the folders and selects the inbox.
@@ -157,49 +168,31 @@ impl LoggedIn {
     }
 
     fn into_session<C>(mut self, inbox: &Inbox) -> Result<Session<C>> {
-        let failed = |step| {
-            let handle = &self.handle;
-            move |error| failure(step, handle, error)
-        };
         let offered = |name| offers(&self.capabilities, name);
         let capabilities = Capabilities { r#move: offered("MOVE"), uidplus: offered("UIDPLUS") };
-        let names = self.session.list(Some(""), Some("*")).map_err(failed(Step::Folders))?;
-        let selectable = || names.iter().filter(|name| !name.attributes().contains(&NameAttribute::NoSelect));
-        let folders = Folders {
-            separator: names.iter().find_map(|name| name.delimiter()?.chars().next()),
-            names: selectable().map(|name| unescape(name.name())).collect(),
-            junk: selectable()
-                .find(|name| name.attributes().contains(&NameAttribute::Junk))
-                .map(|name| unescape(name.name())),
-        };
+        self.dialogue.enter(Step::Folders);
+        let folders = list(&mut self.dialogue)?;
+        self.dialogue.enter(Step::Select);
         let name = folders.resolve(inbox.name).name;
-        // The crate quotes the name.
-        let selected = if inbox.read_only { self.session.examine(&name) } else { self.session.select(&name) };
-        let selected = selected.map_err(failed(Step::Select))?;
-        let complaint = |kind, text: &str| Err(Failure::new(Step::Select, kind, format!("{name}: {text}")));
-        if !inbox.read_only && selected.is_read_only {
-            return complaint(Kind::Refused, "[READ-ONLY] the server opened it for reading only");
-        }
-        let Some(uid_validity) = selected.uid_validity.and_then(UidValidity::new) else {
-            return complaint(Kind::Protocol, "the server named no UIDVALIDITY");
-        };
-        drop(names);
-        drop(self.session);
-        let (stream, rest) = self.handle.into_stream()?;
-        let selected = Selected { name, uid_validity };
-        Ok(Session::new(stream, rest, capabilities, folders, selected, self.masks, self.trace))
+        let selected = select(&mut self.dialogue, name, inbox.read_only)?;
+        Ok(Session::new(self.dialogue.opened(), capabilities, folders, selected))
     }
 }
 
 impl Login<'_> {
+    /// Hides the secret itself and every form in which it is sent.
     fn masks(&self) -> Masks {
-        let (secret, response) = match self.secret {
-            Secret::AccessToken(token) => (token, xoauth2(self.user, token)),
-            Secret::Password(password) => (password, plain(self.user, password)),
+        let (secret, mechanisms) = match self.secret {
+            Secret::AccessToken(token) => (token, &TOKEN_MECHANISMS[..]),
+            Secret::Password(password) => (password, &[Mechanism::Plain][..]),
         };
-        let encoded = Zeroizing::new(BASE64.encode(response.as_bytes()));
-        sanitize::remember([secret, encoded.as_str()]);
-        Masks::of([secret, encoded.as_str()])
+        let encoded: Vec<_> = mechanisms
+            .iter()
+            .map(|mechanism| Zeroizing::new(BASE64.encode(mechanism.response(self.user, secret).as_bytes())))
+            .collect();
+        let all = || [secret].into_iter().chain(encoded.iter().map(|text| text.as_str()));
+        sanitize::remember(all());
+        Masks::of(all())
     }
 }
 
@@ -208,177 +201,151 @@ fn masked(failure: Failure, masks: &Masks) -> Failure {
     failure.observing_lines(observed.lines())
 }
 
-/// STARTTLS (RFC 9051 §6.2.1), by hand: the `imap` crate does it only on connections of its own. What the server sends
-/// after its OK and before TLS could come from anybody and ends the attempt.
-fn encrypt(stream: Box<dyn Transport>, trace: Option<Log>) -> Result<(Box<dyn Transport>, String)> {
-    use std::io::{BufRead, BufReader, Write};
-
-    let (guard, handle) = guard(stream, trace);
-    let mut lines = BufReader::with_capacity(1, guard);
-    let line = |lines: &mut BufReader<Guard>| {
-        let mut line = Vec::new();
-        match lines.read_until(b'\n', &mut line) {
-            Ok(0) => Err(failure(Step::Greeting, &handle, Error::ConnectionLost)),
-            Ok(_) => Ok(line),
-            Err(error) => Err(failure(Step::Greeting, &handle, Error::Io(error))),
-        }
-    };
-    let greeting = check_greeting(&line(&mut lines)?)?;
-    let written = lines.get_mut().write_all(b"S1 STARTTLS\r\n").and_then(|()| lines.get_mut().flush());
-    written.map_err(|error| failure(Step::Greeting, &handle, Error::Io(error)))?;
-    let answer = loop {
-        let line = line(&mut lines)?;
-        if !line.starts_with(b"* ") {
-            break line;
-        }
-    };
-    if !answer.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"S1 OK ")) {
-        let observed = format!("STARTTLS was refused: {}", super::cursor::excerpt(&answer));
-        return Err(if_throttled(Failure::new(Step::Tls, Kind::Tls, observed)));
-    }
-    drop(lines);
-    let (stream, rest) = handle.into_stream()?;
-    if !rest.is_empty() {
-        let observed = format!("{} sent more than its answer to STARTTLS before TLS began", stream.peer());
-        return Err(Failure::new(Step::Tls, Kind::Protocol, observed));
-    }
-    Ok((stream, greeting))
-}
-
-fn read_greeting(client: &mut Client<Guard>, handle: &Handle) -> Result<String> {
-    let greeting = client.read_greeting().map_err(|error| failure(Step::Greeting, handle, error))?;
-    check_greeting(&greeting)
-}
-
 /// `greeting = "*" SP (resp-cond-auth / resp-cond-bye)` (RFC 9051 §9)
-fn check_greeting(line: &[u8]) -> Result<String> {
-    let starts_with =
-        |prefix: &[u8]| line.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
-    if starts_with(b"* OK") {
-        return Ok(super::cursor::excerpt(line));
-    }
-    let kind = if starts_with(b"* BYE") { Kind::Network } else { Kind::Protocol };
-    Err(if_throttled(Failure::new(Step::Greeting, kind, super::cursor::excerpt(line))))
-}
-
-fn authenticate(
-    client: Client<Guard>,
-    capabilities: &[String],
-    handle: &Handle,
-    login: &Login,
-) -> Result<imap::Session<Guard>> {
-    let offered = |name: &str| offers(capabilities, name);
-    let (mechanism, response) = match login.secret {
-        Secret::AccessToken(token) if offered("AUTH=XOAUTH2") => ("XOAUTH2", xoauth2(login.user, token)),
-        Secret::AccessToken(_) => {
-            let observed = format!("the server offers no AUTH=XOAUTH2 in {}", capabilities.join(" "));
-            return Err(Failure::new(Step::Login, Kind::Login, observed));
-        }
-        Secret::Password(password) if offered("AUTH=PLAIN") => ("PLAIN", plain(login.user, password)),
-        Secret::Password(password) => {
-            let session = client.login(login.user, password);
-            return session.map_err(|(error, _)| login_failure(handle, error, None));
-        }
-    };
-    let sasl = Sasl { initial: offered("SASL-IR"), response, challenge: RefCell::default() };
-    let result = if sasl.initial {
-        // RFC 4959: the crate sends the mechanism's name as it is given.
-        let command = Zeroizing::new(format!("{mechanism} {}", BASE64.encode(sasl.response.as_bytes())));
-        client.authenticate(command.as_str(), &sasl)
-    } else {
-        client.authenticate(mechanism, &sasl)
-    };
-    result.map_err(|(error, _)| login_failure(handle, error, sasl.challenge.into_inner()))
-}
-
-/// The response of SASL XOAUTH2: user and token, each field ended by ^A, as Google's and Microsoft's pages on XOAUTH2 show
-/// it.
-fn xoauth2(user: &str, token: &str) -> Zeroizing<String> {
-    Zeroizing::new(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
-}
-
-/// The message of SASL PLAIN (RFC 4616 §2).
-fn plain(user: &str, password: &str) -> Zeroizing<String> {
-    Zeroizing::new(format!("\0{user}\0{password}"))
-}
-
-/// Answers the server's challenges. The response goes out once: in the AUTHENTICATE line or to the first, empty challenge.
-/// Another one is the server's error in JSON, which wants an empty answer before the NO comes.
-struct Sasl {
-    initial: bool,
-    response: Zeroizing<String>,
-    challenge: RefCell<Option<String>>,
-}
-
-impl Authenticator for Sasl {
-    type Response = Zeroizing<String>;
-
-    fn process(&self, challenge: &[u8]) -> Self::Response {
-        if challenge.is_empty() && !self.initial && self.challenge.borrow().is_none() {
-            *self.challenge.borrow_mut() = Some(String::new());
-            return self.response.clone();
-        }
-        let text = String::from_utf8_lossy(&challenge[..challenge.len().min(limits::LAST_LINE)]).into_owned();
-        *self.challenge.borrow_mut() = Some(text);
-        Zeroizing::default()
-    }
-}
-
-/// The refusal of a login, with the server's JSON where it sent one.
-fn login_failure(handle: &Handle, error: Error, challenge: Option<String>) -> Failure {
-    let mut failure = failure(Step::Login, handle, error);
-    if let Some(challenge) = challenge.filter(|challenge| !challenge.trim().is_empty()) {
-        // The server's own line feeds are none of ours.
-        let said = format!("{} {}", failure.observed, sanitize::escape(challenge.trim()));
-        failure = failure.observing_lines(said.lines());
-    }
-    failure
-}
-
-fn failure(step: Step, handle: &Handle, error: Error) -> Failure {
-    if_throttled(plain_failure(step, handle, error))
-}
-
-fn plain_failure(step: Step, handle: &Handle, error: Error) -> Failure {
-    let peer = handle.peer();
-    if let Some(violation) = handle.violation() {
-        return Failure::new(step, Kind::Protocol, format!("{peer} sent {violation}"));
-    }
-    let complaints = handle.complaints();
-    let said = |own: String| complaints.clone().unwrap_or(own);
-    match error {
-        Error::No(no) => refused(step, said(format!("NO {}", no.information))),
-        Error::Bad(bad) => refused(step, said(format!("BAD {}", bad.information))),
-        Error::Io(error) => {
-            let failure = io_failure(step, &peer, &error);
-            if failure.kind == Kind::Network {
-                let observed = said(failure.observed.clone());
-                failure.observing_lines(observed.lines())
-            } else {
-                failure
+fn read_greeting(dialogue: &mut Dialogue<()>) -> Result<String> {
+    loop {
+        match dialogue.receive()? {
+            Received::Data(Response::Untagged(Condition { status: Status::Ok, line, .. })) => {
+                return Ok(format!("* {line}"));
             }
-        }
-        Error::ConnectionLost => {
-            let observed = said(format!("{peer} closed the connection"));
-            Failure::new(step, Kind::Network, "").observing_lines(observed.lines())
-        }
-        // The crate calls everything that it cannot read a BYE.
-        Error::Bye(_) if complaints.is_some() => {
-            Failure::new(step, Kind::Network, "").observing_lines(said(String::new()).lines())
-        }
-        Error::Bye(_) => Failure::new(step, Kind::Protocol, format!("{peer} sent what is no IMAP response")),
-        other => {
-            Failure::new(step, Kind::Protocol, format!("{peer} sent what is no IMAP response ({other})"))
+            Received::Data(Response::Untagged(condition)) => {
+                let failure = Failure::new(Step::Greeting, Kind::Protocol, condition.line);
+                return Err(if_throttled(failure));
+            }
+            Received::Data(Response::PreAuth(line)) => {
+                let observed = format!("{line} (PREAUTH: the server does not ask who logs in)");
+                return Err(Failure::new(Step::Greeting, Kind::Protocol, observed).retry(Retry::Never));
+            }
+            _ => {}
         }
     }
 }
 
-fn refused(step: Step, observed: String) -> Failure {
-    let kind = if step <= Step::Login { Kind::Login } else { Kind::Refused };
-    Failure::new(step, kind, "").observing_lines(observed.lines()).retry(Retry::Never)
+/// STARTTLS (RFC 9051 §6.2.1)
+fn ask_for_tls(mut dialogue: Dialogue<()>) -> Result<Dialogue<()>> {
+    let condition = dialogue.run(&Command::StartTls, (), |_| Ok(()))?;
+    if condition.status == Status::Ok {
+        return Ok(dialogue);
+    }
+    let observed = format!("STARTTLS was refused: {}", condition.line);
+    Err(if_throttled(Failure::new(Step::Tls, Kind::Tls, observed)))
 }
 
-/// Whether a capability was named, in any case.
+fn ask_for_capabilities(dialogue: &mut Dialogue<()>) -> Result<Vec<String>> {
+    let condition = dialogue.run(&Command::Capability, (), |_| Ok(()))?;
+    done(dialogue, Step::Login, &condition)?;
+    Ok(dialogue.take_capabilities().unwrap_or_default())
+}
+
+fn authenticate(dialogue: Dialogue<()>, capabilities: &[String], login: &Login) -> Result<Dialogue<()>> {
+    let offered = |mechanism: &Mechanism| offers(capabilities, &format!("AUTH={}", mechanism.name()));
+    let refused = |observed| Err(Failure::new(Step::Login, Kind::Login, observed));
+    let named = || capabilities.join(" ");
+    let (mechanism, secret) = match login.secret {
+        Secret::AccessToken(token) => match TOKEN_MECHANISMS.into_iter().find(offered) {
+            Some(mechanism) => (Some(mechanism), token),
+            None => return refused(format!("the server offers no AUTH=XOAUTH2 in {}", named())),
+        },
+        Secret::Password(password) => (Some(Mechanism::Plain).filter(offered), password),
+    };
+    if mechanism.is_none() && offers(capabilities, "LOGINDISABLED") {
+        return refused(format!(
+            "the server forbids LOGIN (LOGINDISABLED) and offers no AUTH=PLAIN in {}",
+            named()
+        ));
+    }
+    let (stream, handle) = guard(dialogue);
+    let client = Client::new(stream);
+    let (error, challenge) = match mechanism {
+        Some(mechanism) => {
+            let sasl = Sasl::new(mechanism, offers(capabilities, "SASL-IR"), login.user, secret);
+            let error = client.authenticate(sasl.arguments().as_str(), &sasl).err().map(|(error, _)| error);
+            (error, sasl.error())
+        }
+        None => (client.login(login.user, secret).err().map(|(error, _)| error), None),
+    };
+    let (dialogue, outcome) = handle.into_dialogue()?;
+    match (error, outcome) {
+        (None, Some(Ok(_))) => Ok(dialogue),
+        (_, Some(Err(failure))) => Err(failure),
+        (_, Some(Ok(condition))) => {
+            let mut failure = refusal(&dialogue, Step::Login, &condition);
+            if let Some(challenge) = challenge {
+                // The server's own line feeds are none of ours.
+                let said = format!("{} {}", failure.observed, sanitize::escape(challenge.trim()));
+                failure = failure.observing_lines(said.lines());
+            }
+            Err(failure)
+        }
+        // A user or password with a line end.
+        (Some(error), None) => Err(Failure::new(Step::Login, Kind::Configuration, error.to_string())),
+        (None, None) => Err(Failure::internal("a login without an answer")),
+    }
+}
+
+fn list(dialogue: &mut Dialogue<()>) -> Result<Folders> {
+    let (mut folders, mut octets) = (Folders::default(), 0);
+    let condition = dialogue.run(&Command::List, (), |received| {
+        if let Received::Data(Response::List(listing)) = received {
+            octets += listing.name.len() + OF_A_FOLDER;
+            if octets > limits::FOLDERS {
+                let observed = format!("the server lists folders of more than {} octets", limits::FOLDERS);
+                return Err(Failure::new(Step::Folders, Kind::Protocol, observed));
+            }
+            folders.add(listing);
+        }
+        Ok(())
+    })?;
+    done(dialogue, Step::Folders, &condition).map(|()| folders)
+}
+
+fn select(dialogue: &mut Dialogue<()>, name: String, read_only: bool) -> Result<Selected> {
+    let command = if read_only { Command::Examine(name.clone()) } else { Command::Select(name.clone()) };
+    let (mut exists, mut validity) = (0, None);
+    let condition = dialogue.run(&command, (), |received| {
+        match received {
+            Received::Data(Response::Exists(count)) => exists = count,
+            Received::Data(Response::Untagged(Condition { code: Some(code), .. })) => match code {
+                Code::UidValidity(number) => validity = Some(Some(number)),
+                Code::UidValidityZero => validity = Some(None),
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    })?;
+    done(dialogue, Step::Select, &condition)?;
+    let complaint = |kind, text: &str| Err(Failure::new(Step::Select, kind, format!("{name}: {text}")));
+    if !read_only && condition.code == Some(Code::ReadOnly) {
+        return complaint(Kind::Refused, "[READ-ONLY] the server opened it for reading only");
+    }
+    match validity {
+        Some(Some(uid_validity)) => Ok(Selected { name, uid_validity, exists }),
+        Some(None) => complaint(
+            Kind::Protocol,
+            "UIDVALIDITY 0: the server keeps no UIDs, so no message could be named later",
+        )
+        .map_err(|failure| failure.retry(Retry::Never)),
+        None => complaint(Kind::Protocol, "the server named no UIDVALIDITY"),
+    }
+}
+
+/// Fails if a command was answered with NO or BAD.
+fn done(dialogue: &Dialogue<()>, step: Step, condition: &Condition) -> Result<()> {
+    match condition.status {
+        Status::Ok => Ok(()),
+        Status::No | Status::Bad => Err(refusal(dialogue, step, condition)),
+    }
+}
+
+/// Returns the failure for NO or BAD, with everything that the server complained of.
+fn refusal(dialogue: &Dialogue<()>, step: Step, condition: &Condition) -> Failure {
+    let kind = if step <= Step::Login { Kind::Login } else { Kind::Refused };
+    let observed = dialogue.complaints().unwrap_or_else(|| condition.line.clone());
+    if_throttled(Failure::new(step, kind, "").observing_lines(observed.lines()).retry(Retry::Never))
+}
+
+/// Tells whether a capability was named, in any case.
 fn offers(capabilities: &[String], name: &str) -> bool {
     capabilities.iter().any(|offered| offered.eq_ignore_ascii_case(name))
 }
@@ -387,28 +354,8 @@ fn is_mechanism(capability: &str) -> bool {
     capability.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("AUTH="))
 }
 
-fn names(capabilities: &imap::types::Capabilities) -> Vec<String> {
-    capabilities.iter().map(capability_name).collect()
-}
+/// By preference: XOAUTH2 is what Exchange Online has.
+const TOKEN_MECHANISMS: [Mechanism; 2] = [Mechanism::XOAuth2, Mechanism::OAuthBearer];
 
-/// A folder's name as it is. The crate leaves the backslashes of a quoted string in it (RFC 9051 §9, `QUOTED-CHAR`), and
-/// does not tell whether it was one; in a literal a backslash hardly ever stands before another or a quote.
-fn unescape(name: &str) -> String {
-    let mut unescaped = String::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((before, after)) = rest.split_once('\\') {
-        unescaped.push_str(before);
-        let escaped = after.chars().next().filter(|next| matches!(next, '\\' | '"'));
-        unescaped.push(escaped.unwrap_or('\\'));
-        rest = &after[escaped.map_or(0, char::len_utf8)..];
-    }
-    unescaped + rest
-}
-
-fn capability_name(capability: &Capability<'_>) -> String {
-    match capability {
-        Capability::Imap4rev1 => "IMAP4rev1".to_owned(),
-        Capability::Auth(mechanism) => format!("AUTH={mechanism}"),
-        Capability::Atom(name) => name.to_string(),
-    }
-}
+/// Octets of memory that a folder takes beside its name.
+const OF_A_FOLDER: usize = 40;

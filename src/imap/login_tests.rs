@@ -1,12 +1,25 @@
 //! Logins as servers were seen to conduct them, and as none should.
 
 use super::commands::Command;
-use super::login::{Inbox, Login, Secret, StartTls, open};
-use super::scripted::connection;
+use super::limits;
+use super::login::{Inbox, Login, Opening, Secret, StartTls};
+use super::scripted::{Scripted, connection};
 use super::session::Session;
-use crate::failure::{Failure, Kind, Result, Step};
+use super::tags::Tags;
+use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::Log;
 use crate::net::testing::{Authority, soon};
+
+fn open(
+    peer: Scripted,
+    start_tls: Option<StartTls>,
+    login: &Login,
+    inbox: &Inbox,
+    trace: Option<Log>,
+) -> Result<Session<()>> {
+    let opening = Opening { start_tls, deadline: soon(), tags: Tags::with_prefix("U"), trace };
+    super::login::open(Box::new(peer), opening, login, inbox)
+}
 
 /// Plays a login with token `t0` for `a@b.de`.
 fn play(script: &str) -> Result<Session<()>> {
@@ -21,7 +34,7 @@ fn play_in_pieces(script: &str, piece: usize) -> Result<Session<()>> {
     peer.piece = piece;
     let login = Login { user: "a@b.de", secret: Secret::AccessToken("t0") };
     let inbox = Inbox { name: "INBOX", read_only: false };
-    let result = open(Box::new(peer), None, &login, &inbox, soon(), None);
+    let result = open(peer, None, &login, &inbox, None);
     outcome.check();
     result
 }
@@ -33,7 +46,7 @@ fn play_start_tls(script: &str, piece: usize) -> Result<Session<()>> {
     let inbox = Inbox { name: "INBOX", read_only: false };
     let trust = Authority::new().trust();
     let start_tls = Some(StartTls { host: "mail.b.de", trust: &trust });
-    let result = open(Box::new(peer), start_tls, &login, &inbox, soon(), None);
+    let result = open(peer, start_tls, &login, &inbox, None);
     outcome.check();
     result
 }
@@ -63,7 +76,7 @@ fn what_the_server_repeats_of_the_secret_is_masked() {
     let (peer, outcome) = connection(&script);
     let (login, log) = (Login { user: "a@b.de", secret: Secret::AccessToken("t0") }, Log::default());
     let inbox = Inbox { name: "INBOX", read_only: false };
-    let result = open::<()>(Box::new(peer), None, &login, &inbox, soon(), Some(log.clone()));
+    let result = open(peer, None, &login, &inbox, Some(log.clone()));
     outcome.check();
     assert!(result.is_err());
     let traced: Vec<_> = log.take().into_iter().map(|record| record.text).collect();
@@ -92,7 +105,7 @@ fn what_the_server_repeats_of_the_secret_later_is_masked_too() {
         let (peer, outcome) = connection(&script);
         let (login, log) = (Login { user: "a@b.de", secret: Secret::AccessToken(token) }, Log::default());
         let inbox = Inbox { name: "INBOX", read_only: false };
-        let mut session = open(Box::new(peer), None, &login, &inbox, soon(), Some(log.clone())).unwrap();
+        let mut session = open(peer, None, &login, &inbox, Some(log.clone())).unwrap();
         let told = match session.search(&Command::Search { unseen: false }, ()) {
             Ok((condition, _)) => Session::<()>::refused(Step::Search, &condition),
             Err(failure) => failure,
@@ -118,6 +131,9 @@ const LOGGED_IN: &str = "
     C: C CAPABILITY
     S: * CAPABILITY IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+
     S: C OK CAPABILITY completed.
+    C: I ID (\"name\" \"um-imap-oauth2\" \"version\" \"0.1.0\")
+    S: * ID NIL
+    S: I OK ID completed.
 ";
 const LISTED: &str = r#"
     C: D LIST "" *
@@ -339,9 +355,10 @@ fn a_text_that_ends_like_a_literal_hides_nothing() {
          S: * OK wait {{8000}}
          S: * 1 FETCH (BODYSTRUCTURE {deep}
          S: * OK [UIDVALIDITY 14] done {{8000}}
-         S: * LIST ({deep}"
+         S: * LIST ({deep}
+         S: E OK [READ-WRITE] done"
     );
-    assert_refused(&script, Step::Select, Kind::Protocol, "nested parentheses");
+    assert_eq!(play(&script).unwrap().take_skipped().count, 2);
 }
 
 #[test]
@@ -420,7 +437,6 @@ fn a_complaint_in_the_answer_to_select_is_none_about_it() {
     let select = "
         C: E SELECT \"INBOX\"
         S: * NO [ALERT] Mailbox is at 99% of its quota
-        S: * BYE for now
         S: * PREAUTH what
         S: * OK [UIDVALIDITY 14] Gr\u{c3}\u{bc}\u{c3}\u{9f}e
         S: E OK [READ-WRITE] done";
@@ -449,19 +465,30 @@ fn challenges_come_to_an_end() {
 }
 
 #[test]
-fn a_literal_of_a_name_has_a_limit() {
+fn a_folder_whose_name_is_too_long_is_passed_over() {
     let list = |octets: usize| {
         format!(
             "C: D LIST \"\" *\n S: * LIST () \"/\" INBOX\n S: * LIST () \"/\" {{{octets}}}\n S> {}\n S:\n S: D OK done\n",
             "x".repeat(octets)
         )
     };
-    assert_eq!(with_list(&list(8 * 1024), SELECTED).unwrap().folders.names[1].len(), 8 * 1024);
-    let (peer, _) = connection(&[GREETED, LOGGED_IN, &list(8 * 1024 + 1)].concat());
+    let limit = limits::LITERAL;
+    assert_eq!(with_list(&list(limit), SELECTED).unwrap().folders.names[1].len(), limit);
+    let mut session = with_list(&list(limit + 1), SELECTED).unwrap();
+    assert_eq!((session.folders.names.len(), session.take_skipped().count), (1, 1));
+}
+
+#[test]
+fn the_folders_of_a_mailbox_have_a_limit() {
+    let name = "x".repeat(50_000);
+    let lines: String =
+        (0..=limits::FOLDERS / 50_000).map(|_| format!("S: * LIST () \"/\" {name}\n")).collect();
+    let script = format!("{GREETED} {LOGGED_IN} C: D LIST \"\" *\n {lines}");
+    let (peer, _) = connection(&script);
     let login = Login { user: "a@b.de", secret: Secret::AccessToken("t0") };
-    let inbox = Inbox { name: "INBOX", read_only: false };
-    let failure = open::<()>(Box::new(peer), None, &login, &inbox, soon(), None).err().unwrap();
-    assert!(failure.observed.contains("a literal of more than 8192 octets"), "{failure:?}");
+    let failure = open(peer, None, &login, &Inbox { name: "INBOX", read_only: false }, None).err().unwrap();
+    assert_eq!((failure.step, failure.kind), (Step::Folders, Kind::Protocol));
+    assert!(failure.observed.contains("lists folders of more than"), "{failure:?}");
 }
 
 #[test]
@@ -518,7 +545,7 @@ fn the_login_comes_after_starttls() {
 
 #[test]
 fn a_refused_starttls_sends_no_token() {
-    for answer in ["NO not today", "BAD unknown command", "PREAUTH come in"] {
+    for answer in ["NO not today", "BAD unknown command"] {
         let script = format!("S: * OK ready\n C: S STARTTLS\n S: S {answer}");
         let failure = play_start_tls(&script, usize::MAX).err().unwrap();
         assert_eq!((failure.step, failure.kind), (Step::Tls, Kind::Tls), "{failure:?}");
@@ -543,7 +570,7 @@ fn a_password_goes_by_plain_or_by_login_where_there_is_no_plain() {
         let (peer, outcome) = connection(script);
         let login = Login { user: "a@b.de", secret: Secret::Password("p\"w") };
         let inbox = Inbox { name: "INBOX", read_only: false };
-        let result: Result<Session<()>> = open(Box::new(peer), None, &login, &inbox, soon(), None);
+        let result: Result<Session<()>> = open(peer, None, &login, &inbox, None);
         outcome.check();
         result
     };
@@ -571,4 +598,139 @@ fn a_password_goes_by_plain_or_by_login_where_there_is_no_plain() {
         assert_eq!((failure.step, failure.kind), (Step::Login, Kind::Login), "{failure:?}");
         assert!(!format!("{failure:?}").contains("p\"w"));
     }
+}
+
+#[test]
+fn login_is_not_used_where_the_server_forbids_it() {
+    let forbidden = |greeting: &str| {
+        let (peer, outcome) = connection(greeting);
+        let login = Login { user: "a@b.de", secret: Secret::Password("p4ssw0rd") };
+        let failure =
+            open(peer, None, &login, &Inbox { name: "INBOX", read_only: false }, None).err().unwrap();
+        outcome.check();
+        assert!(!outcome.written().contains("p4ssw0rd"));
+        assert_eq!((failure.step, failure.kind, failure.retry), (Step::Login, Kind::Login, Retry::Never));
+        failure.observed
+    };
+    let asked = "
+        S: * OK ready
+        C: A CAPABILITY
+        S: * CAPABILITY IMAP4rev1 logindisabled STARTTLS
+        S: A OK done";
+    assert!(forbidden(asked).contains("LOGINDISABLED"));
+    // AUTHENTICATE is not LOGIN.
+    let plain = "
+        S: * OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=PLAIN SASL-IR] ready
+        C: A AUTHENTICATE PLAIN AGFAYi5kZQBwNHNzdzByZA==
+        S: A NO wrong";
+    assert_eq!(forbidden(plain), "NO wrong");
+}
+
+#[test]
+fn a_prohibition_before_tls_says_nothing_about_the_time_after_it() {
+    let (mut peer, outcome) = connection(
+        "S: * OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=XYZ STARTTLS] ready
+         C: S STARTTLS
+         S: S OK begin
+         TLS
+         C: A CAPABILITY
+         S: * CAPABILITY IMAP4rev1
+         S: A OK done
+         C: B LOGIN \"a@b.de\" \"p4ssw0rd\"
+         S: B NO wrong",
+    );
+    peer.encrypted = false;
+    let trust = Authority::new().trust();
+    let start_tls = Some(StartTls { host: "mail.b.de", trust: &trust });
+    let login = Login { user: "a@b.de", secret: Secret::Password("p4ssw0rd") };
+    let failure =
+        open(peer, start_tls, &login, &Inbox { name: "INBOX", read_only: false }, None).err().unwrap();
+    outcome.check();
+    assert_eq!(failure.observed, "NO wrong");
+}
+
+#[test]
+fn oauthbearer_is_used_where_there_is_no_xoauth2() {
+    let begin = "
+        S: * OK [CAPABILITY IMAP4rev1 AUTH=OAUTHBEARER AUTH=PLAIN] ready
+        C: B AUTHENTICATE OAUTHBEARER
+        S: +
+        C> bixhPWFAYi5kZSwBYXV0aD1CZWFyZXIgdDABAQ==
+    ";
+    let session = play(&format!("{begin} S: B OK [CAPABILITY MOVE] come in\n {LISTED} {SELECTED}")).unwrap();
+    assert!(session.capabilities.r#move);
+    // The error challenge is answered with ^A, and the token is not sent again.
+    let refused = format!(
+        "{begin}
+         S: + eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=
+         C> AQ==
+         S: B NO you said bixhPWFAYi5kZSwBYXV0aD1CZWFyZXIgdDABAQ=="
+    );
+    assert_refused(&refused, Step::Login, Kind::Login, r#"NO you said *** {"status":"invalid_token"}"#);
+    let both = "S: * OK [CAPABILITY SASL-IR AUTH=OAUTHBEARER AUTH=XOAUTH2] ready
+         C: B AUTHENTICATE XOAUTH2 dXNlcj1hQGIuZGUBYXV0aD1CZWFyZXIgdDABAQ==
+         S: B NO wrong";
+    assert_refused(both, Step::Login, Kind::Login, "NO wrong");
+}
+
+#[test]
+fn text_instead_of_an_empty_challenge_is_one() {
+    let script = format!(
+        "S: * OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] ready
+         C: B AUTHENTICATE XOAUTH2
+         S: + go ahead
+         C> dXNlcj1hQGIuZGUBYXV0aD1CZWFyZXIgdDABAQ==
+         S: B  OK
+         C: C CAPABILITY
+         S: *  CAPABILITY  IMAP4rev2 MOVE
+         S: C OK
+         {LISTED} {SELECTED}"
+    );
+    assert!(play(&script).unwrap().capabilities.r#move);
+}
+
+#[test]
+fn a_server_that_does_not_like_to_be_told_who_asks_is_read_all_the_same() {
+    for answer in ["NO not interested", "BAD unknown command"] {
+        let script = format!("{GREETED} {LOGGED_IN} {LISTED} {SELECTED}")
+            .replace("S: I OK ID completed.", &format!("S: I {answer}"));
+        assert!(script.contains(answer));
+        play(&script).unwrap();
+    }
+}
+
+#[test]
+fn alerts_are_kept_for_the_administrator_wherever_they_come() {
+    let script = [GREETED, LOGGED_IN, LISTED, SELECTED].concat();
+    let script = script
+        .replace("S: * OK The Microsoft", "S: * OK [ALERT] Maintenance tonight, The Microsoft")
+        .replace("S: D OK LIST", "S: * NO [alert] Mailbox is full\n S: D OK LIST")
+        .replace("S: E OK [READ-WRITE]", "S: E OK [ALERT]");
+    let mut session = play(&script).unwrap();
+    let alerts = session.take_alerts();
+    assert_eq!(alerts.len(), 3, "{alerts:?}");
+    assert!(alerts[0].contains("Maintenance tonight") && alerts[1] == "NO [alert] Mailbox is full");
+    assert!(session.take_alerts().is_empty());
+}
+
+#[test]
+fn a_mailbox_without_uids_is_called_what_it_is_and_not_tried_again() {
+    let select = "C: E SELECT \"INBOX\"\n S: * OK [UIDVALIDITY 0] none\n S: E OK [READ-WRITE] done";
+    let failure = refusal(&format!("{GREETED} {LOGGED_IN} {LISTED} {select}"));
+    assert_eq!((failure.step, failure.kind, failure.retry), (Step::Select, Kind::Protocol, Retry::Never));
+    assert!(failure.observed.contains("UIDVALIDITY 0"), "{failure:?}");
+    let preauth = refusal("S: * PREAUTH come in");
+    assert_eq!((preauth.kind, preauth.retry), (Kind::Protocol, Retry::Never));
+    assert!(preauth.observed.contains("does not ask who logs in"), "{preauth:?}");
+}
+
+#[test]
+fn a_server_that_ends_at_namespace_can_be_told_from_one_without_it() {
+    let script = format!("{GREETED} {LOGGED_IN} C: N NAMESPACE");
+    let (peer, _) = connection(&script);
+    let opening = Opening { start_tls: None, deadline: soon(), tags: Tags::with_prefix("U"), trace: None };
+    let greeted = super::login::greet(Box::new(peer), opening).unwrap();
+    let mut logged_in = greeted.log_in(&Login { user: "a@b.de", secret: Secret::AccessToken("t0") }).unwrap();
+    let failure = logged_in.probe().err().unwrap();
+    assert_eq!((failure.step, failure.kind), (Step::Login, Kind::Network));
 }

@@ -1,25 +1,30 @@
 //! A [`Stream`] → a logged-in session with a selected mailbox, and the commands on it.
 //!
-//! The `imap` crate carries the dialogue up to SELECT ([`login`]), with a [`guard`] under it. From then on the stream is
-//! ours: [`session`] keeps a queue of commands in flight and hands their answers out as events, which [`responses`] makes
-//! of bytes without knowing a socket.
+//! Bytes become events in [`decoder`], which knows no socket. [`dialogue`] sends commands and receives their answers, from
+//! the greeting on; [`login`] opens a connection over it and lets the `imap` crate conduct AUTHENTICATE or LOGIN behind a
+//! [`guard`]; [`session`] is the result.
+//!
+//! An untagged line that no command in flight needs is never fatal. It is counted and can be reported.
 
 pub mod backoff;
 pub mod commands;
 mod cursor;
 pub mod decoder;
+mod dialogue;
 pub mod folders;
-pub mod guard;
+mod guard;
 pub mod limits;
 pub mod listing;
 pub mod login;
 #[cfg(test)]
 mod login_tests;
 pub mod responses;
+mod sasl;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod search;
 pub mod session;
+pub mod tags;
 pub mod uid_set;
 pub mod uids;
 

@@ -18,9 +18,10 @@ use crate::config::{Authentication, Security};
 use crate::failure::{Failure, Kind, Result, Retry, Step, panicked};
 use crate::imap::backoff::{backoff, is_unavailable, says_unavailable};
 use crate::imap::commands::Command;
-use crate::imap::login::{self, Inbox, Login, Secret, StartTls};
+use crate::imap::login::{self, Inbox, Login, Opening, Secret, StartTls};
 use crate::imap::responses::{self, Code, Condition, Response, Status};
 use crate::imap::session::{Received, Session};
+use crate::imap::tags::Tags;
 use crate::imap::uids::{Uid, UidSet};
 use crate::imap::{Transport, uid_set};
 use crate::net::{self, Deadline};
@@ -415,7 +416,10 @@ impl Worker {
         }
         shared.look_up_credential();
         let mut session = self.log_in()?;
-        session.times = shared.times;
+        session.set_times(shared.times);
+        for alert in session.take_alerts() {
+            shared.log.warning(format!("{}: the mail server says: {alert}", config.user));
+        }
         if shared.access == Access::ReadWrite {
             self.make_folders(&mut session)?;
         }
@@ -474,7 +478,8 @@ impl Worker {
             let start_tls = (config.security == Security::StartTls)
                 .then_some(StartTls { host: &config.server, trust: &shared.trust });
             let login = Login { user: &config.user, secret };
-            login::open(stream, start_tls, &login, &inbox, deadline, trace.clone())
+            let opening = Opening { start_tls, deadline, tags: Tags::random()?, trace: trace.clone() };
+            login::open(stream, opening, &login, &inbox)
         };
         let authentication = shared.lock().authentication(config).clone();
         let oauth2 = match &authentication {

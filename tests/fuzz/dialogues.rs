@@ -15,9 +15,10 @@ use um_imap_oauth2::imap::Transport;
 use um_imap_oauth2::imap::commands::{Command, Flag};
 use um_imap_oauth2::imap::decoder::{Decoder, Event};
 use um_imap_oauth2::imap::limits;
-use um_imap_oauth2::imap::login::{Inbox, Login, Secret, open};
-use um_imap_oauth2::imap::responses::{Malformed, Message, Response, Status};
+use um_imap_oauth2::imap::login::{Inbox, Login, Opening, Secret, open};
+use um_imap_oauth2::imap::responses::{Fetch, Malformed, Message, Response, Status};
 use um_imap_oauth2::imap::session::{Received, Session};
+use um_imap_oauth2::imap::tags::Tags;
 use um_imap_oauth2::imap::uids::{Uid, UidSet};
 use um_imap_oauth2::net::{Deadline, Trust};
 
@@ -55,6 +56,86 @@ pub fn is_whole(octets: &[u8]) -> bool {
     log_in(peer).and_then(|mut session| converse(&mut session, octets.len() as u64)).is_ok()
 }
 
+/// What a session came to, without what nothing was asked for: names that begin with `odd`, and UIDs from 900 on.
+#[derive(Debug, Default, PartialEq)]
+pub struct Outcome {
+    folders: Vec<String>,
+    selected: String,
+    uids: Vec<u32>,
+    /// Each FETCH response, and the octets of its message.
+    messages: Vec<(Fetch, Vec<u8>)>,
+    answers: Vec<Status>,
+    failure: Option<String>,
+}
+
+impl Outcome {
+    /// Plays a session in which the server says `octets`, one command at a time.
+    pub fn of(octets: &[u8]) -> Self {
+        let mut outcome = Self::default();
+        let peer = Peer { octets: octets.to_vec(), at: 0, ends: 0 };
+        let failure = log_in(peer).and_then(|mut session| outcome.converse(&mut session)).err();
+        outcome.failure = failure.map(|failure| failure.to_string());
+        outcome
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.failure.is_none() && !self.messages.is_empty() && !self.uids.is_empty()
+    }
+
+    fn converse(&mut self, session: &mut Session<()>) -> Result<()> {
+        let ours = |name: &&String| !name.starts_with("odd");
+        self.folders = session.folders.names.iter().filter(ours).cloned().collect();
+        self.selected = format!("{:?}", session.selected);
+        for command in commands() {
+            session.send(&command, ())?;
+            let mut message = Vec::new();
+            loop {
+                match session.receive()? {
+                    Received::Message(piece) => message.extend_from_slice(piece),
+                    Received::Uids(uids) => self.uids.extend(uids.start().get()..=uids.end().get()),
+                    Received::Data(Response::Fetch(fetch)) if fetch.uid < Uid::new(900) => {
+                        self.messages.push((fetch, std::mem::take(&mut message)));
+                    }
+                    Received::Data(Response::Fetch(_)) => message.clear(),
+                    Received::Done((), condition) => {
+                        self.answers.push(condition.status);
+                        break;
+                    }
+                    Received::Data(_) | Received::MessageStart { .. } => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ends of all responses in `octets`.
+pub fn responses_in(octets: &[u8]) -> Vec<usize> {
+    decode(octets, usize::MAX).0.iter().map(|reading| reading.place.1).collect()
+}
+
+/// Rewrites every line of a session, but nothing in a message.
+pub fn play(octets: &[u8], dialect: fn(&str) -> String) -> Vec<u8> {
+    let mut rewritten = Vec::new();
+    let mut decoder = Decoder::default();
+    let (mut at, mut line) = (0, Vec::new());
+    while at < octets.len() {
+        let (used, event) = decoder.decode(&octets[at..]).expect("a session that can be read");
+        let piece = &octets[at..at + used];
+        at += used;
+        match event {
+            Some(Event::Message) => rewritten.extend_from_slice(piece),
+            Some(Event::MessageStart(_) | Event::Response(_)) => {
+                line.extend_from_slice(piece);
+                let text = String::from_utf8(std::mem::take(&mut line)).expect("lines in US-ASCII");
+                rewritten.extend(dialect(&text).into_bytes());
+            }
+            Some(Event::Uids(_)) | None => line.extend_from_slice(piece),
+        }
+    }
+    rewritten
+}
+
 /// The last two digits of an internal date.
 fn minutes_of_zone(date: &str) -> Option<u8> {
     let date = date.trim();
@@ -64,7 +145,9 @@ fn minutes_of_zone(date: &str) -> Option<u8> {
 fn log_in(peer: Peer) -> Result<Session<()>> {
     let login = Login { user: "a@b.de", secret: Secret::Password("secret") };
     let inbox = Inbox { name: "INBOX", read_only: false };
-    open(Box::new(peer), None, &login, &inbox, Deadline::after(Duration::from_secs(60)), None)
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let opening = Opening { start_tls: None, deadline, tags: Tags::with_prefix("U"), trace: None };
+    open(Box::new(peer), opening, &login, &inbox)
 }
 
 /// Sends the commands, two in flight, and takes everything in.

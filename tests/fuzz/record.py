@@ -26,23 +26,24 @@ MAILS = [
     b"Subject: =?utf-8?q?Unzustellbar?=\nContent-Type: multipart/report\n\n--\n",
 ]
 
-# As in dialogues.rs; the first three are those of login::open, with the tags of the imap crate. Dovecot is not asked what it can do.
+# As in dialogues.rs; the first four are those of login::open. Dovecot names its capabilities without being asked.
 COMMANDS = [
-    "a1 AUTHENTICATE PLAIN {plain}",
-    'a2 LIST "" *',
-    'a3 SELECT "INBOX"',
-    "U1 NOOP",
-    "U2 UID SEARCH UNSEEN UNDELETED",
-    "U3 UID FETCH 1:4 (UID FLAGS INTERNALDATE BODY.PEEK[])",
-    "U4 UID FETCH 5:6 (UID RFC822.SIZE)",
-    "U5 UID FETCH 5:6 (UID FLAGS INTERNALDATE BODY.PEEK[])",
-    'U6 UID MOVE 1 "debug"',
-    'U7 CREATE "debug"',
-    'U8 UID MOVE 1:2 "debug"',
-    "U9 UID STORE 3 +FLAGS.SILENT (\\Deleted)",
-    "U10 UID EXPUNGE 3",
-    "U11 UID FETCH 4:5 (UID INTERNALDATE)",
-    "U12 UID FETCH 4:6 (UID FLAGS INTERNALDATE BODY.PEEK[])",
+    "U1 AUTHENTICATE PLAIN {plain}",
+    'U2 ID ("name" "um-imap-oauth2" "version" "0.1.0")',
+    'U3 LIST "" *',
+    'U4 SELECT "INBOX"',
+    "U5 NOOP",
+    "U6 UID SEARCH UNSEEN UNDELETED",
+    "U7 UID FETCH 1:4 (UID FLAGS INTERNALDATE BODY.PEEK[])",
+    "U8 UID FETCH 5:6 (UID RFC822.SIZE)",
+    "U9 UID FETCH 5:6 (UID FLAGS INTERNALDATE BODY.PEEK[])",
+    'U10 UID MOVE 1 "debug"',
+    'U11 CREATE "debug"',
+    'U12 UID MOVE 1:2 "debug"',
+    "U13 UID STORE 3 +FLAGS.SILENT (\\Deleted)",
+    "U14 UID EXPUNGE 3",
+    "U15 UID FETCH 4:5 (UID INTERNALDATE)",
+    "U16 UID FETCH 4:6 (UID FLAGS INTERNALDATE BODY.PEEK[])",
 ]
 
 

@@ -115,10 +115,14 @@ fn ours(um_home: &str, what: &str, commands: Option<&str>) -> Result<Reading, Bo
 /// What was sent since the last time, once the inbox was selected.
 fn commands_in(log: &Log) -> impl Iterator<Item = String> {
     log.take().into_iter().filter_map(|record| {
-        let (tag, command) = record.text.strip_prefix("C: U")?.split_once(' ')?;
-        tag.parse::<u32>().is_ok().then(|| command.to_owned())
+        let (_, command) = record.text.strip_prefix("C: ")?.split_once(' ')?;
+        let name = command.split(' ').next()?;
+        (!OPENING.contains(&name)).then(|| command.to_owned())
     })
 }
+
+/// The commands up to the selected inbox.
+const OPENING: [&str; 7] = ["AUTHENTICATE", "CAPABILITY", "EXAMINE", "ID", "LIST", "LOGIN", "SELECT"];
 
 /// No more than TLS, the commands and the end of their answers. Where all of them go out at once, that end is looked for at
 /// the end of what was read only.

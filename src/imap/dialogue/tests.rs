@@ -42,14 +42,13 @@ fn uid(number: u32) -> Uid {
     Uid::new(number).unwrap()
 }
 
-fn session(stream: Box<dyn Transport>) -> Session<()> {
-    let selected = Selected { name: "INBOX".into(), uid_validity: UidValidity::new(1).unwrap() };
-    let (capabilities, folders, masks) = (Capabilities::default(), Folders::default(), Masks::default());
-    Session::new(stream, Vec::new(), capabilities, folders, selected, masks, None)
+/// Returns a dialogue with tags `U1`, `U2`, … after its opening.
+fn session(stream: Box<dyn Transport>) -> Dialogue<()> {
+    Dialogue::new(stream, Tags::with_prefix("U"), Deadline::after(Duration::ZERO), None).opened()
 }
 
 /// Returns a session whose server says these lines, one piece each; `None` is a pause that lasts until the deadline.
-fn server_says(lines: &[Option<&str>]) -> Session<()> {
+fn server_says(lines: &[Option<&str>]) -> Dialogue<()> {
     let pieces = lines.iter().map(|line| line.map(|line| line.as_bytes().to_vec())).collect();
     session(Box::new(Peer { pieces, waits: Arc::default() }))
 }
@@ -265,4 +264,15 @@ impl Transport for Peer {
     fn start_tls(self: Box<Self>, _: &str, _: &Trust, _: Deadline) -> Result<Box<dyn Transport>> {
         Ok(self)
     }
+}
+
+#[test]
+fn the_greeting_is_waited_for_until_the_end_of_the_opening() {
+    let waits = Arc::default();
+    let pieces = [Some(b"* OK ready\r\n".to_vec())].into_iter().collect();
+    let peer = Box::new(Peer { pieces, waits: Arc::clone(&waits) });
+    let mut dialogue = Dialogue::new(peer, Tags::with_prefix("U"), soon(), None);
+    assert!(matches!(dialogue.receive(), Ok(Received::Data(Response::Untagged(_)))));
+    let waited = waits.lock().unwrap()[0];
+    assert!(waited > Duration::from_secs(5) && waited <= Duration::from_secs(10), "{waited:?}");
 }
