@@ -332,7 +332,8 @@ fn bare(arguments: &[&str]) -> Command {
 
 /// Two mails for [`properties`].
 fn standin() -> Standin {
-    let mails = json!([{"text": "Subject: a\n\n"}, {"text": "Subject: b\n\n"}]);
+    let mails =
+        json!([{"text": "Message-ID: <a@example.net>\n\n"}, {"text": "Message-ID: <b@example.net>\n\n"}]);
     let mailboxes = json!([{"user": USER, "folders": [{"name": "INBOX", "mails": mails}]}]);
     Standin::start(serde_json::from_value(json!({"mailboxes": mailboxes})).unwrap()).expect("a stand-in")
 }

@@ -100,7 +100,7 @@ impl Engine {
         match call {
             Call::Fetch => self.begin_fetch(id),
             Call::Flush => {
-                if self.decisions.is_empty() && self.inherited.is_empty() {
+                if self.decisions.is_empty() && self.inherited.is_empty() && self.unkept.is_none() {
                     let result = self.void.take().map_or(Ok(()), Err);
                     return self.reply(id, Reply::Flush(result));
                 }
@@ -311,6 +311,7 @@ impl Engine {
             if let Waiting::Flush(uids) = waiting
                 && self.inherited.is_empty()
                 && self.decisions.is_quiet_for(uids, self.now)
+                && (self.unkept.is_none() || self.journal_hangs.is_some())
             {
                 let problem = self.void.clone().or_else(|| self.decisions.last_refusal_of(uids).cloned());
                 answered.push((*id, problem.map_or(Ok(()), Err)));

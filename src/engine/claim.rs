@@ -25,9 +25,9 @@ impl Claim {
         matches!(self, Claim::Held | Claim::Checked | Claim::Without(_))
     }
 
-    /// Says whether it is known who has the mailbox.
+    /// Says whether lock and journal are known to be held. Without them each call tries again.
     pub(super) fn is_decided(&self) -> bool {
-        matches!(self, Claim::Held | Claim::Without(_))
+        *self == Claim::Held
     }
 }
 
@@ -67,6 +67,8 @@ impl Engine {
                     (self.journal_problem, self.journal_hangs) = (None, None);
                     self.report(Report::JournalWorks);
                 }
+                // Work is done in order: what was void before is kept by now, or cannot be.
+                self.report_void();
                 self.journal_answers();
             }
             FileEvent::Failed(failure) => {
@@ -81,7 +83,7 @@ impl Engine {
                 self.effects.push(Effect::Files(FileWork::Claim));
             }
             FileEvent::VoidKept(path) => {
-                if let Some(Problem::DecisionsVoid { kept_in, .. }) = &mut self.void {
+                if let Some(Problem::DecisionsVoid { kept_in, .. }) = &mut self.unkept {
                     *kept_in = Some(path);
                 }
                 self.report_void();
@@ -109,7 +111,7 @@ impl Engine {
         }
         let had_none = self.journal_problem.take().is_some();
         if self.settings.journal || !found.pending.is_empty() {
-            self.journal.opened();
+            self.journal.opened(found.pending.len() as u64);
         }
         self.journal.keeps_decisions = self.settings.journal;
         if !self.settings.directory && self.settings.journal && first {
@@ -176,7 +178,7 @@ impl Engine {
     pub(super) fn make_void(&mut self, records: Vec<Record>, before: UidValidity, now: UidValidity) {
         let messages =
             records.iter().filter(|record| matches!(record, Record::Decided { .. })).count() as u64;
-        self.void = Some(Problem::DecisionsVoid { before, now, messages, kept_in: None });
+        self.unkept = Some(Problem::DecisionsVoid { before, now, messages, kept_in: None });
         if self.journal.is_on() {
             self.effects.push(Effect::Files(FileWork::KeepVoid { records }));
             self.rewrite_journal();
@@ -186,7 +188,8 @@ impl Engine {
     }
 
     fn report_void(&mut self) {
-        if let Some(void) = self.void.clone() {
+        if let Some(void) = self.unkept.take() {
+            self.void = Some(void.clone());
             self.report(Report::DecisionsVoid(void));
         }
     }
@@ -315,6 +318,6 @@ impl Engine {
             .filter(|_| self.journal_hangs.is_none() && self.journal.is_on());
         let patience = self.journal.hangs_at(journal::PATIENCE);
         let patience = patience.filter(|time| self.waiting_change.is_some() && *time > self.now);
-        hanging.into_iter().chain(patience).min()
+        hanging.into_iter().chain(patience).chain(self.journal.sync_at()).min()
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Batch {
     pub created: bool,
     /// The messages are to be recognised before the batch is sent.
     pub unverified: bool,
+    /// The messages were recognised on this connection, on which their UIDs keep their meaning.
+    pub known: bool,
     /// Connections that were lost while the batch was under way.
     pub losses: u32,
     pub refusals: u32,
@@ -75,6 +77,7 @@ impl Batch {
             copy: Copy::NotSent,
             created: false,
             unverified: false,
+            known: false,
             losses: 0,
             refusals: 0,
             postponed: false,
@@ -377,7 +380,8 @@ impl Decisions {
         }
         // Pauses go on.
         for waiting in &mut self.waiting {
-            (waiting.batch.unverified, waiting.batch.on_next_link) = (true, None);
+            let batch = &mut waiting.batch;
+            (batch.unverified, batch.known, batch.on_next_link) = (true, false, None);
         }
         self.unverified.append(&mut self.unproven);
         self.unverified.append(&mut self.uncertain_copies);
@@ -391,6 +395,7 @@ impl Decisions {
                 self.unverified.push(batch);
             }
         }
+        self.unverified.iter_mut().for_each(|batch| batch.known = false);
     }
 
     fn verify_all(&mut self, action: &Action, step: Step, copy: Copy, messages: &[Decided], size: usize) {

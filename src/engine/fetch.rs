@@ -186,7 +186,6 @@ impl Engine {
         self.queue.push(Kept { uid, received: identity.received, mark: identity.mark, memory });
         self.counters.messages += 1;
         self.effects.push(Effect::Keep(uid));
-        self.status_due = true;
     }
 
     pub(super) fn search_answered(&mut self, fetch: FetchId, answer: &Answer) {

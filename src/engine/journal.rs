@@ -18,6 +18,8 @@ pub(super) struct Journal {
     sync_asked: Seq,
     /// Nothing before this number counts: the journal is another file, and what it lacks is on its way.
     base: Seq,
+    /// When the oldest decision was recorded that nobody has asked to be brought to the disk.
+    unsynced: Option<Time>,
     /// When the oldest work was given whose end was not reported.
     unanswered: Option<Time>,
     /// Records since the journal held only what is pending.
@@ -48,16 +50,17 @@ impl Journal {
         matches!(self.state, State::Broken { .. })
     }
 
-    /// Lock and journal are held. Everything in it is on the disk.
-    pub(super) fn opened(&mut self) {
+    /// Lock and journal are held. It has this many pending decisions, and all of it is on the disk.
+    pub(super) fn opened(&mut self, pending: u64) {
         self.state = State::On;
         self.unanswered = None;
         (self.written, self.synced, self.sync_asked) = (self.last, self.last, self.last);
-        self.grown = 0;
+        self.grown = pending;
     }
 
     pub(super) fn turn_off(&mut self) {
         self.unanswered = None;
+        self.unsynced = None;
         self.state = State::Off;
     }
 
@@ -70,6 +73,9 @@ impl Journal {
         self.last.0 += 1;
         self.grown += 1;
         self.unanswered.get_or_insert(now);
+        if matches!(record, Record::Decided { .. }) {
+            self.unsynced.get_or_insert(now);
+        }
         effects.push(Effect::Files(FileWork::Append { seq: self.last, records: vec![record] }));
         self.last
     }
@@ -78,6 +84,7 @@ impl Journal {
     pub(super) fn rewrite(&mut self, records: Vec<Record>, now: Time, effects: &mut Vec<Effect>) {
         self.last.0 += 1;
         self.grown = records.len() as u64;
+        self.unsynced = None;
         self.unanswered.get_or_insert(now);
         self.sync_asked = self.last;
         if self.is_broken() {
@@ -121,11 +128,27 @@ impl Journal {
             return Some(Durable(Some(self.synced)));
         }
         if self.sync_asked < seq {
-            self.sync_asked = self.last;
-            self.unanswered.get_or_insert(now);
-            effects.push(Effect::Files(FileWork::Sync { seq: self.last }));
+            self.sync(now, effects);
         }
         None
+    }
+
+    /// Brings decisions to the disk that were recorded a while ago, so that a loss of power takes the last ones only.
+    pub(super) fn sync_in_time(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if self.sync_at().is_some_and(|time| time <= now) {
+            self.sync(now, effects);
+        }
+    }
+
+    pub(super) fn sync_at(&self) -> Option<Time> {
+        self.unsynced.filter(|_| self.state == State::On).map(|since| since + SYNC_AFTER)
+    }
+
+    fn sync(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.unsynced = None;
+        self.sync_asked = self.last;
+        self.unanswered.get_or_insert(now);
+        effects.push(Effect::Files(FileWork::Sync { seq: self.last }));
     }
 
     /// Says whether work was given this long ago and nothing was heard since.
@@ -156,6 +179,7 @@ impl Journal {
 
     /// Nothing after the last report counts.
     pub(super) fn failed(&mut self) {
+        self.unsynced = None;
         self.unanswered = None;
         self.state = State::Broken { rewrite: None };
     }
@@ -169,6 +193,9 @@ impl Journal {
 
 /// Records that may be crossed out before the journal is written anew: some 4 MB.
 const GROWN: u64 = 40_000;
+
+/// A decision is brought to the disk within this time, if nothing asks for it before.
+const SYNC_AFTER: Duration = Duration::from_millis(100);
 
 /// How long a change waits for a disk that does not answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

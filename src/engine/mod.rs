@@ -29,6 +29,7 @@ mod pipeline;
 mod plan;
 pub mod problem;
 mod progress;
+mod queries;
 pub mod record;
 mod settle;
 pub mod time;
@@ -159,12 +160,13 @@ pub struct Engine {
     journal_problem: Option<Problem>,
     /// What an earlier process left, until the mailbox's UIDVALIDITY is known.
     inherited: Vec<Pending>,
+    /// Decisions became void, and it is not known yet in which file they are kept.
+    unkept: Option<Problem>,
     /// Decisions became void; the next flush says so.
     void: Option<Problem>,
 
     history: History,
     counters: Counters,
-    status_due: bool,
     effects: Vec<Effect>,
 }
 
@@ -331,10 +333,10 @@ impl Engine {
             journal_hangs: None,
             journal_problem: None,
             inherited: Vec::new(),
+            unkept: None,
             void: None,
             history,
             counters: Counters::default(),
-            status_due: false,
             effects: Vec::new(),
             settings,
         }
@@ -370,9 +372,6 @@ impl Engine {
         }
         self.answer_settles();
         self.answer_flushes();
-        if std::mem::take(&mut self.status_due) {
-            self.effects.push(Effect::WriteStatus);
-        }
         std::mem::take(&mut self.effects)
     }
 

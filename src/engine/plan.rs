@@ -22,6 +22,7 @@ impl Engine {
         if self.pause_until.is_some_and(|until| until <= self.now) {
             self.pause_until = None;
         }
+        self.journal.sync_in_time(self.now, &mut self.effects);
         self.notice_hanging_journal();
         self.give_up_claim();
         self.lose_patience();

@@ -118,7 +118,6 @@ impl Engine {
     /// The server has answered a change.
     pub(super) fn change_answered(&mut self, answer: &Answer) {
         let (gone, copied) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.copied));
-        self.status_due = true;
         let Some(batch) = self.decisions.under_way.take() else { return };
         match answer.status {
             Status::Ok => self.change_done(batch, &gone, &copied, answer),
@@ -128,13 +127,13 @@ impl Engine {
             }
             Status::NotNow(_) if !batch.postponed => {
                 // It may have done a part of it.
-                self.decisions.unverified.push(Batch { postponed: true, ..batch });
+                self.decisions.unverified.push(Batch { postponed: true, known: true, ..batch });
             }
             _ => {
                 let problem =
                     Problem::ChangeRefused { folder: batch.folder().cloned(), line: answer.line.clone() };
                 self.report(Report::Waiting(problem.clone()));
-                self.decisions.unverified.push(Batch { refusal: Some(problem), created: false, ..batch });
+                self.decisions.unverified.push(Batch { refusal: Some(problem), created: false, known: true, ..batch });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::decisions::Batch;
+use super::decisions::{Batch, Decided};
 use super::effect::{Ask, Report};
 use super::input::{Answer, Attributes, Status};
 use super::problem::Problem;
@@ -117,13 +117,14 @@ impl Engine {
             self.ask(Ask::Present { uids: asked, undeleted: false }, Purpose::SilentPresent);
             return true;
         }
-        let unverified = self.decisions.unverified.iter().flat_map(|batch| &batch.messages);
-        let mut uids: UidSet = unverified
-            .filter(|message| {
-                self.comparison.seen.get(&message.uid).is_none_or(|seen| seen.is_open(message.identity))
-            })
-            .map(|message| message.uid)
-            .collect();
+        let seen = |uid| self.comparison.seen.get(&uid);
+        let mut uids = UidSet::new();
+        for batch in &self.decisions.unverified {
+            let open = |message: &&Decided| {
+                seen(message.uid).is_none_or(|seen| seen.is_open((!batch.known).then_some(message.identity)))
+            };
+            uids.extend(batch.messages.iter().filter(open).map(|message| message.uid));
+        }
         let uids = uids.take_front(usize::MAX);
         if uids.is_empty() {
             self.verify();
@@ -210,6 +211,15 @@ impl Engine {
         let gone = asked.without(&there);
         self.comparison.seen.retain(|uid, _| !asked.contains(*uid));
         self.messages_gone(&gone);
+        let known = self.decisions.unverified.iter().filter(|batch| batch.known);
+        let known: UidSet = known.flat_map(|batch| &batch.messages).map(|message| message.uid).collect();
+        for uid in there.common(&known).iter() {
+            let identity = Identity { received: None, mark: Mark::Unknown };
+            self.comparison
+                .seen
+                .insert(uid, Seen { now: Some(identity), before: None, size: None, rounds: 1 });
+        }
+        let there = there.without(&known);
         if !there.is_empty() {
             self.wait_unrecognised(&there, &line);
         }
@@ -259,6 +269,7 @@ impl Engine {
                 message.size = seen.size;
                 message.mark = seen.now.map_or(Mark::Unknown, |now| now.mark);
                 match seen.likeness(message.identity) {
+                    _ if batch.known => {}
                     Likeness::Same => {}
                     Likeness::Unclear => _ = unclear.insert(message.uid),
                     Likeness::Other => _ = other.insert(message.uid),
@@ -307,12 +318,14 @@ const ROUNDS: u8 = 4;
 
 impl Seen {
     /// Says whether the message is to be asked for (again): the answer is missing, or names another message for the first time.
-    fn is_open(&self, decided: Identity) -> bool {
-        match self.now {
-            None => true,
-            Some(now) => {
+    /// `decided` is `None` if the UID is known to mean the same message.
+    fn is_open(&self, decided: Option<Identity>) -> bool {
+        match (self.now, decided) {
+            (None, _) => true,
+            (Some(now), Some(decided)) => {
                 self.before.is_none() && self.rounds < ROUNDS && compare(decided, now) == Likeness::Other
             }
+            (Some(_), None) => false,
         }
     }
 

@@ -24,6 +24,8 @@ pub enum Command {
     },
     /// Which of these messages are there.
     Present(UidSet),
+    /// Which of these messages are there without `\Deleted`.
+    PresentUndeleted(UidSet),
     /// `RFC822.SIZE`
     Sizes(UidSet),
     /// What looks like a bounce: by whom it is from, and by its type (RFC 6522).
@@ -88,6 +90,7 @@ impl Command {
             Command::Search { unseen: false } => "UID SEARCH UNDELETED".to_owned(),
             Command::Search { unseen: true } => "UID SEARCH UNSEEN UNDELETED".to_owned(),
             Command::Present(uids) => format!("UID SEARCH UID {uids}"),
+            Command::PresentUndeleted(uids) => format!("UID SEARCH UID {uids} UNDELETED"),
             Command::Sizes(uids) => format!("UID FETCH {uids} (UID RFC822.SIZE)"),
             Command::SearchBounces => format!("UID SEARCH UNDELETED {BOUNCES}"),
             Command::SearchHeader(field, text) => {
@@ -148,7 +151,11 @@ impl Command {
     pub(super) fn searches(&self) -> bool {
         matches!(
             self,
-            Command::Search { .. } | Command::SearchBounces | Command::SearchHeader(..) | Command::Present(_)
+            Command::Search { .. }
+                | Command::SearchBounces
+                | Command::SearchHeader(..)
+                | Command::Present(_)
+                | Command::PresentUndeleted(_)
         )
     }
 }

@@ -59,16 +59,21 @@ impl Server {
             }
             if command.starts_with("UID FETCH") {
                 let line = |uid| match command {
-                    _ if command.contains("BODY.PEEK") => whole(uid),
-                    _ if command.contains("RFC822.SIZE") => {
+                    _ if command.contains("BODY.PEEK[]") => whole(uid),
+                    _ if command.contains("(UID RFC822.SIZE)") => {
                         format!("* {uid} FETCH (UID {uid} RFC822.SIZE 100)\r\n")
                     }
-                    _ => format!("* {uid} FETCH (UID {uid} INTERNALDATE \"{}\")\r\n", date(uid)),
+                    _ => format!(
+                        "* {uid} FETCH (UID {uid} INTERNALDATE \"{}\" BODY[HEADER.FIELDS (DATE)] \"Date: {uid}\")\r\n",
+                        date(uid)
+                    ),
                 };
                 return Some(there.map(line).collect::<String>() + "TAG OK done\r\n");
             }
             if command.starts_with("UID MOVE") {
                 moved.extend(named);
+                let set = command.split(' ').nth(2).unwrap_or_default();
+                return Some(format!("TAG OK [COPYUID 1 {set} {set}] done\r\n"));
             }
             None
         })
@@ -90,7 +95,8 @@ impl Server {
 
 /// The answer to a body FETCH for one mail of [`Server::with_mails`].
 pub(super) fn whole(uid: u32) -> String {
-    let body = "x".repeat(100);
+    let body = format!("Date: {uid}\r\n\r\n{}", "x".repeat(100));
+    let body = &body[..100];
     format!("* {uid} FETCH (UID {uid} FLAGS () INTERNALDATE \"{}\" BODY[] {{100}}\r\n{body})\r\n", date(uid))
 }
 

@@ -11,6 +11,7 @@ use super::dialogue_tests::{
     EXCHANGE, LOOK, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail,
     play_with, search, still_there, whole,
 };
+use super::trouble_tests::comes;
 use super::{Abandoned, Grade, MessageId, Outcome, STATUS, abandoned};
 use crate::failure::Kind;
 
@@ -47,9 +48,11 @@ fn file(work: &Path, name: &str) -> PathBuf {
     folder.path().join(name)
 }
 
-/// The records in the journal, without its header.
-fn records(work: &Path) -> usize {
-    fs::read_to_string(file(work, "journal")).unwrap().lines().count() - 1
+/// Checks how many records are in the journal, without its two headers, as soon as the file thread has written them.
+#[track_caller]
+fn assert_records(work: &Path, expected: usize) {
+    let records = || fs::read_to_string(file(work, "journal")).unwrap().lines().count().saturating_sub(2);
+    assert!(comes(|| records() == expected), "{} records, not {expected}", records());
 }
 
 /// Fetches 1, 2 and 3 and settles two of them; then the process is killed.
@@ -64,7 +67,7 @@ fn left_behind(server: &str) -> TempDir {
 #[test]
 fn what_was_settled_before_a_kill_is_carried_out_first_and_not_handed_out_again() {
     let work = left_behind("killed");
-    assert_eq!(records(work.path()), 2);
+    assert_records(work.path(), 2);
     let script = [
         &login(EXCHANGE),
         &still_there(&[1, 2]),
@@ -78,7 +81,7 @@ fn what_was_settled_before_a_kill_is_carried_out_first_and_not_handed_out_again(
     ];
     let played = play_in(work.path(), "killed", &[script.concat()]);
     assert_eq!(played.fetch(), whole([3]));
-    assert_eq!(records(work.path()), 0);
+    assert_records(work.path(), 0);
     played.mailbox.flush().unwrap();
     played.check();
     assert_eq!(played.warnings(), [""; 0]);
@@ -108,7 +111,7 @@ fn a_flush_alone_carries_out_what_an_earlier_process_left() {
     assert_eq!(played.mailbox.pending().unwrap(), 2);
     played.mailbox.flush().unwrap();
     assert_eq!(played.mailbox.pending().unwrap(), 0);
-    assert_eq!(records(work.path()), 0);
+    assert_records(work.path(), 0);
     played.check();
 }
 
@@ -128,6 +131,7 @@ fn what_was_copied_before_a_kill_is_not_copied_again() {
     assert!(played.settle(1, Outcome::Unrecognised) && played.settle(2, Outcome::Unrecognised));
     assert!(played.mailbox.flush().is_err());
     let work = killed(work.path());
+    drop(played);
     let second = [
         &login("UIDPLUS"),
         &still_there(&[1, 2]),
@@ -145,22 +149,25 @@ fn what_was_copied_before_a_kill_is_not_copied_again() {
 #[test]
 fn a_uid_that_means_another_mail_now_is_left_alone_and_handed_out() {
     let work = left_behind("another");
+    let same_date = dated(2, &date(2)).replace("Date:002", "Date:777");
+    let other = [&dated(1, " 9-Mar-2025 00:00:00 +0000"), &same_date, "S: A OK done\n"].concat();
     let script = [
         &login(EXCHANGE),
         &asked_for_dates("1:2"),
-        &dated(1, " 9-Mar-2025 00:00:00 +0000"),
-        "S: * 2 FETCH (UID 2 INTERNALDATE NIL)\n",
-        "S: A OK done\n",
+        &other,
+        // A server that names another message is asked once more.
+        &asked_for_dates("1:2"),
+        &other,
         LOOK,
         &fetch("1:3", &[1, 2, 3]),
     ];
     let played = play_in(work.path(), "another", &[script.concat()]);
     assert_eq!(played.fetch(), whole(1..=3));
-    assert_eq!(records(work.path()), 0);
+    assert_records(work.path(), 0);
     played.check();
     let warnings = played.warnings();
     assert!(warnings.iter().any(|text| text.contains("UID 1 is another mail")), "{warnings:?}");
-    assert!(warnings.iter().any(|text| text.contains("UID 2 has no date")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.contains("UID 2 is another mail")), "{warnings:?}");
 }
 
 #[test]
@@ -171,11 +178,11 @@ fn under_another_uidvalidity_the_journal_is_void_and_kept_aside() {
     assert_eq!(played.fetch(), whole(1..=3));
     played.check();
     assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Stale);
-    let warnings = played.warnings();
     let aside = file(work.path(), "journal.void1");
+    let warnings = played.warnings();
     assert!(warnings.iter().any(|text| text.contains(&*aside.to_string_lossy())), "{warnings:?}");
     assert!(fs::read_to_string(aside).unwrap().contains("\"uid_validity\":14"));
-    assert_eq!(records(work.path()), 0);
+    assert_records(work.path(), 0);
 }
 
 #[test]
@@ -203,7 +210,7 @@ fn what_is_still_refused_after_a_kill_is_not_handed_out() {
     let health = played.mailbox.health();
     assert_eq!((health.state, health.pending), (Grade::Warning, 2));
     assert!(health.warnings[0].observed.contains("no room"), "{health:?}");
-    assert_eq!(records(work.path()), 2, "the next process shall know of them too");
+    assert_records(work.path(), 2);
     played.check();
 }
 
@@ -214,6 +221,7 @@ fn a_connection_that_is_lost_while_the_journal_is_carried_out_takes_nothing_with
     let played = play_in(work.path(), "lost-again", &[first]);
     assert_eq!(played.mailbox.flush().unwrap_err().kind, Kind::Network);
     let work = killed(work.path());
+    drop(played);
     let played = play_in(work.path(), "lost-again", &[only_the_second_is_left()]);
     played.mailbox.flush().unwrap();
     played.check();
@@ -227,7 +235,7 @@ fn two_readers_of_one_mailbox_are_kept_apart_and_two_folders_are_not_one_mailbox
     let two = play_in(work.path(), "busy", &[login(EXCHANGE) + &fetch("1", &[1])]);
     for failure in [two.try_fetch().unwrap_err(), two.mailbox.flush().unwrap_err()] {
         assert_eq!(failure.kind, Kind::Busy);
-        assert!(failure.observed.contains(&format!("process {}", std::process::id())), "{failure}");
+        assert!(failure.observed.contains("another BounceMailbox in this process"), "{failure}");
         assert!(!failure.remedy.is_empty());
     }
     // It is the second one that fails, though both are one mailbox.
@@ -288,6 +296,7 @@ fn without_a_place_for_the_journal_settling_works_and_says_so_once() {
     let blocked = work.path().join("file");
     fs::write(&blocked, "").unwrap();
     let missing = work.path().join("not/there");
+    let above = work.path().to_string_lossy().into_owned();
     for (server, work) in [("no-place", blocked.join("work")), ("no-place-2", missing)] {
         let played = play_in(&work, server, std::slice::from_ref(&script));
         played.fetch();
@@ -309,7 +318,7 @@ fn without_a_place_for_the_journal_settling_works_and_says_so_once() {
         assert_eq!(played.mailbox.pending().unwrap_err().kind, Kind::Storage);
         let health = played.mailbox.health();
         assert_eq!(health.state, Grade::Warning);
-        assert!(health.warnings[0].observed.contains(&*work.to_string_lossy()), "{health:?}");
+        assert!(health.warnings[0].observed.contains(&*above), "{health:?}");
     }
 }
 
@@ -329,10 +338,10 @@ fn lock_and_journal_come_when_they_can_and_hold_what_was_decided_before() {
     assert_eq!(played.mailbox.health().warnings.len(), 1, "the refusal");
     let said: Vec<_> = played.log.take().into_iter().map(|record| record.text).collect();
     let times = |what| said.iter().filter(|text| text.contains(what)).count();
-    assert_eq!((times("not written down"), times("work now")), (1, 1), "{said:?}");
-    assert_eq!(records(&work), 1);
+    assert_eq!((times("not written down"), times("written again")), (1, 1), "{said:?}");
+    assert_records(&work, 1);
     assert!(played.settle(2, Outcome::Handled));
-    assert_eq!(records(&work), 2);
+    assert_records(&work, 2);
     assert_eq!(play_in(&work, "late", &[]).try_fetch().unwrap_err().kind, Kind::Busy);
 }
 
@@ -369,13 +378,13 @@ fn a_journal_that_is_found_late_is_carried_out_but_for_what_was_decided_meanwhil
         fs::create_dir(above.path().join("not")).unwrap();
         fs::rename(left.path(), &work).unwrap();
         assert_eq!(played.mailbox.pending().unwrap(), 2);
-        assert_eq!(records(&work), 2);
+        assert_records(&work, 2);
         assert_eq!(next(), Some(3));
         if handed_out {
             assert!(!played.settle(2, Outcome::Handled), "it is settled");
         }
         played.mailbox.flush().unwrap();
-        assert_eq!(records(&work), 0);
+        assert_records(&work, 0);
         played.check();
     }
 }
@@ -394,7 +403,7 @@ fn a_journal_that_is_found_late_under_another_uidvalidity_is_kept_aside() {
     fs::rename(left.path(), &work).unwrap();
     assert_eq!(played.mailbox.pending().unwrap(), 1);
     let read = |name| fs::read_to_string(file(&work, name)).unwrap();
-    assert!(read("journal").contains("\"uid_validity\":15") && records(&work) == 1);
+    assert!(comes(|| read("journal").contains("\"uid_validity\":15")));
     assert!(read("journal.void1").contains("\"uid_validity\":14"));
 }
 
@@ -418,7 +427,7 @@ fn what_nobody_asks_for_any_more_is_found_in_the_work_directory() {
     fs::create_dir(work.path().join("native")).unwrap();
     let found = abandoned(work.path(), &[]).unwrap();
     let mailbox = "u/INBOX at old-server:993".to_owned();
-    assert_eq!(found, [Abandoned { folder: folder.clone(), mailbox, mails: 2 }]);
+    assert_eq!(found, [Abandoned { directory: folder.clone(), mailbox, messages: 2 }]);
     assert_eq!(abandoned(work.path(), &[folder]).unwrap(), []);
     assert_eq!(abandoned(Path::new("/nowhere"), &[]).unwrap(), []);
 }
@@ -456,7 +465,7 @@ fn closing_leaves_what_the_server_could_not_be_told_in_the_journal() {
     played.warnings();
     played.mailbox.close();
     assert!(!played.warnings().iter().any(|text| text.contains("closed before")));
-    assert_eq!(records(work.path()), 1);
+    assert_records(work.path(), 1);
     assert!(!file(work.path(), "owner").exists());
     assert!(played.mailbox.settle(id(1), Outcome::Handled).is_err());
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use chrono::format::{Fixed, Item, Numeric, Pad, Parsed, parse};
 
 use super::spool::TemporaryFile;
+use crate::engine::input::{Placement, Stored};
+pub(super) use crate::engine::window::OF_A_MESSAGE;
 
 /// One mail, as the server sent it.
 #[derive(Debug)]
@@ -119,10 +121,7 @@ impl Message {
     }
 }
 
-/// Octets of memory that a message takes beside what is in it: itself, its place in a queue, and what the allocator adds.
-pub(super) const OF_A_MESSAGE: usize = 300;
-
-/// The same of a flag.
+/// Octets of memory that a flag takes beside its own.
 const OF_A_FLAG: usize = 40;
 
 impl Outcome {
@@ -157,62 +156,90 @@ impl Outcome {
 
 /// A message that is arriving.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(super) struct Incoming {
+    octets: Octets,
+    /// The beginning of a message that goes to a file.
+    header: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Octets {
     Memory(Vec<u8>),
     File(TemporaryFile, u64),
-    /// It has to be asked for again, being of so many octets: enough others wait in files.
+    /// They are dropped: enough messages wait in files. The message is asked for again, being of this size.
     PassedOver(u64),
-    /// There is no room for it: why.
+    /// They cannot be kept.
     Lost(String),
 }
 
 impl Incoming {
-    /// Takes `octets`, in memory or, if it has not the room, in a file without a name in `directory` (the system's
-    /// temporary one if there is none).
-    pub(super) fn new(octets: u64, in_memory: bool, directory: Option<&Path>) -> Self {
-        match usize::try_from(octets) {
-            Ok(octets) if in_memory => {
+    /// Prepares for a message of `octets`. A file has no name and lies in `directory`, the system's temporary one by default.
+    pub(super) fn new(octets: u64, placement: Placement, directory: Option<&Path>) -> Self {
+        let octets = match (placement, usize::try_from(octets)) {
+            (Placement::PassOver, _) => Octets::PassedOver(octets),
+            (Placement::Memory, Ok(octets)) => {
                 let mut held = Vec::new();
-                // Without room in memory it is this message that is lost, not the process.
+                // Without memory for it this message is lost, not the process.
                 match held.try_reserve_exact(octets) {
-                    Ok(()) => Incoming::Memory(held),
-                    Err(error) => Incoming::Lost(format!("{octets} octets of memory: {error}")),
+                    Ok(()) => Octets::Memory(held),
+                    Err(error) => Octets::Lost(format!("{octets} octets of memory: {error}")),
                 }
             }
             _ => match TemporaryFile::new(directory) {
-                Ok(file) => Incoming::File(file, 0),
-                Err(error) => Incoming::Lost(error.to_string()),
+                Ok(file) => Octets::File(file, 0),
+                Err(error) => Octets::Lost(error.to_string()),
             },
-        }
+        };
+        Self { octets, header: Vec::new() }
+    }
+
+    /// Takes a message that the server wrote as a quoted string.
+    pub(super) fn quoted(octets: Vec<u8>) -> Self {
+        Self { octets: Octets::Memory(octets), header: Vec::new() }
     }
 
     pub(super) fn add(&mut self, octets: &[u8]) {
-        match self {
-            Incoming::Memory(held) => match held.try_reserve(octets.len()) {
+        match &mut self.octets {
+            Octets::Memory(held) => match held.try_reserve(octets.len()) {
                 Ok(()) => held.extend_from_slice(octets),
-                Err(error) => *self = Incoming::Lost(error.to_string()),
+                Err(error) => self.octets = Octets::Lost(error.to_string()),
             },
-            Incoming::File(file, length) => match file.write_all(octets) {
-                Ok(()) => *length += octets.len() as u64,
-                Err(error) => *self = Incoming::Lost(error.to_string()),
+            Octets::File(file, length) => match file.write_all(octets) {
+                Ok(()) => {
+                    *length += octets.len() as u64;
+                    let missing = HEADER.saturating_sub(self.header.len());
+                    self.header.extend_from_slice(&octets[..missing.min(octets.len())]);
+                }
+                Err(error) => self.octets = Octets::Lost(error.to_string()),
             },
-            Incoming::PassedOver(_) | Incoming::Lost(_) => {}
+            Octets::PassedOver(_) | Octets::Lost(_) => {}
         }
     }
 
-    /// The whole message, or why it could not be kept.
-    pub(super) fn finish(self) -> Result<Body, String> {
-        match self {
-            Incoming::Memory(octets) => Ok(Body::Memory(octets)),
-            Incoming::File(mut file, octets) => match file.seek(SeekFrom::Start(0)) {
+    /// Returns octets that begin with the header.
+    pub(super) fn header(&self) -> &[u8] {
+        match &self.octets {
+            Octets::Memory(held) => held,
+            _ => &self.header,
+        }
+    }
+
+    /// Returns the whole message, or what became of it.
+    pub(super) fn finish(self) -> Result<Body, Stored> {
+        match self.octets {
+            Octets::Memory(octets) => Ok(Body::Memory(octets)),
+            Octets::File(mut file, octets) => match file.seek(SeekFrom::Start(0)) {
                 Ok(_) => Ok(Body::File(file, octets)),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(Stored::Failed(error.to_string())),
             },
-            Incoming::PassedOver(octets) => Err(format!("its {octets} octets were passed over")),
-            Incoming::Lost(why) => Err(why),
+            Octets::PassedOver(octets) => Err(Stored::PassedOver(octets)),
+            Octets::Lost(why) => Err(Stored::Failed(why)),
         }
     }
 }
+
+/// Octets of a message in a file among which its header is looked for.
+const HEADER: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -229,7 +256,7 @@ mod tests {
     #[test]
     fn a_message_in_a_file_is_whole_and_has_no_name() {
         let directory = tempfile::tempdir().unwrap();
-        let mut incoming = Incoming::new(6, false, Some(directory.path()));
+        let mut incoming = Incoming::new(6, Placement::File, Some(directory.path()));
         incoming.add(b"abc");
         incoming.add(b"def");
         let body = incoming.finish().unwrap();
@@ -257,9 +284,9 @@ mod tests {
 
     #[test]
     fn without_memory_for_it_the_message_is_lost_and_the_process_lives() {
-        let mut incoming = Incoming::new(i64::MAX as u64, true, None);
+        let mut incoming = Incoming::new(i64::MAX as u64, Placement::Memory, None);
         incoming.add(b"abcdef");
-        let why = incoming.finish().unwrap_err();
+        let Err(Stored::Failed(why)) = incoming.finish() else { panic!("no memory has this much room") };
         assert!(why.contains("octets of memory: memory allocation failed"), "{why}");
         let file = Body::File(TemporaryFile::new(None).unwrap(), i64::MAX as u64);
         assert_eq!(file.into_bytes().unwrap_err().kind(), io::ErrorKind::OutOfMemory);
@@ -267,7 +294,7 @@ mod tests {
 
     #[test]
     fn without_a_place_for_the_file_the_message_is_set_aside_and_nothing_panics() {
-        let mut incoming = Incoming::new(6, false, Some(Path::new("/nonexistent")));
+        let mut incoming = Incoming::new(6, Placement::File, Some(Path::new("/nonexistent")));
         incoming.add(b"abcdef");
         assert!(incoming.finish().is_err());
     }

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use um_imap_oauth2::config::{self, Language};
 use um_imap_oauth2::imap::limits::Times;
 use um_imap_oauth2::log::Log;
-use um_imap_oauth2::mailbox::{Access, Mailbox};
+use um_imap_oauth2::mailbox::{Access, Mailbox, Parts};
 use um_imap_oauth2::net::{Anchors, Trust};
 use um_imap_oauth2::text::{Entry, entries};
 use um_standin::scenario::USER;
@@ -220,7 +220,9 @@ impl Run<'_> {
         let trust =
             Trust::new(Anchors::given(Vec::new()), config.ca_file.as_deref()).map_err(|f| f.to_string())?;
         let times = Times { opening, ..Times::default() };
-        let mailbox = Mailbox::open_within(times, config, trust, Access::ReadWrite, Log::default());
+        let access = Access::ReadWrite;
+        let parts = Parts { times, ..Parts::of(&config, access) };
+        let mailbox = Mailbox::open_with(parts, config, trust, access, Log::default());
         let failure = mailbox.and_then(|mailbox| mailbox.fetch()).err().ok_or("it worked")?;
         self.is_it(failure.id.as_deref(), Some(&failure.cause), &failure)
     }

@@ -49,8 +49,9 @@ fn a_closed_mailbox_refuses_every_call() {
 
 #[test]
 fn a_cut_connection_within_a_fetch_loses_and_repeats_no_mail() {
-    let mails: Vec<_> =
-        (0..60).map(|number| format!("Subject: {number}\r\n\r\n{}", "x".repeat(20_000))).collect();
+    let mails: Vec<_> = (0..60)
+        .map(|number| format!("Message-ID: <{number}@example.net>\r\n\r\n{}", "x".repeat(20_000)))
+        .collect();
     let cutting = Relay::to(&server("UM_TEST_IMAP_PORT"), Flow::CutAfter(400_000));
     let account = Account::new().with("cmsbs.mail.imap.port", &cutting.port.to_string()).with_mails(&mails);
     let mailbox = account.open();

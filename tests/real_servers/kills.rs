@@ -303,7 +303,7 @@ impl Process {
 
 /// Of different lengths, each with its number.
 fn mail(number: usize) -> Vec<u8> {
-    let mut mail = format!("Subject: {number}\r\n\r\n").into_bytes();
+    let mut mail = format!("Subject: {number}\r\nMessage-ID: <{number}@example.net>\r\n\r\n").into_bytes();
     mail.extend(format!("{number:08} ").repeat(number * 7919 % 900).into_bytes());
     mail.extend(b"\r\n");
     mail

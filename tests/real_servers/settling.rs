@@ -102,6 +102,7 @@ fn that_handled_mail_will_be_deleted_is_said_once() {
     let said = records.iter().filter(|record| record.text.contains("cmsbs.bounce.debug"));
     assert_eq!(said.map(|record| record.level).collect::<Vec<_>>(), [Level::Info]);
 
+    drop(mailbox);
     let mailbox = account.with("cmsbs.bounce.debug", "true").open();
     mailbox.read();
     let said = mailbox.said();

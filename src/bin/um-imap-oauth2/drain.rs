@@ -74,7 +74,7 @@ fn left_over(configs: &[MailboxConfig], language: Language) -> Vec<Failure> {
             return vec![Failure::new(Step::Storage, Kind::Storage, observed)];
         }
     };
-    let explained = |Abandoned { folder, mailbox, mails }| {
+    let explained = |Abandoned { directory: folder, mailbox, messages: mails }| {
         let folder = folder.display();
         let (observed, cause, remedy) = match language {
             Language::English => (

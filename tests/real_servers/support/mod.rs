@@ -17,7 +17,7 @@ use um_imap_oauth2::config;
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::imap::limits::Times;
 use um_imap_oauth2::log::{Level, Log};
-use um_imap_oauth2::mailbox::{Access, FetchId, Mailbox, MessageId, Outcome};
+use um_imap_oauth2::mailbox::{Access, FetchId, Mailbox, MessageId, Outcome, Parts};
 use um_imap_oauth2::net::{Anchors, Trust};
 
 pub use relay::{Fault, Flow, Harm, Relay, Way, silent_server};
@@ -156,7 +156,8 @@ impl Account {
         let config = config::from_um_home(um_home, None, &|_| None)?.config;
         let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref())?;
         let log = Log::default();
-        Ok(Opened { mailbox: Mailbox::open_within(times, config, trust, access, log.clone())?, log })
+        let parts = Parts { times, ..Parts::of(&config, access) };
+        Ok(Opened { mailbox: Mailbox::open_with(parts, config, trust, access, log.clone())?, log })
     }
 
     /// What a fetch fails with.
@@ -369,7 +370,9 @@ pub fn mails_in(directory: &str) -> Vec<Vec<u8>> {
 
 /// Small mails that can be told apart.
 pub fn mails(count: usize) -> Vec<String> {
-    (1..=count).map(|number| format!("Subject: {number}\r\n\r\n{number}\r\n")).collect()
+    (1..=count)
+        .map(|number| format!("Subject: {number}\r\nMessage-ID: <{number}@example.net>\r\n\r\n{number}\r\n"))
+        .collect()
 }
 
 /// What `with-servers` tells.

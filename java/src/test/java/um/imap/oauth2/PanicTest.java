@@ -7,23 +7,18 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A panic of the library, in a call and in a thread of its own: JVMs that must not write a word of their own. */
+/** A panic of the library in a call: a JVM that must not write a word of its own. */
 class PanicTest {
     /** In step with PANIC in src/jni/mod.rs. */
     private static final String IN_A_CALL = "\7panic";
-
-    /** In step with PANIC in src/mailbox/worker.rs. */
-    private static final String IN_THE_WORKER = "~panic of the worker~";
 
     private static final String RELEASE = "no debug build of the library\n";
 
@@ -32,22 +27,17 @@ class PanicTest {
 
     @Test
     void aPanicInACallIsAnExceptionWithItsPlaceAndTheEndOfTheMailboxOnly() throws Exception {
-        assertWell("call");
+        assertWell();
     }
 
-    @Test
-    void aPanicOfTheWorkerIsAnExceptionWithItsPlaceAndTheEndOfTheMailboxOnly() throws Exception {
-        assertWell("worker");
-    }
-
-    private void assertWell(String where) throws Exception {
+    private void assertWell() throws Exception {
         ChildJvm.Output output = new ChildJvm(directory).with("-Xcheck:jni").run(PanicTest.class.getName(),
-                directory.toString(), where);
+                directory.toString());
         assumeFalse(output.out.equals(RELEASE), RELEASE);
         assertEquals(new ChildJvm.Output(0, "", "").toString(), output.toString());
     }
 
-    /** Arguments: a directory for its files, and which panic. */
+    /** Argument: a directory for its files. */
     public static void main(String[] arguments) throws IOException {
         Path directory = Path.of(arguments[0]);
         String mailboxes = Standin.mailbox(Standin.USER, 1) + ", " + Standin.mailbox("other@example.com", 1);
@@ -57,15 +47,10 @@ class PanicTest {
             settings.put("cmsbs.server.home", directory.toString());
             // The next one would carry out what is in it.
             settings.put("cmsbs.mail.imap.journal", "none");
-            Path work = Files.createDirectories(directory.resolve("cmsbs-work"));
             List<Health> told = new ArrayList<>();
             BounceMailbox mailbox = open(settings, told);
             BounceMessage mail = mailbox.fetch().iterator().next();
-            if (arguments[1].equals("call")) {
-                inACall(mailbox, mail);
-            } else {
-                inTheWorker(mailbox, mail, told, work);
-            }
+            inACall(mailbox, mail);
             mailbox.close();
             assertFails(MailboxException.Kind.CLOSED, mailbox::fetch);
             assertEquals(1, other.fetch().iterator().next().uid());
@@ -80,22 +65,6 @@ class PanicTest {
         assertFails(MailboxException.Kind.CLOSED, () -> mailbox.settle(mail, Outcome.HANDLED));
         assertFails(MailboxException.Kind.CLOSED, mailbox::fetch);
         assertFails(MailboxException.Kind.CLOSED, mailbox::health);
-    }
-
-    private static void inTheWorker(BounceMailbox mailbox, BounceMessage mail, List<Health> told, Path work) throws IOException {
-        assertTrue(mailbox.move(mail, IN_THE_WORKER));
-        assertPanic(panic(mailbox::flush), "src/mailbox/worker\\.rs");
-        assertPanic(assertThrows(MailboxException.class, mailbox::fetch), "src/mailbox/worker\\.rs");
-        assertPanic(assertThrows(MailboxException.class, () -> mailbox.delete(mail)), "src/mailbox/worker\\.rs");
-        Health health = mailbox.health();
-        assertEquals(Health.State.FAILING, health.state());
-        assertPanic(health.failure().orElseThrow(), "src/mailbox/worker\\.rs");
-        assertEquals(Health.State.FAILING, told.get(told.size() - 1).state());
-        try (Stream<Path> files = Files.walk(work)) {
-            Path file = files.filter(path -> path.endsWith("status.json")).findFirst().orElseThrow();
-            String status = Files.readString(file);
-            assertTrue(status.contains("\"failing\"") && status.contains("panic at src/mailbox/worker.rs:"), status);
-        }
     }
 
     private static void assertPanic(MailboxException e, String file) {

@@ -1,0 +1,105 @@
+//! From the configuration to a session with the selected inbox.
+
+use secrecy::ExposeSecret;
+
+use crate::config::{Authentication, MailboxConfig, Security};
+use crate::failure::{Kind, Result};
+use crate::imap::Transport;
+use crate::imap::limits::Times;
+use crate::imap::login::{self, Inbox, Login, Opening, Secret, StartTls};
+use crate::imap::session::Session;
+use crate::imap::tags::Tags;
+use crate::log::Log;
+use crate::net::{self, Cancel, Deadline, Trust};
+use crate::token;
+
+/// Opens the connection to the mail server.
+pub trait Connector: Send + Sync {
+    fn connect(
+        &self,
+        config: &MailboxConfig,
+        trust: &Trust,
+        deadline: Deadline,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Transport>>;
+}
+
+/// Opens TCP connections, through the configured proxy, with TLS if it is configured.
+pub struct Network;
+
+impl Connector for Network {
+    fn connect(
+        &self,
+        config: &MailboxConfig,
+        trust: &Trust,
+        deadline: Deadline,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Transport>> {
+        let trust = (config.security == Security::Tls).then_some(trust);
+        let proxy = config.proxy.as_ref();
+        let stream = net::connect(&config.server, config.port, proxy, trust, deadline, cancel)?;
+        Ok(Box::new(stream))
+    }
+}
+
+/// One attempt to connect, with everything that it needs.
+pub(super) struct Attempt<'a> {
+    pub config: &'a MailboxConfig,
+    pub authentication: &'a Authentication,
+    pub connector: &'a dyn Connector,
+    pub trust: &'a Trust,
+    pub times: &'a Times,
+    pub read_only: bool,
+    pub cancel: &'a Cancel,
+    pub log: &'a Log,
+}
+
+impl Attempt<'_> {
+    /// Gets a token if one is needed, connects, logs in and selects the inbox.
+    pub(super) fn run<C>(&self) -> Result<Session<C>> {
+        let deadline = Deadline::after(self.times.opening);
+        let oauth2 = match self.authentication {
+            Authentication::Password(password) => {
+                return self.log_in(Secret::Password(password.expose_secret()), deadline);
+            }
+            Authentication::OAuth2(oauth2) => oauth2,
+        };
+        let names = &self.config.names;
+        let token = || token::access_token(oauth2, names, self.trust, deadline, self.cancel, self.log);
+        let first = token()?;
+        let opened = match self.log_in(Secret::AccessToken(first.secret()), deadline) {
+            // A token from the cache may have been revoked: a refusal counts only for a fresh one.
+            Err(failure) if failure.kind == Kind::Login && !first.is_fresh() => {
+                token::forget(oauth2, &first);
+                self.log_in(Secret::AccessToken(token()?.secret()), deadline)
+            }
+            opened => opened,
+        };
+        opened.inspect(|session| {
+            if oauth2.debug {
+                self.log.info(format!(
+                    "{}: logged in at {}:{}, inbox {} with UIDVALIDITY {}",
+                    self.config.user,
+                    self.config.server,
+                    self.config.port,
+                    session.selected.name,
+                    session.selected.uid_validity
+                ));
+            }
+        })
+    }
+
+    fn log_in<C>(&self, secret: Secret, deadline: Deadline) -> Result<Session<C>> {
+        let config = self.config;
+        let trace = config.trace.then(|| self.log.clone());
+        let stream = self.connector.connect(config, self.trust, deadline, self.cancel)?;
+        let start_tls = (config.security == Security::StartTls)
+            .then_some(StartTls { host: &config.server, trust: self.trust });
+        let opening = Opening { start_tls, deadline, tags: Tags::random()?, trace };
+        let login = Login { user: &config.user, secret };
+        let inbox = Inbox { name: &config.folders.inbox, read_only: self.read_only };
+        let mut session = login::open(stream, opening, &login, &inbox)?;
+        session.set_times(*self.times);
+        Ok(session)
+    }
+}
