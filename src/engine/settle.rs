@@ -133,7 +133,12 @@ impl Engine {
                 let problem =
                     Problem::ChangeRefused { folder: batch.folder().cloned(), line: answer.line.clone() };
                 self.report(Report::Waiting(problem.clone()));
-                self.decisions.unverified.push(Batch { refusal: Some(problem), created: false, known: true, ..batch });
+                self.decisions.unverified.push(Batch {
+                    refusal: Some(problem),
+                    created: false,
+                    known: true,
+                    ..batch
+                });
             }
         }
     }

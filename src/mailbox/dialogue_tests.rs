@@ -567,7 +567,8 @@ fn a_copy_that_is_cut_is_made_again_and_no_mail_is_deleted_without_one() {
     let second = [
         &login("UIDPLUS"),
         &still_there(&[1, 2]),
-        // UIDNEXT has not grown: nothing was copied. with_answers() adds this question to each COPY.
+        // UIDNEXT has not grown: nothing was copied.
+        &status("error", 5),
         "C: A UID COPY 1:2 \"error\"
          S: A OK done
          C: A UID STORE 1:2 +FLAGS.SILENT (\\Deleted)
