@@ -173,6 +173,8 @@ struct Answer {
 }
 
 fn answer(name: &str, head: &str, body: &str, times: u64) -> Answer {
+    // Written in larger pieces it costs the test less time.
+    let body = if times == FOR_EVER { body.repeat(4096 / body.len()) } else { body.to_owned() };
     Answer { name: name.into(), head: head.into(), body: body.into(), times, tail: String::new() }
 }
 

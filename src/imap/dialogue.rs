@@ -349,6 +349,9 @@ impl<C> Dialogue<C> {
             }
             Response::Alien(line) | Response::Unreadable(line) => {
                 self.link.skipped.add(&line);
+                if self.is_greeted() {
+                    self.wait_for(GREETING);
+                }
                 return Ok(None);
             }
             response => Received::Data(response),
@@ -455,6 +458,7 @@ impl<C> Dialogue<C> {
 
     fn most_data(&self) -> u64 {
         match self.link.opening {
+            Some(_) if self.is_needed(Needs::Folders) => limits::LISTING,
             Some(_) => limits::ANSWER,
             None if self.is_needed(Needs::Flags) => limits::FLAGS_DATA,
             None => limits::DATA,
@@ -463,7 +467,8 @@ impl<C> Dialogue<C> {
 
     fn read(&mut self, wake: Option<Instant>) -> io::Result<usize> {
         // While the connection is being opened, the greeting is waited for without a command.
-        let limit = Some(self.until).filter(|_| !self.in_flight.is_empty());
+        let limited = !self.in_flight.is_empty() || self.is_greeted() && self.link.skipped.count > 0;
+        let limit = Some(self.until).filter(|_| limited);
         let from_now = |until: Instant| Deadline::after(until.saturating_duration_since(Instant::now()));
         let until = limit.into_iter().chain(wake).min().map(from_now);
         let deadline = until.into_iter().chain(self.link.end).min();
@@ -487,6 +492,9 @@ impl<C> Dialogue<C> {
     }
 
     fn io_failure(&self, error: &io::Error) -> Failure {
+        if error.kind() == io::ErrorKind::TimedOut && self.is_greeted() && self.link.skipped.count > 0 {
+            return self.beyond(format!("this instead of a greeting: {}", self.link.skipped.first));
+        }
         let failure = io_failure(self.step(), self.peer(), error);
         match self.complaints() {
             Some(text) if failure.kind == Kind::Network => {
@@ -575,6 +583,8 @@ enum Needs {
     Nothing,
     /// Those of SEARCH.
     Uids,
+    /// The folders that LIST names.
+    Folders,
     /// The flags of all messages.
     Flags,
     /// Whole messages.
@@ -586,6 +596,7 @@ enum Needs {
 impl Needs {
     fn of(command: &Command) -> Self {
         match command {
+            Command::List => Needs::Folders,
             Command::AllFlags => Needs::Flags,
             Command::Fetch(_) => Needs::Messages,
             Command::HeadersFrom(first) => Needs::HeadersFrom(*first),
@@ -599,6 +610,8 @@ impl Needs {
 const INPUT: usize = 32 * 1024;
 
 const WRITE: Duration = Duration::from_secs(30);
+/// After a line that is no greeting.
+const GREETING: Duration = Duration::from_secs(3);
 const LOGOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

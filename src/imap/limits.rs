@@ -28,8 +28,11 @@ pub const TEMPORARY_FILES: u64 = 2 * MESSAGE;
 /// Octets of all folders that a server lists, with what each takes beside its name: 20,000 folders with long names.
 pub const FOLDERS: usize = 4 * 1024 * 1024;
 
-/// Octets of one answer before SELECT. LIST of as many folders as [`FOLDERS`] allows fills less.
-pub const ANSWER: u64 = 8 * 1024 * 1024;
+/// Octets of one answer before SELECT: a thousand times what servers send.
+pub const ANSWER: u64 = 1024 * 1024;
+
+/// The same for LIST. As many folders as [`FOLDERS`] allows fill less.
+pub const LISTING: u64 = 8 * 1024 * 1024;
 
 /// Challenges in one login. XOAUTH2 has one, or one and an error; LOGIN in two steps has two.
 pub const CHALLENGES: usize = 8;

@@ -1,5 +1,7 @@
 package um.imap.oauth2;
 
+import static java.util.stream.Collectors.joining;
+
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -7,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /** The programs of {@link ResourcesTest}. Arguments: which one, a directory for its files, and how often. */
 final class Resources {
@@ -59,7 +62,7 @@ final class Resources {
 
     /** So many mailboxes in the middle of a fetch, then closed; says which threads there were. */
     private static void threads(Path directory, int times) throws Exception {
-        try (Standin standin = new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 5), ""))) {
+        try (Standin standin = new Standin(directory, mailboxes(times))) {
             List<BounceMailbox> mailboxes = fetching(standin, times);
             List<String> during = Vitals.threads();
             // A thread that is attached to the JVM is one of Java's.
@@ -74,7 +77,7 @@ final class Resources {
     /** Ends with mailboxes open. */
     private static void leftOpen(Path directory, int times) throws IOException {
         // Nothing of Java's own is to keep this JVM alive: the stand-in ends when its standard input does.
-        List<BounceMailbox> mailboxes = fetching(new Standin(directory, Standin.of(Standin.mailbox(Standin.USER, 5), "")), times);
+        List<BounceMailbox> mailboxes = fetching(new Standin(directory, mailboxes(times)), times);
         Files.writeString(directory.resolve("report"), mailboxes.size() + " " + System.currentTimeMillis());
     }
 
@@ -100,10 +103,18 @@ final class Resources {
         Files.writeString(directory.resolve("report"), peak.replaceAll("[^0-9]", ""));
     }
 
+    private static String mailboxes(int count) {
+        return Standin.of(IntStream.range(0, count).mapToObj(i -> Standin.mailbox(user(i), 5)).collect(joining(",")), "");
+    }
+
+    private static String user(int i) {
+        return "bounces" + i + "@example.com";
+    }
+
     private static List<BounceMailbox> fetching(Standin standin, int times) {
         List<BounceMailbox> mailboxes = new ArrayList<>();
         for (int i = 0; i < times; i++) {
-            BounceMailbox mailbox = BounceMailbox.builder().settings(standin.settings()).log((level, text) -> { }).open();
+            BounceMailbox mailbox = BounceMailbox.builder().settings(standin.settings(user(i))).log((level, text) -> { }).open();
             mailbox.fetch().iterator().next();
             mailboxes.add(mailbox);
         }

@@ -44,7 +44,8 @@ final class Standin implements AutoCloseable {
     static String withMails(int count, String more) {
         StringBuilder mails = new StringBuilder();
         for (int i = 1; i <= count; i++) {
-            mails.append(i == 1 ? "" : ",").append("{\"text\": \"Subject: ").append(i).append("\\n\\n\"}");
+            mails.append(i == 1 ? "" : ",").append("{\"text\": \"Message-ID: <").append(i).append("@example.com>\\nSubject: ").append(i)
+                    .append("\\n\\n\"}");
         }
         return "{\"mailboxes\": [{\"user\": \"" + USER + "\", \"folders\": [{\"name\": \"INBOX\", \"mails\": [" + mails
                 + "]}]}]" + more + "}";
