@@ -138,7 +138,7 @@ fn one_mail_is_told_in_the_singular() {
     let expires = format!("cmsbs.mail.imap.oauth2.clientSecretExpires = {today}\n");
     let home = Home::of(&(properties(&standin) + &expires));
     for (language, mail, day) in
-        [("en", "1 mail, 14 octets, in ", ", today ("), ("de", "1 Mail, 14 Oktette, in ", ", heute (")]
+        [("en", "1 mail, 31 octets, in ", ", today ("), ("de", "1 Mail, 31 Oktette, in ", ", heute (")]
     {
         let fetched = home.run("fetch", &["--limit", "1", "--lang", language]);
         assert!(fetched.out.starts_with(mail), "{fetched:?}");

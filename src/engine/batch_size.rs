@@ -1,5 +1,9 @@
 //! How many messages the server can change with one command, as far as it was learnt.
 
+use super::effect::{Effect, Report};
+use super::problem::Problem;
+use super::record::FileWork;
+use super::{Engine, Purpose};
 use crate::imap::limits;
 
 /// Servers cut the connection at bulk changes of more messages than they like. Their number is not known; the one that worked
@@ -57,6 +61,35 @@ impl BatchSize {
         let next = SIZES.into_iter().rev().find(|size| *size > self.now)?;
         (self.now, self.successes) = (next, 0);
         Some(next)
+    }
+}
+
+impl Engine {
+    pub(super) fn learn_batch_size(&mut self, problem: &Problem) {
+        let changing = self
+            .session()
+            .is_some_and(|session| session.in_flight.iter().any(|(_, purpose)| *purpose == Purpose::Change));
+        let messages = self.decisions.under_way.as_ref().map_or(0, |batch| batch.messages.len());
+        if !changing || !matches!(problem, Problem::Failed(_)) {
+            return;
+        }
+        if let Some(size) = self.batch_size.cut(messages) {
+            self.report(Report::BatchSize(size));
+            self.keep_batch_size(size);
+        }
+    }
+
+    pub(super) fn batch_succeeded(&mut self, messages: usize) {
+        if let Some(size) = self.batch_size.succeeded(messages) {
+            self.keep_batch_size(size);
+        }
+    }
+
+    fn keep_batch_size(&mut self, size: u16) {
+        self.history.batch_size = Some(size);
+        if self.claim.allows_changes() && self.settings.directory {
+            self.effects.push(Effect::Files(FileWork::KeepBatchSize(size)));
+        }
     }
 }
 

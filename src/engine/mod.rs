@@ -9,10 +9,12 @@
 //! | `calls`, `close` | what callers wait for, and the end |
 //! | `claim`, `journal` | lock and journal; nothing is told to the server before it is on the disk |
 //! | `link` | connections: when one is made, what its loss means, when the server is left alone |
+//! | `answers`, `queries` | where the server's answers go; the driver's questions |
 //! | `fetch`, `progress`, `window` | which messages are asked for, and how many at a time |
 //! | `decisions`, `settle`, `batch_size` | decisions become changes on the server |
 //! | `verify`, `copy` | whether a UID still names the same message, whether a copy was made |
 
+mod answers;
 mod batch_size;
 mod calls;
 mod claim;
@@ -50,13 +52,13 @@ use copy::CopyStage;
 use decisions::Decisions;
 use effect::{Change, Effect, Report};
 pub use history::History;
-use input::{Answer, CommandId, Event, FetchId, Input, Placement, Status};
+use input::{CommandId, FetchId, Input};
 use journal::Journal;
 use link::Link;
 use pipeline::Pipeline;
 use problem::Problem;
 use progress::FetchProgress;
-use record::{FileWork, Identity, Pending, Seq};
+use record::{Identity, Pending, Seq};
 use time::Time;
 use verify::Comparison;
 use window::Queue;
@@ -375,64 +377,6 @@ impl Engine {
         std::mem::take(&mut self.effects)
     }
 
-    /// Says when an [`Input::Timer`] is needed if nothing else happens.
-    pub fn next_timer(&self) -> Option<Time> {
-        let closing = match self.phase {
-            Phase::Open => None,
-            Phase::Closing { until } => Some(until),
-            Phase::Closed => return None,
-        };
-        let times = [
-            closing,
-            self.calls_timer(),
-            self.journal_timer(),
-            self.link_timer(),
-            self.pause_until.filter(|until| *until > self.now),
-            self.decisions_timer(),
-        ];
-        times.into_iter().flatten().min()
-    }
-
-    /// Says where a message of this size is to be put whose octets are about to come.
-    pub fn placement(&self, octets: u64) -> Placement {
-        self.queue.buffered.placement(octets, self.settings.buffer)
-    }
-
-    pub fn facts(&self) -> Facts<'_> {
-        Facts {
-            history: &self.history,
-            trouble: self
-                .progress
-                .as_ref()
-                .and_then(|progress| progress.trouble.as_ref())
-                .map(|(since, why)| (*since, why)),
-            pending: self.pending(),
-            refusal: self.decisions.last_refusal(),
-            journal: self.journal_problem.as_ref(),
-            counters: self.counters,
-        }
-    }
-
-    pub fn history(&self) -> &History {
-        &self.history
-    }
-
-    /// Says whether the credential in use was refused.
-    pub fn has_refused_credentials(&self) -> bool {
-        self.refused_credentials
-    }
-
-    /// Returns the number of decisions that are not carried out.
-    pub fn pending(&self) -> u64 {
-        self.decisions.len() + self.inherited.len() as u64
-    }
-
-    /// Returns the commands in flight and the octets that are buffered or reserved, for the simulator.
-    pub fn load(&self) -> (usize, usize) {
-        let reserved = self.progress.as_ref().map_or(0, |progress| progress.reserved);
-        (self.in_flight(), self.queue.buffered.octets + reserved)
-    }
-
     fn report(&mut self, report: Report) {
         self.effects.push(Effect::Report(report));
     }
@@ -445,126 +389,4 @@ impl Engine {
             self.fetch.phase = FetchPhase::Requested;
         }
     }
-
-    fn session_event(&mut self, event: Event) {
-        if self.session().is_none() {
-            return;
-        }
-        match event {
-            Event::Exists(exists) => {
-                if let Some(session) = self.session_mut() {
-                    session.exists = exists;
-                }
-            }
-            Event::Expunged(messages) => {
-                if let Some(session) = self.session_mut() {
-                    session.exists = session.exists.saturating_sub(messages);
-                }
-            }
-            Event::SearchLine => self.search_line(),
-            Event::Found(uids) => self.found(*uids.start(), *uids.end()),
-            Event::Attributes(attributes) => self.attributes(attributes),
-            Event::Progress => self.octets_came(),
-            Event::Arrived(arrival) => self.arrived(arrival),
-            Event::Vanished(uids) => self.vanished_from_folder(&uids),
-            Event::Copied(uids) => self.copies_named(&uids),
-            Event::Done(id, answer) => self.command_done(id, &answer),
-        }
-    }
-
-    fn command_done(&mut self, id: CommandId, answer: &Answer) {
-        let Some(session) = self.session_mut() else { return };
-        let Some(at) = session.in_flight.iter().position(|(in_flight, _)| *in_flight == id) else { return };
-        let Some((_, purpose)) = session.in_flight.remove(at) else { return };
-        match answer.status {
-            Status::Ok => {
-                self.throttled_since = None;
-                if self.in_flight() > 0 {
-                    self.pipeline.coped();
-                }
-            }
-            Status::Bad if self.in_flight() > 0 => self.pipeline.failed(),
-            Status::NotNow(time) => self.not_now(&purpose, time, answer),
-            _ => {}
-        }
-        match purpose {
-            Purpose::MakeFolder { configured, name } => self.folder_made(configured, name, answer),
-            purpose if purpose.fetch().is_some() => self.fetch_answered(&purpose, answer),
-            Purpose::CreateTarget { name } => self.target_created(name, answer),
-            Purpose::TargetBefore => self.target_known(answer),
-            Purpose::Change => self.change_answered(answer),
-            Purpose::ProveNoop => self.prove_present(),
-            Purpose::ProvePresent => self.proof_answered(answer),
-            Purpose::Headers { uids } => self.headers_answered(&uids, answer),
-            Purpose::SilentPresent => self.silent_answered(answer),
-            Purpose::TargetAfter => self.target_counted(answer),
-            Purpose::ExamineTarget => self.target_examined(answer),
-            Purpose::ReadTarget => self.target_read(answer),
-            _ => self.reselected(answer),
-        }
-    }
-
-    fn fetch_answered(&mut self, purpose: &Purpose, answer: &Answer) {
-        if let Status::NotNow(time) = answer.status {
-            return self.fetch_not_now(purpose, time, answer);
-        }
-        match purpose {
-            Purpose::Noop { fetch } => {
-                if let Some(progress) = self.progress.as_mut().filter(|progress| progress.id == *fetch) {
-                    progress.stage = progress::Stage::Ready;
-                }
-            }
-            Purpose::Search { fetch } => self.search_answered(*fetch, answer),
-            Purpose::AllFlags { fetch } => self.flags_listed(*fetch, answer),
-            Purpose::Sizes { fetch } => self.sizes_answered(*fetch, answer),
-            Purpose::Bodies { fetch, uids } => self.bodies_answered(*fetch, uids, answer),
-            Purpose::Doubts { fetch } => self.doubts_answered(*fetch, answer),
-            _ => {}
-        }
-    }
-
-    /// The server will do it later: nothing is sent until then.
-    fn not_now(&mut self, purpose: &Purpose, time: Option<Duration>, answer: &Answer) {
-        let problem = settle::unavailable(purpose.step(), time, answer);
-        match time {
-            Some(time) => self.throttled(time, problem),
-            None => {
-                let now = self.now;
-                self.pause_until = Some(now + NOT_NOW);
-                if let Some(progress) = &mut self.progress {
-                    progress.troubled(now, problem);
-                }
-            }
-        }
-    }
-
-    fn learn_batch_size(&mut self, problem: &Problem) {
-        let changing = self
-            .session()
-            .is_some_and(|session| session.in_flight.iter().any(|(_, purpose)| *purpose == Purpose::Change));
-        let messages = self.decisions.under_way.as_ref().map_or(0, |batch| batch.messages.len());
-        if !changing || !matches!(problem, Problem::Failed(_)) {
-            return;
-        }
-        if let Some(size) = self.batch_size.cut(messages) {
-            self.report(Report::BatchSize(size));
-            self.keep_batch_size(size);
-        }
-    }
-
-    fn batch_succeeded(&mut self, messages: usize) {
-        if let Some(size) = self.batch_size.succeeded(messages) {
-            self.keep_batch_size(size);
-        }
-    }
-
-    fn keep_batch_size(&mut self, size: u16) {
-        self.history.batch_size = Some(size);
-        if self.claim.allows_changes() && self.settings.directory {
-            self.effects.push(Effect::Files(FileWork::KeepBatchSize(size)));
-        }
-    }
 }
-
-/// Pause after "not now" without a time.
-const NOT_NOW: Duration = Duration::from_secs(1);

@@ -324,6 +324,7 @@ impl<C> Dialogue<C> {
 
     /// Takes in a response. `None`: there is nothing in it for the caller.
     fn response(&mut self, response: Response) -> Result<Option<Received<'static, C>>> {
+        let response = if self.is_greeted() { self.before_greeting(response)? } else { response };
         Ok(Some(match response {
             Response::Tagged { tag, condition } => self.tagged(&tag, condition)?,
             Response::Bye(line) => {
@@ -342,20 +343,32 @@ impl<C> Dialogue<C> {
                 return Err(self.beyond("something in the answer to SEARCH that is no UID".to_owned()));
             }
             Response::Fetch(fetch) if self.is_below(&fetch) => return Ok(None),
-            Response::Alien(line) if self.is_needed(Needs::Messages) || self.is_greeted() => {
-                // A message may have been counted wrongly: then this is its text. Instead of a greeting it shows that the
-                // server speaks another protocol.
+            Response::Alien(line) if self.is_needed(Needs::Messages) => {
+                // A message may have been counted wrongly: then this is its text.
                 return Err(self.beyond(format!("a line that is no IMAP response: {line}")));
             }
             Response::Alien(line) | Response::Unreadable(line) => {
                 self.link.skipped.add(&line);
-                if self.is_greeted() {
-                    self.wait_for(GREETING);
-                }
                 return Ok(None);
             }
             response => Received::Data(response),
         }))
+    }
+
+    /// Looks at a response that may come instead of a greeting. Untagged data is passed over; the wait ends soon after it.
+    /// Anything else shows that the server speaks another protocol.
+    fn before_greeting(&mut self, response: Response) -> Result<Response> {
+        let line = self.link.masks.apply(self.link.decoder.trace(&response));
+        match response {
+            Response::Alien(_) | Response::Continuation(_) | Response::Tagged { .. } => {
+                Err(self.beyond(format!("a line that is no IMAP greeting: {line}")))
+            }
+            Response::Other | Response::Unreadable(_) => {
+                self.wait_for(GREETING);
+                Ok(Response::Unreadable(line))
+            }
+            response => Ok(response),
+        }
     }
 
     /// Finds the command that is answered. Answers come in the order of the commands or, if a server works on two at once,

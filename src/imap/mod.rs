@@ -25,7 +25,6 @@ pub(crate) mod scripted;
 mod search;
 pub mod session;
 pub mod tags;
-pub mod uid_set;
 pub mod uids;
 
 use std::io::{Read, Write};

@@ -11,6 +11,7 @@ use crate::failure::{Kind, Result};
 use crate::imap::Transport;
 use crate::imap::limits::Times;
 use crate::imap::scripted;
+use crate::imap::uids::{Uid, UidSet};
 use crate::log::Log;
 use crate::net::testing::Authority;
 use crate::net::{Cancel, Deadline, Trust};
@@ -275,7 +276,7 @@ pub(super) fn dated(uid: u32, date: &str) -> String {
 
 /// After a refusal the server is asked what it has done nevertheless: nothing.
 pub(super) fn still_there(uids: &[u32]) -> String {
-    let set = crate::imap::uid_set::format(&uids.iter().copied().collect());
+    let set = UidSet::from_iter(uids.iter().copied().filter_map(Uid::new)).to_string();
     let dates: String = uids.iter().map(|&uid| dated(uid, &date(uid))).collect();
     format!("{} {dates} S: A OK done\n", asked_for_dates(&set))
 }

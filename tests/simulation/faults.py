@@ -103,8 +103,13 @@ FAULTS = {
     ),
     "waiting batches are not compared after a cut": (
         "decisions.rs",
-        "(waiting.batch.unverified, waiting.batch.on_next_link) = (true, None);",
-        "(waiting.batch.unverified, waiting.batch.on_next_link) = (false, None);",
+        "(batch.unverified, batch.known, batch.on_next_link) = (true, false, None);",
+        "(batch.unverified, batch.known, batch.on_next_link) = (false, false, None);",
+    ),
+    "a refused batch counts as recognised on the next connection": (
+        "decisions.rs",
+        "(batch.unverified, batch.known, batch.on_next_link) = (true, false, None);",
+        "(batch.unverified, batch.on_next_link) = (true, None);",
     ),
     "changes without a proof are forgotten at a cut": (
         "decisions.rs",
