@@ -143,8 +143,9 @@ impl Failure {
 
     /// A failure that the library itself has found. Its explanation is chosen by the id of `said`, and never by words.
     pub fn own(step: Step, kind: Kind, said: Message) -> Self {
-        let failure = Self::new(step, kind, "").observing_lines(said.in_language(Language::English).lines());
-        Self { own: Some(said.id()), said: Some(said), ..failure }
+        // Its values were made fit to be shown when they became values; our own words need no masking.
+        let observed = said.in_language(Language::English);
+        Self { observed, own: Some(said.id()), said: Some(said), ..Self::new(step, kind, "") }
     }
 
     /// Renders what the library itself has said in `language`.
@@ -152,6 +153,14 @@ impl Failure {
         if let Some(said) = &self.said {
             self.observed = said.in_language(language);
         }
+    }
+
+    /// Sets cause and remedy where the place that fails knows better than the catalogue.
+    pub fn explained_by(mut self, cause: &Message, remedy: &Message, language: Language) -> Self {
+        self.speak(language);
+        self.cause = cause.in_language(language);
+        self.remedy = remedy.in_language(language);
+        self
     }
 
     /// A wrong or missing property. `observed` names file, line and value (secrets masked).

@@ -138,7 +138,7 @@ fn one_mail_is_told_in_the_singular() {
     let expires = format!("cmsbs.mail.imap.oauth2.clientSecretExpires = {today}\n");
     let home = Home::of(&(properties(&standin) + &expires));
     for (language, mail, day) in
-        [("en", "1 mail, 31 octets, in ", ", today ("), ("de", "1 Mail, 31 Oktette, in ", ", heute (")]
+        [("en", "1 mail, 31 bytes, in ", ", today ("), ("de", "1 Mail, 31 Bytes, in ", ", heute (")]
     {
         let fetched = home.run("fetch", &["--limit", "1", "--lang", language]);
         assert!(fetched.out.starts_with(mail), "{fetched:?}");
@@ -155,7 +155,7 @@ fn where_mails_cannot_be_written_the_remedy_is_another_directory() {
     for to in [file.to_str().unwrap(), "/proc/mails"] {
         let ran = home.run("fetch", &["--to", to]);
         assert!([2, 3].contains(&ran.code), "{ran:?}");
-        assert!(ran.err.contains("Remedy:      Name another directory with --to"), "{ran:?}");
+        assert!(ran.err.contains("Remedy:      Specify another directory with --to"), "{ran:?}");
         assert!(!ran.err.contains("not known") && !ran.err.contains("cmsbs-work"), "{ran:?}");
     }
 }

@@ -99,6 +99,11 @@ impl Message {
 }
 
 impl Arg {
+    /// A text whose line feeds are our own.
+    pub fn lines(text: &str) -> Self {
+        Arg::Text(sanitize::lines(text))
+    }
+
     fn in_language(&self, language: Language) -> String {
         let (date, time) = match language {
             Language::English => ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S UTC"),

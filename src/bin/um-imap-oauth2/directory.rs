@@ -8,6 +8,8 @@ use tempfile::NamedTempFile;
 use um_imap_oauth2::config::{Language, open_regular};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::mailbox::{Body, MessageId};
+use um_imap_oauth2::message;
+use um_imap_oauth2::text::Message;
 
 /// A directory in which each file under a mail's name is a whole mail, whatever happens while it is written.
 pub struct Directory {
@@ -97,87 +99,45 @@ impl Directory {
             AlreadyExists, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
         let to = self.path.display();
-        let [english, german] = match error.kind() {
-            StorageFull | QuotaExceeded => {
-                [format!("There is no room left in {to}."), format!("In {to} ist kein Platz mehr.")]
-            }
-            PermissionDenied | ReadOnlyFilesystem => [
-                format!("This account cannot write in {to}."),
-                format!("Dieses Konto kann in {to} nicht schreiben."),
-            ],
-            AlreadyExists | NotADirectory => [
-                format!("A file is where {to} would have to be a directory."),
-                format!("Wo {to} ein Verzeichnis sein müsste, ist eine Datei."),
-            ],
-            _ => [format!("{to} cannot be written to."), format!("In {to} kann nicht geschrieben werden.")],
+        let cause = match error.kind() {
+            StorageFull | QuotaExceeded => message!(FetchDirectoryFull, directory = to),
+            PermissionDenied | ReadOnlyFilesystem => message!(FetchDirectoryDenied, directory = to),
+            AlreadyExists | NotADirectory => message!(FetchDirectoryIsFile, directory = to),
+            _ => message!(FetchDirectoryUnwritable, directory = to),
         };
-        let (cause, remedy) = match self.language {
-            Language::English => (
-                english,
-                "Name another directory with --to, or put this one right. What is in no file yet is still in the mailbox.",
-            ),
-            Language::German => (
-                german,
-                "Mit --to ein anderes Verzeichnis nennen oder dieses in Ordnung bringen. Was noch in keiner Datei ist, ist noch im Postfach.",
-            ),
-        };
-        Failure::new(Step::Storage, Kind::Storage, format!("{}: {error}", path.display()))
-            .cause(cause)
-            .remedy(remedy)
+        let said = message!(FileFailed, path = path.display(), error = error.to_string());
+        self.failure(said, &cause, &message!(FetchDirectoryRemedy))
+    }
+
+    fn failure(&self, said: Message, cause: &Message, remedy: &Message) -> Failure {
+        Failure::own(Step::Storage, Kind::Storage, said).explained_by(cause, remedy, self.language)
     }
 
     fn refused(&self, foreign: &Foreign) -> Failure {
         let Foreign { path, owner, mode, account } = foreign;
         let path = path.display();
-        let command = match owner {
-            Some(_) => format!("chown {account} '{path}'"),
-            None => format!("chmod go-w '{path}'"),
-        };
-        let (observed, cause, remedy) = match (self.language, owner) {
-            (Language::English, Some(owner)) => (
-                format!("{path} belongs to another account (user id {owner}, this one is {account})"),
-                "With --settle the file becomes the only copy of the mail, and another account could remove or exchange it.",
-                format!("Name a directory of your own with --to, or run: {command}. No mail was settled."),
-            ),
-            (Language::English, None) => (
-                format!("{path} can be written by other accounts (mode {mode:o})"),
-                "With --settle the file becomes the only copy of the mail, and another account could remove or exchange it.",
-                format!("Name a directory of your own with --to, or run: {command}. No mail was settled."),
-            ),
-            (Language::German, Some(owner)) => (
-                format!("{path} gehört einem anderen Konto (Benutzer-ID {owner}, dieses hat {account})"),
-                "Mit --settle wird die Datei zur einzigen Kopie der Mail, und ein anderes Konto könnte sie löschen oder austauschen.",
-                format!(
-                    "Mit --to ein eigenes Verzeichnis nennen, oder ausführen: {command}. Keine Mail wurde erledigt."
+        let (command, said) = match owner {
+            Some(owner) => (
+                format!("chown {account} '{path}'"),
+                message!(
+                    FetchDirectoryForeign,
+                    path = &path,
+                    owner = owner.to_string(),
+                    account = account.to_string()
                 ),
             ),
-            (Language::German, None) => (
-                format!("In {path} können andere Konten schreiben (Modus {mode:o})"),
-                "Mit --settle wird die Datei zur einzigen Kopie der Mail, und ein anderes Konto könnte sie löschen oder austauschen.",
-                format!(
-                    "Mit --to ein eigenes Verzeichnis nennen, oder ausführen: {command}. Keine Mail wurde erledigt."
-                ),
+            None => (
+                format!("chmod go-w '{path}'"),
+                message!(FetchDirectoryOpen, path = &path, mode = format!("{mode:o}")),
             ),
         };
-        Failure::new(Step::Storage, Kind::Storage, observed).cause(cause).remedy(remedy)
+        let remedy = message!(FetchDirectoryUnsafeRemedy, command = command);
+        self.failure(said, &message!(FetchDirectoryUnsafeCause), &remedy)
     }
 
     fn occupied(&self, path: &Path) -> Failure {
-        let (observed, cause, remedy) = match self.language {
-            Language::English => (
-                "there is a file of this name with other content",
-                "It was changed, or the directory was used for another mailbox before.",
-                "Name another directory with --to, or move the file away. The mail is still in the mailbox.",
-            ),
-            Language::German => (
-                "es gibt eine Datei dieses Namens mit anderem Inhalt",
-                "Sie wurde geändert, oder das Verzeichnis wurde vorher für ein anderes Postfach benutzt.",
-                "Mit --to ein anderes Verzeichnis nennen oder die Datei wegschieben. Die Mail ist noch im Postfach.",
-            ),
-        };
-        Failure::new(Step::Storage, Kind::Storage, format!("{}: {observed}", path.display()))
-            .cause(cause)
-            .remedy(remedy)
+        let said = message!(FetchFileOccupied, path = path.display());
+        self.failure(said, &message!(FetchFileOccupiedCause), &message!(FetchFileOccupiedRemedy))
     }
 }
 
@@ -364,9 +324,17 @@ mod tests {
         for (language, causes) in [
             (
                 Language::English,
-                ["no room left in", "cannot write in", "cannot write in", "cannot be written to"],
+                ["no space left in", "cannot write to", "cannot write to", "cannot be written to"],
             ),
-            (Language::German, ["kein Platz mehr", "kann in", "kann in", "kann nicht geschrieben werden"]),
+            (
+                Language::German,
+                [
+                    "kein Speicherplatz mehr",
+                    "kann nicht in",
+                    "kann nicht in",
+                    "kann nicht geschrieben werden",
+                ],
+            ),
         ] {
             let directory = Directory::open(home.path(), false, language).unwrap();
             let errors = [

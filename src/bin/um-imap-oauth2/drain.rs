@@ -8,9 +8,9 @@ use um_imap_oauth2::config::{self, Language, MailboxConfig};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::log::Log;
 use um_imap_oauth2::mailbox::{Abandoned, Access, Mailbox, abandoned, place};
+use um_imap_oauth2::message;
 use um_imap_oauth2::net::{Anchors, Trust};
-use um_imap_oauth2::sanitize;
-use um_imap_oauth2::words::counted;
+use um_imap_oauth2::text::Message;
 
 use super::fetch::{Terminal, configuration};
 use super::{EveryMailbox, Exit, WorkDirectory, environment, fail, print, unconfigured};
@@ -70,31 +70,16 @@ fn left_over(configs: &[MailboxConfig], language: Language) -> Vec<Failure> {
     let found = match abandoned(work_directory, &known) {
         Ok(found) => found,
         Err(error) => {
-            let observed = format!("{}: {error}", work_directory.display());
-            return vec![Failure::new(Step::Storage, Kind::Storage, observed)];
+            let said = message!(FileFailed, path = work_directory.display(), error = error.to_string());
+            let failure = Failure::own(Step::Storage, Kind::Storage, said);
+            return vec![unconfigured(failure, None, language)];
         }
     };
-    let explained = |Abandoned { directory: folder, mailbox, messages: mails }| {
-        let folder = folder.display();
-        let (observed, cause, remedy) = match language {
-            Language::English => (
-                format!("{folder}: {}", counted(mails as u64, "settled mail", "settled mails")),
-                format!(
-                    "They are in the journal of {mailbox}, which is no mailbox of these properties any more."
-                ),
-                "Put back what was changed and drain again, or delete the directory: then these mails stay in the inbox and are \
-                 read again.",
-            ),
-            Language::German => (
-                format!("{folder}: {}", counted(mails as u64, "erledigte Mail", "erledigte Mails")),
-                format!(
-                    "Sie stehen im Journal von {mailbox}; diese Eigenschaften haben ein solches Postfach nicht mehr."
-                ),
-                "Machen Sie die Änderung rückgängig und rufen Sie drain noch einmal auf, oder löschen Sie das Verzeichnis: Dann \
-                 bleiben diese Mails im Posteingang und werden noch einmal gelesen.",
-            ),
-        };
-        Failure::new(Step::Settle, Kind::Storage, observed).cause(cause).remedy(remedy)
+    let explained = |Abandoned { directory, mailbox, messages }| {
+        let said = message!(DrainLeftOver, directory = directory.display(), mails = messages);
+        let cause = message!(DrainLeftOverCause, mailbox = mailbox);
+        let remedy = message!(DrainLeftOverRemedy);
+        Failure::own(Step::Settle, Kind::Storage, said).explained_by(&cause, &remedy, language)
     };
     found.into_iter().map(explained).collect()
 }
@@ -107,7 +92,7 @@ fn one(
     configs: &mut Vec<MailboxConfig>,
 ) -> Exit {
     let log = Log::default();
-    let terminal = Terminal::new();
+    let terminal = Terminal::new(language);
     let result = terminal.print_meanwhile(&log, || {
         let config = configuration(&arguments.of.um_home, listener, &arguments.work, language, &log)?;
         configs.push(config.clone());
@@ -127,27 +112,18 @@ fn drain(config: MailboxConfig, log: &Log, terminal: &Terminal, interruption: &I
     let mailbox = Mailbox::open(config.clone(), trust, Access::ReadWrite, log.clone())?;
     interruption.watch(&mailbox);
     let name = format!("{}/{}", config.user, config.folders.inbox);
-    let say = |line: String| terminal.beside(|| print(&(sanitize::line(line) + "\n"), config.language));
+    let say = |line: Message| {
+        let line = line.in_language(config.language);
+        terminal.beside(|| print(&(line + "\n"), config.language))
+    };
     let before = mailbox.pending()?;
     if before == 0 {
-        return say(match config.language {
-            Language::English => format!("{name}: nothing is left to carry out"),
-            Language::German => format!("{name}: nichts ist mehr auszuführen"),
-        });
+        return say(message!(DrainNothing, mailbox = name));
     }
     let result = mailbox.flush();
     let left = mailbox.pending().unwrap_or(before);
     let done = before - left;
-    let told = say(match config.language {
-        Language::English => {
-            let mails = counted(before, "settled mail", "settled mails");
-            format!("{name}: {mails} in the journal, {done} carried out, {left} left")
-        }
-        Language::German => {
-            let mails = counted(before, "erledigte Mail", "erledigte Mails");
-            format!("{name}: {mails} im Journal, {done} ausgeführt, {left} übrig")
-        }
-    });
+    let told = say(message!(DrainDone, mailbox = name, before = before, done = done, left = left));
     mailbox.close();
     result.and(told)
 }

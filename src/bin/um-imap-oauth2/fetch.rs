@@ -16,9 +16,8 @@ use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, Seve
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
+use um_imap_oauth2::message;
 use um_imap_oauth2::net::{Anchors, Trust};
-use um_imap_oauth2::sanitize;
-use um_imap_oauth2::words::counted;
 
 use super::directory::Directory;
 use super::{
@@ -54,7 +53,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let mut done = Done::default();
-    let terminal = Terminal::new();
+    let terminal = Terminal::new(language);
     let log = Log::default();
     let result = terminal.print_meanwhile(&log, || fetch(arguments, language, &log, &terminal, &mut done));
     let warnings = terminal.warnings.load(Ordering::Relaxed);
@@ -209,6 +208,7 @@ impl Interruption {
 
 /// Progress and log records, on stderr. Progress only where somebody watches.
 pub(super) struct Terminal {
+    language: Language,
     progress: ProgressBar,
     octets: AtomicU64,
     pub(super) warnings: AtomicU64,
@@ -216,12 +216,13 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(language: Language) -> Self {
         let progress = ProgressBar::new_spinner();
         if !progress.is_hidden() {
             progress.enable_steady_tick(TICK);
         }
         Self {
+            language,
             progress,
             octets: AtomicU64::default(),
             warnings: AtomicU64::default(),
@@ -250,11 +251,12 @@ impl Terminal {
     fn print(&self, log: &Log) {
         for record in log.take() {
             let level = match record.level {
-                Level::Debug => "debug",
-                Level::Info => "info",
-                Level::Warning => "warning",
-                Level::Error => "error",
+                Level::Debug => message!(CliLevelDebug),
+                Level::Info => message!(CliLevelInfo),
+                Level::Warning => message!(CliLevelWarning),
+                Level::Error => message!(CliLevelError),
             };
+            let level = level.in_language(self.language);
             if record.level >= Level::Warning {
                 let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
                 // What the server refuses it is asked once more at the end, and refuses again.
@@ -351,25 +353,15 @@ fn print_summary(
     if failure.is_some() && done.mails == 0 && !done.interrupted {
         return Ok(());
     }
-    let [mails, octets] = match language {
-        Language::English => [counted(done.mails, "mail", "mails"), counted(done.octets, "octet", "octets")],
-        Language::German => [counted(done.mails, "Mail", "Mails"), counted(done.octets, "Oktett", "Oktette")],
-    };
-    let mut line = format!("{mails}, {octets}, in {}", arguments.to.display());
+    let directory = arguments.to.display();
+    let mut line = message!(FetchSummary, mails = done.mails, bytes = done.octets, directory = directory);
     if let Some(outcome) = arguments.settle {
-        let settled = match language {
-            Language::English => "settled as",
-            Language::German => "erledigt als",
-        };
-        line = format!("{line}; {} {settled} {}", done.settled, outcome.name());
+        line = message!(FetchSettled, summary = line, settled = done.settled, outcome = outcome.name());
     }
     if done.interrupted {
-        line += match language {
-            Language::English => "; interrupted",
-            Language::German => "; unterbrochen",
-        };
+        line = message!(FetchInterrupted, summary = line);
     }
-    print(&(sanitize::line(line) + "\n"), language)
+    print(&(line.in_language(language) + "\n"), language)
 }
 
 /// On one line.

@@ -20,13 +20,16 @@ use um_imap_oauth2::config::explain_unconfigured;
 use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self as properties, Language, MailboxConfig, OAuth2};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
+use um_imap_oauth2::message;
 use um_imap_oauth2::net::environment_proxy;
+use um_imap_oauth2::text::Id;
 
 fn main() -> ExitCode {
     // The text of a panic can hold anything, the content of a mail too.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        say(&format!("um-imap-oauth2: internal error at {place}"));
+        let language = language_of(&environment).unwrap_or_default();
+        say(&message!(CliInternalError, place = place).in_language(language));
     }));
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -205,39 +208,28 @@ fn fail(failure: &Failure, language: Language) -> Exit {
 
 /// Each part of a failure on a line of its own.
 fn in_words(failure: &Failure, language: Language) -> String {
-    let [step, observed, key, cause, remedy, retry, because] = match language {
-        Language::English => ["Step", "Observed", "Property", "Cause", "Remedy", "Retry", "Led to by"],
-        Language::German => {
-            ["Schritt", "Beobachtet", "Eigenschaft", "Ursache", "Abhilfe", "Nochmals", "Auslöser"]
-        }
-    };
-    let again = match (failure.retry, language) {
-        (Retry::Never, _) => String::new(),
-        (Retry::Later, Language::English) => "Trying again later can help.".to_owned(),
-        (Retry::Later, Language::German) => "Ein späterer Versuch kann gelingen.".to_owned(),
-        (Retry::After(time), Language::English) => {
-            format!("Trying again can help, but not before {} s have passed.", time.as_secs())
-        }
-        (Retry::After(time), Language::German) => {
-            format!("Ein Versuch kann gelingen, aber nicht vor Ablauf von {} s.", time.as_secs())
-        }
+    let label = |id: Id| id.message().in_language(language);
+    let again = match failure.retry {
+        Retry::Never => String::new(),
+        Retry::Later => message!(RetryLater).in_language(language),
+        Retry::After(time) => message!(RetryAfter, seconds = time.as_secs()).in_language(language),
     };
     let mut text = String::new();
-    let mut line = |label: &str, value: &str| {
+    let mut line = |id: Id, value: &str| {
         if !value.is_empty() {
             let value = value.replace('\n', &format!("\n{:LABEL$}", ""));
-            let _ = writeln!(text, "{:LABEL$}{value}", format!("{label}:"));
+            let _ = writeln!(text, "{:LABEL$}{value}", format!("{}:", label(id)));
         }
     };
-    line(step, failure.step.name());
-    line(observed, &failure.observed);
-    line(key, failure.key.as_deref().unwrap_or_default());
-    line(cause, &failure.cause);
-    line(remedy, &failure.remedy);
-    line(retry, &again);
+    line(Id::LabelStep, failure.step.name());
+    line(Id::LabelObserved, &failure.observed);
+    line(Id::LabelProperty, failure.key.as_deref().unwrap_or_default());
+    line(Id::LabelCause, &failure.cause);
+    line(Id::LabelRemedy, &failure.remedy);
+    line(Id::LabelRetry, &again);
     let mut source = failure.source.as_deref();
     while let Some(failure) = source {
-        line(because, &format!("{}: {}", failure.step, failure.observed));
+        line(Id::LabelCausedBy, &format!("{}: {}", failure.step, failure.observed));
         source = failure.source.as_deref();
     }
     text.truncate(text.trim_end().len());
@@ -273,27 +265,12 @@ fn write_out(text: &str) -> io::Result<()> {
 
 /// The catalogue knows of files only, which lie elsewhere.
 fn unprintable(error: &io::Error, language: Language) -> Failure {
-    let (cause, remedy) = match (error.kind(), language) {
-        (io::ErrorKind::BrokenPipe, Language::English) => (
-            "Whoever reads the output has stopped doing so.",
-            "Have the output read to its end, or send it to a file. Then run the command again.",
-        ),
-        (io::ErrorKind::BrokenPipe, Language::German) => (
-            "Wer die Ausgabe liest, hat damit aufgehört.",
-            "Lassen Sie die Ausgabe bis zu ihrem Ende lesen, oder leiten Sie sie in eine Datei. Rufen Sie den Befehl dann noch einmal auf.",
-        ),
-        (_, Language::English) => (
-            "The output could not be written: it is incomplete.",
-            "Make room where the output goes, or send it elsewhere. Then run the command again.",
-        ),
-        (_, Language::German) => (
-            "Die Ausgabe konnte nicht geschrieben werden: Sie ist unvollständig.",
-            "Schaffen Sie Platz, wo die Ausgabe hingeht, oder leiten Sie sie woandershin. Rufen Sie den Befehl dann noch einmal auf.",
-        ),
+    let (cause, remedy) = match error.kind() {
+        io::ErrorKind::BrokenPipe => (message!(CliStdoutClosedCause), message!(CliStdoutClosedRemedy)),
+        _ => (message!(CliStdoutFailedCause), message!(CliStdoutFailedRemedy)),
     };
-    Failure::new(Step::Storage, Kind::Storage, format!("standard output: {error}"))
-        .cause(cause)
-        .remedy(remedy)
+    let said = message!(CliStdoutFailed, error = error.to_string());
+    Failure::own(Step::Storage, Kind::Storage, said).explained_by(&cause, &remedy, language)
 }
 
 /// Indented, with a line break at the end.
@@ -396,7 +373,7 @@ mod tests {
              Cause:       Why.\n\
              Remedy:      What to do.\n\
              Retry:       Trying again can help, but not before 90 s have passed.\n\
-             Led to by:   token: HTTP 400"
+             Caused by:   token: HTTP 400"
         );
         let german = in_words(&Failure::new(Step::Search, Kind::Refused, "BAD"), Language::German);
         assert_eq!(german, "Schritt:     search\nBeobachtet:  BAD");

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use um_imap_oauth2::config::tenant;
 use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, Source, keys};
+use um_imap_oauth2::message;
+use um_imap_oauth2::text::{Arg, Message};
 
 use super::{Exit, OneMailbox, environment, finish, in_words, say, unconfigured};
 
@@ -46,90 +48,61 @@ struct Setup<'a> {
 
 impl Setup<'_> {
     fn text(&self) -> String {
-        let template = match self.language {
-            Language::English => include_str!("setup/en.txt"),
-            Language::German => include_str!("setup/de.txt"),
-        };
-        let mut text = String::with_capacity(2 * template.len());
-        let mut rest = template;
-        while let Some((before, (hole, after))) =
-            rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
-        {
-            text.push_str(before);
-            text.push_str(&self.hole(hole).unwrap_or_else(|| format!("{{{hole}}}")));
-            rest = after;
-        }
-        text + rest
-    }
-
-    fn hole(&self, name: &str) -> Option<String> {
         let or_missing = |value: Option<String>, name: &str| value.unwrap_or_else(|| format!("<{name}>"));
-        Some(match name {
-            "mailbox_name" | "user" => or_missing(self.value(&keys::USER), "mailbox_name"),
-            "client_id" => or_missing(self.value(&keys::CLIENT_ID), "client_id"),
-            "tenant" => or_missing(self.tenant(), "tenant_id"),
-            "client_id_key" => self.written(&keys::CLIENT_ID),
-            "token_uri_key" => self.written(&keys::ACCESS_TOKEN_URI),
-            "secret_key" => self.written(&keys::CLIENT_SECRET),
-            "secret_expires_key" => self.written(&keys::CLIENT_SECRET_EXPIRES),
-            "certificate_key" => self.written(&keys::CLIENT_CERTIFICATE),
-            "portal" => self.cloud().portal(self.language).to_owned(),
-            "environment" => self.cloud().environment.to_owned(),
-            "values" => self.values(),
-            "credential" => self.credential(),
-            "properties" => self.properties(),
-            "check" => {
-                let listener = self.listener.map(|listener| format!(" --listener {}", quoted(listener)));
-                let home = quoted(&self.um_home.display().to_string());
-                format!("um-imap-oauth2 check --um-home {home}{}", listener.unwrap_or_default())
-            }
-            _ => return None,
-        })
+        let user = or_missing(self.value(&keys::USER), "mailbox_name");
+        let cloud = self.cloud();
+        let listener = self.listener.map(|listener| format!(" --listener {}", quoted(listener)));
+        let home = quoted(&self.um_home.display().to_string());
+        let text = message!(
+            Setup,
+            mailbox_name = &user,
+            user = &user,
+            client_id = or_missing(self.value(&keys::CLIENT_ID), "client_id"),
+            client_id_key = self.written(&keys::CLIENT_ID),
+            token_uri_key = self.written(&keys::ACCESS_TOKEN_URI),
+            secret_key = self.written(&keys::CLIENT_SECRET),
+            secret_expires_key = self.written(&keys::CLIENT_SECRET_EXPIRES),
+            certificate_key = self.written(&keys::CLIENT_CERTIFICATE),
+            portal = message!(SetupPortal, url = cloud.portal),
+            environment = cloud.environment,
+            values = Arg::lines(&self.values()),
+            credential = self.credential(),
+            properties = Arg::lines(&self.properties()),
+            check = format!("um-imap-oauth2 check --um-home {home}{}", listener.unwrap_or_default()),
+        );
+        text.in_language(self.language) + "\n"
     }
 
     /// Where the five values of the set-up stand.
     fn values(&self) -> String {
-        let [missing, later, hidden] = match self.language {
-            Language::English => ["MISSING", "no property holds it", "is set"],
-            Language::German => ["FEHLT", "steht in keiner Eigenschaft", "ist gesetzt"],
-        };
-        let step = match self.language {
-            Language::English => "step",
-            Language::German => "Schritt",
-        };
+        let said = |message: Message| message.in_language(self.language);
         let mut lines = String::new();
-        let mut line = |name: &str, value: Option<String>, key: &keys::Key, number: u32| {
+        let mut line = |name: &str, value: Option<String>, key: &keys::Key, step: u32| {
             let place = self.setting(key).map(|setting| setting.place.clone()).unwrap_or_default();
-            let told = match value {
-                Some(value) => format!("{value}   ({place})"),
-                None => format!("{missing}: {step} {number}, {}", self.written(key)),
-            };
+            let told = said(match value {
+                Some(value) => message!(SetupValue, value = value, place = place),
+                None => message!(SetupValueMissing, step = step, key = self.written(key)),
+            });
             let _ = writeln!(lines, "    {name:<22} {told}");
         };
         line("tenant_id", self.tenant(), &keys::ACCESS_TOKEN_URI, 1);
         line("client_id", self.value(&keys::CLIENT_ID), &keys::CLIENT_ID, 1);
-        let is_set = |key| self.value(key).map(|_| hidden.to_owned());
+        let is_set = |key| self.value(key).map(|_| said(message!(SetupValueSet)));
         match self.credential_key() {
             None => line("client_secret", None, &keys::CLIENT_SECRET, 3),
             Some(key) if key.secret => line("client_secret", is_set(key), key, 3),
             Some(key) => line("client_certificate", self.value(key), key, 3),
         }
         line("mailbox_name", self.value(&keys::USER), &keys::USER, 6);
-        let _ = write!(lines, "    {:<22} {later}: {step} 4", "enterprise_object_id");
+        let elsewhere = said(message!(SetupValueElsewhere, step = 4_u32));
+        let _ = write!(lines, "    {:<22} {elsewhere}", "enterprise_object_id");
         lines
     }
 
-    fn credential(&self) -> String {
-        let (language, key) = (self.language, self.credential_key().map(|key| self.written(key)));
-        match (language, key) {
-            (Language::English, Some(key)) => {
-                format!("One is configured already ({key}). One of the two is needed, not both.")
-            }
-            (Language::German, Some(key)) => {
-                format!("Konfiguriert ist schon eines ({key}). Gebraucht wird eines von beiden, nicht beide.")
-            }
-            (Language::English, None) => "One of the two is needed, not both.".to_owned(),
-            (Language::German, None) => "Gebraucht wird eines von beiden, nicht beide.".to_owned(),
+    fn credential(&self) -> Message {
+        match self.credential_key() {
+            Some(key) => message!(SetupCredentialSet, key = self.written(key)),
+            None => message!(SetupCredential),
         }
     }
 
@@ -232,16 +205,6 @@ struct Cloud {
     portal: &'static str,
     /// A parameter of Connect-ExchangeOnline.
     environment: &'static str,
-}
-
-impl Cloud {
-    fn portal(&self, language: Language) -> String {
-        let name = match language {
-            Language::English => "Microsoft Entra admin center",
-            Language::German => "Microsoft Entra Admin Center",
-        };
-        format!("{name} ({})", self.portal)
-    }
 }
 
 /// In quotes where a shell needs them.

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 use std::{fmt, fs, io};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use um_imap_oauth2::config::{self, Language, MailboxConfig};
 use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
+use um_imap_oauth2::message;
 use um_imap_oauth2::sanitize;
-use um_imap_oauth2::words::counted;
+use um_imap_oauth2::text::{Arg, Message};
 
 use super::{EveryMailbox, Exit, WorkDirectory, environment, in_words, json, print, say, unconfigured};
 
@@ -94,7 +95,7 @@ fn read(config: &MailboxConfig) -> Result<Status<Health>, Unknown> {
     let place = place(config).ok_or(Unknown::NoPlace)?;
     let path = place.join(STATUS);
     let unreadable = |error: &dyn fmt::Display| {
-        Unknown::Unreadable(sanitize::line(format!("{}: {error}", path.display())))
+        Unknown::Unreadable(message!(FileFailed, path = path.display(), error = error.to_string()))
     };
     let text = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unknown::NoFile(path)),
@@ -120,7 +121,7 @@ enum Unknown {
     NoProperties(Failure),
     NoPlace,
     NoFile(PathBuf),
-    Unreadable(String),
+    Unreadable(Message),
 }
 
 /// As monitoring systems know them, the worst last.
@@ -155,96 +156,57 @@ impl State {
 
     /// What there is to say, the heading first.
     fn lines(&self) -> Vec<String> {
-        let english = self.language == Language::English;
-        let say = |en: String, de: String| if english { en } else { de };
         let status = match &self.found {
             Ok(status) => status,
             Err(unknown) => return vec![self.unknown(unknown)],
         };
         let health = &status.health;
-        let moment = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let last = match health.last_success {
-            Some(time) => say(
-                format!("last read {} ({} ago)", moment(time), ago(self.now - time)),
-                format!("zuletzt gelesen {} (vor {})", moment(time), ago(self.now - time)),
-            ),
-            None => say("not read yet".into(), "noch nicht gelesen".into()),
-        };
-        let mut lines = vec![format!("{}: {last}", health.mailbox)];
+        let mut lines = Vec::new();
         if let Some(silence) = self.silence() {
-            let silence = ago(silence);
-            lines.push(say(
-                format!("Universal Messenger has not looked for mail for {silence}: does it run, and is cmsbs.startbounce true?"),
-                format!("Universal Messenger hat seit {silence} nicht nach Mail gesehen: Läuft er, und ist cmsbs.startbounce true?"),
-            ));
+            lines.push(message!(StatusSilent, time = ago(silence)));
         }
         if let Some(since) = health.failing_since {
-            let (times, since) = (health.failures, moment(since));
-            let english = counted(times, "attempt", "attempts in a row");
-            let german = counted(times, "Versuch schlug", "Versuche hintereinander schlugen");
-            lines.push(say(
-                format!("{english} failed, since {since}"),
-                format!("{german} fehl, seit {since}"),
-            ));
+            lines.push(message!(StatusFailing, failures = health.failures, since = since));
         }
         if let Some(until) = health.throttled_until.filter(|until| *until > self.now) {
-            let until = moment(until);
-            lines.push(say(format!("throttled until {until}"), format!("gedrosselt bis {until}")));
+            lines.push(message!(StatusThrottled, until = until));
         }
         if health.pending > 0 {
-            let english = counted(health.pending, "settled mail is", "settled mails are");
-            let german = counted(health.pending, "erledigte Mail ist", "erledigte Mails sind");
-            lines.push(say(
-                format!("{english} still to be moved or deleted"),
-                format!("{german} noch zu verschieben oder zu löschen"),
-            ));
+            lines.push(message!(StatusPending, mails = health.pending));
         }
         if health.set_aside > 0 {
-            let [one, several] = ["mail could not be read; it stays", "mails could not be read; they stay"];
-            let [eine, mehrere] =
-                ["Mail war nicht zu lesen; sie bleibt", "Mails waren nicht zu lesen; sie bleiben"];
-            lines.push(say(
-                format!("{} in the inbox", counted(health.set_aside, one, several)),
-                format!("{} im Posteingang", counted(health.set_aside, eine, mehrere)),
-            ));
+            lines.push(message!(StatusSetAside, mails = health.set_aside));
         }
         if let Some(day) = health.credential_ends {
-            lines.push(say(
-                format!("the credential ends on {day}"),
-                format!("die Anmeldedaten laufen am {day} ab"),
-            ));
+            lines.push(message!(StatusCredentialEnds, day = day));
         }
+        let last = match health.last_success {
+            Some(time) => message!(StatusLastRead, time = time, ago = ago(self.now - time)),
+            None => message!(StatusNotRead),
+        };
+        let heading = message!(StatusOf, mailbox = &health.mailbox, text = last);
+        let lines = [heading].into_iter().chain(lines).map(|line| line.in_language(self.language));
         let failures = health.failure.iter().chain(&health.warnings);
-        lines.extend(failures.map(|failure| in_words(failure, self.language)));
-        lines
+        lines.chain(failures.map(|failure| in_words(failure, self.language))).collect()
     }
 
     fn unknown(&self, unknown: &Unknown) -> String {
-        let mailbox = self.listener.as_deref().unwrap_or(match self.language {
-            Language::English => "the primary mailbox",
-            Language::German => "das primäre Postfach",
-        });
-        let english = self.language == Language::English;
-        let why = match unknown {
+        let mailbox = match &self.listener {
+            Some(listener) => Arg::from(listener),
+            None => message!(StatusPrimary).into(),
+        };
+        let text = match unknown {
+            Unknown::NoProperties(failure) => return one_line(&failure.to_string()),
             // For the first line.
             Unknown::Refused(failure) => {
                 let first = failure.observed.lines().next().unwrap_or_default();
-                format!("{first}\n{}", in_words(failure, self.language))
+                Arg::lines(&format!("{first}\n{}", in_words(failure, self.language)))
             }
-            Unknown::NoProperties(failure) => return one_line(&failure.to_string()),
-            Unknown::NoPlace if english => "there is no work directory, so nothing is known".into(),
-            Unknown::NoPlace => "es gibt kein Arbeitsverzeichnis, also ist nichts bekannt".into(),
-            Unknown::NoFile(path) if english => format!(
-                "nothing is known: Universal Messenger has not read it yet, or cannot write {}",
-                path.display()
-            ),
-            Unknown::NoFile(path) => format!(
-                "nichts ist bekannt: Universal Messenger hat es noch nicht gelesen oder kann {} nicht schreiben",
-                path.display()
-            ),
-            Unknown::Unreadable(why) => why.clone(),
+            Unknown::NoPlace => message!(StatusNoDirectory).into(),
+            Unknown::NoFile(path) => message!(StatusNoFile, path = path.display()).into(),
+            Unknown::Unreadable(why) => why.clone().into(),
         };
-        format!("{mailbox}: {why}")
+        message!(StatusOf, mailbox = mailbox, text = text).in_language(self.language)
     }
 }
 
@@ -299,12 +261,13 @@ fn one_line(text: &str) -> String {
 }
 
 /// In the largest unit that fits.
-fn ago(time: TimeDelta) -> String {
+fn ago(time: TimeDelta) -> Message {
+    let number = |number: i64| number.unsigned_abs();
     match (time.num_days(), time.num_hours(), time.num_minutes()) {
-        (days @ 3.., ..) => format!("{days} d"),
-        (_, hours @ 3.., _) => format!("{hours} h"),
-        (_, _, minutes @ 2..) => format!("{minutes} min"),
-        _ => format!("{} s", time.num_seconds()),
+        (days @ 3.., ..) => message!(AgoDays, number = number(days)),
+        (_, hours @ 3.., _) => message!(AgoHours, number = number(hours)),
+        (_, _, minutes @ 2..) => message!(AgoMinutes, number = number(minutes)),
+        _ => message!(AgoSeconds, number = number(time.num_seconds())),
     }
 }
 

@@ -7,9 +7,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use um_imap_oauth2::config::explain_unopened;
 use um_imap_oauth2::config::{self, Authentication, Language, MailboxConfig, keys};
-use um_imap_oauth2::failure::{Failure, Result};
+use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
 use um_imap_oauth2::log::{Level, Log};
+use um_imap_oauth2::message;
 use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
+use um_imap_oauth2::text::Message;
 use um_imap_oauth2::token::{self, Claims, Expiry};
 
 use super::{Exit, OneMailbox, by_proxy_of_environment, environment, fail, json, print, say, unconfigured};
@@ -104,49 +106,25 @@ impl LookedAt {
     }
 
     fn text(&self, language: Language) -> String {
-        let [audience, roles, tenant, application, from, until, expires, of_credential, opaque] =
-            match language {
-                Language::English => [
-                    "Audience",
-                    "Roles",
-                    "Tenant",
-                    "Application",
-                    "Valid from",
-                    "Valid until",
-                    "Credential",
-                    "expires on",
-                    "The token is opaque: it says nothing of itself.",
-                ],
-                Language::German => [
-                    "Zielgruppe",
-                    "Rollen",
-                    "Mandant",
-                    "Anwendung",
-                    "Gültig ab",
-                    "Gültig bis",
-                    "Anmeldedaten",
-                    "laufen ab am",
-                    "Das Token ist undurchsichtig: Es sagt nichts über sich selbst.",
-                ],
-            };
         let mut text = String::new();
-        let mut line = |label: &str, value: Option<String>| {
+        let mut line = |label: Message, value: Option<String>| {
             let value = value.filter(|value| !value.is_empty()).unwrap_or_else(|| "-".to_owned());
-            let _ = writeln!(text, "{:LABEL$}{value}", format!("{label}:"));
+            let _ = writeln!(text, "{:LABEL$}{value}", format!("{}:", label.in_language(language)));
         };
         if let Some(claims) = &self.claims {
-            line(audience, Some(claims.audience.join(", ")));
-            line(roles, Some(claims.roles.join(", ")));
-            line(tenant, claims.tenant.clone());
-            line(application, claims.application.clone());
-            line(from, claims.valid_from.as_ref().map(moment));
-            line(until, claims.valid_until.as_ref().map(moment));
+            line(message!(TokenLabelAudience), Some(claims.audience.join(", ")));
+            line(message!(TokenLabelRoles), Some(claims.roles.join(", ")));
+            line(message!(TokenLabelTenant), claims.tenant.clone());
+            line(message!(TokenLabelApplication), claims.application.clone());
+            line(message!(TokenLabelValidFrom), claims.valid_from.as_ref().map(moment));
+            line(message!(TokenLabelValidUntil), claims.valid_until.as_ref().map(moment));
         }
         if let Some(expiry) = self.expiry {
-            line(expires, Some(format!("{of_credential} {}", expiry.last_day)));
+            let expires = message!(TokenCredentialExpires, day = expiry.last_day);
+            line(message!(TokenLabelCredential), Some(expires.in_language(language)));
         }
         if self.claims.is_none() {
-            let _ = writeln!(text, "{opaque}");
+            let _ = writeln!(text, "{}", message!(TokenOpaque).in_language(language));
         }
         text
     }
@@ -169,23 +147,12 @@ fn look(config: &MailboxConfig, environment: &dyn Fn(&str) -> Option<String>, lo
 /// A mailbox with a password is as good as any other, but there is nothing to look at.
 fn without_token(config: &MailboxConfig) -> Failure {
     let key = config.names.written(keys::AUTHENTICATION_METHOD.name);
-    let (observed, cause, remedy) = match config.language {
-        Language::English => (
-            "this mailbox is read with user and password, without an access token",
-            format!("{key} is not oauth2."),
-            format!(
-                "If that is intended, `um-imap-oauth2 check` tests this mailbox. Else write {key} = \"oauth2\" and the OAuth2 properties; `um-imap-oauth2 setup` prints them."
-            ),
-        ),
-        Language::German => (
-            "dieses Postfach wird mit Benutzer und Passwort gelesen, ohne Zugriffstoken",
-            format!("{key} ist nicht oauth2."),
-            format!(
-                "Ist das so gewollt, prüft `um-imap-oauth2 check` dieses Postfach. Sonst {key} = \"oauth2\" und die Eigenschaften für OAuth2 eintragen; `um-imap-oauth2 setup` gibt sie aus."
-            ),
-        ),
-    };
-    Failure::configuration(key, observed, remedy).cause(cause)
+    let (cause, remedy) = (message!(TokenNotUsedCause, key = &key), message!(TokenNotUsedRemedy, key = &key));
+    Failure::own(Step::Configuration, Kind::Configuration, message!(TokenNotUsed)).key(key).explained_by(
+        &cause,
+        &remedy,
+        config.language,
+    )
 }
 
 fn moment(time: &DateTime<Utc>) -> String {
