@@ -165,8 +165,8 @@ fn a_mailbox_with_a_password_is_known_to_have_no_token() {
     let password = "cmsbs.mail.imap.authenticationMethod = password\ncmsbs.mail.imap.password = secret\n";
     let home = Home::of(&(properties(&standin()) + password));
     for (language, told) in [
-        ("en", "`um-imap-oauth2 check` tests this mailbox"),
-        ("de", "prüft `um-imap-oauth2 check` dieses Postfach"),
+        ("en", "test this mailbox with `um-imap-oauth2 check`"),
+        ("de", "prüfen Sie dieses Postfach mit `um-imap-oauth2 check`"),
     ] {
         let ran = home.run("token", &["--lang", language]);
         assert_eq!(ran.code, 2, "{ran:?}");
@@ -237,7 +237,7 @@ fn a_report_that_could_not_be_written_is_no_success() {
             for told in [
                 "Observed:    standard output: No space left on device",
                 "Cause:       The output could not be written",
-                "Remedy:      Make room where the output goes",
+                "Remedy:      Free up space where the output is written",
             ] {
                 assert!(said.contains(told), "{command} {arguments:?}: {said}");
             }
@@ -262,9 +262,7 @@ fn a_program_that_stops_reading_about_the_mails_is_told_so() {
     let standin = standin();
     let (code, said) = Home::of(&properties(&standin)).unread("fetch", &["--json"]);
     assert_eq!(code, Some(2), "{said}");
-    for told in
-        ["standard output: Broken pipe", "Whoever reads the output", "Have the output read to its end"]
-    {
+    for told in ["standard output: Broken pipe", "has stopped reading", "Let it read the output to the end"] {
         assert!(said.contains(told), "{said}");
     }
 }
