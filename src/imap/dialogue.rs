@@ -1,5 +1,7 @@
 //! Commands in flight on one connection, and their answers as they come, from the greeting on.
 
+mod link;
+
 use std::collections::VecDeque;
 use std::io;
 use std::ops::{Range, RangeInclusive};
@@ -7,18 +9,21 @@ use std::time::{Duration, Instant};
 
 use secrecy::zeroize::Zeroizing;
 
+use super::Transport;
 use super::backoff::if_throttled;
 use super::commands::Command;
 use super::cursor::cut;
-use super::decoder::{Decoder, Event};
+use super::decoder::Event;
 use super::limits::{self, Times};
-use super::responses::{Code, Condition, Fetch, Malformed, Response, Status};
+use super::responses::{Condition, Fetch, Response};
 use super::tags::Tags;
 use super::uids::Uid;
-use super::{Complaints, Transport};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Masks};
 use crate::net::{Deadline, Trust, io_failure};
+
+use link::Link;
+pub use link::Skipped;
 
 /// Owns the connection. Each command carries a `C` that comes back with its tagged answer.
 pub(super) struct Dialogue<C> {
@@ -42,44 +47,6 @@ pub(super) struct Dialogue<C> {
     searchable: u64,
 }
 
-/// The part of a dialogue that no command belongs to.
-struct Link {
-    stream: Box<dyn Transport>,
-    decoder: Decoder,
-    /// Octets that were read; `unread` of them were not decoded yet.
-    input: Vec<u8>,
-    unread: Range<usize>,
-    tags: Tags,
-    /// The end of everything, while the connection is being opened.
-    end: Option<Deadline>,
-    /// The step of the commands that open the connection; `None`: each has its own.
-    opening: Option<Step>,
-    skipped: Skipped,
-    alerts: Vec<String>,
-    capabilities: Option<Vec<String>>,
-    complaints: Complaints,
-    /// The secret that was logged in with: nothing of it is repeated.
-    masks: Masks,
-    trace: Option<Log>,
-}
-
-/// Lines that were passed over because they could not be read, and no command in flight needed them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Skipped {
-    pub count: u64,
-    /// The beginning of the first one; its length only, if it could be a part of a message.
-    pub first: String,
-}
-
-impl Skipped {
-    fn add(&mut self, line: &str) {
-        if self.count == 0 {
-            line.clone_into(&mut self.first);
-        }
-        self.count += 1;
-    }
-}
-
 /// A stretch of what the server sends.
 pub enum Received<'a, C> {
     /// So many octets of a message follow, and after them the FETCH response to which they belong. `awaited`: a command in
@@ -98,22 +65,7 @@ pub enum Received<'a, C> {
 impl Dialogue<()> {
     /// Begins with the greeting. Everything ends with `end`, until [`Dialogue::opened`].
     pub(super) fn new(stream: Box<dyn Transport>, tags: Tags, end: Deadline, trace: Option<Log>) -> Self {
-        let link = Link {
-            stream,
-            decoder: Decoder::default(),
-            input: vec![0; INPUT],
-            unread: 0..0,
-            tags,
-            end: Some(end),
-            opening: Some(Step::Greeting),
-            skipped: Skipped::default(),
-            alerts: Vec::new(),
-            capabilities: None,
-            complaints: Complaints::default(),
-            masks: Masks::default(),
-            trace,
-        };
-        Self::over(link, Times::default())
+        Self::over(Link::new(stream, tags, end, trace), Times::default())
     }
 
     /// Begins TLS, after the server agreed to it. Octets that came after its answer could be anybody's.
@@ -533,55 +485,6 @@ impl<C> Dialogue<C> {
     }
 }
 
-impl Link {
-    fn decode(&mut self) -> std::result::Result<(usize, Option<Event>), Malformed> {
-        let decoded = self.decoder.decode(&self.input[self.unread.clone()])?;
-        self.unread.start += decoded.0;
-        Ok(decoded)
-    }
-
-    fn log(&self, line: impl FnOnce() -> String) {
-        if let Some(log) = &self.trace {
-            log.debug(line());
-        }
-    }
-
-    fn trace(&self, response: &Response) {
-        self.log(|| match response {
-            Response::SearchEnd { .. } => "S: * SEARCH …".to_owned(),
-            _ => format!("S: {}", self.decoder.trace(response)),
-        });
-    }
-
-    /// Keeps what a condition says beside its status.
-    fn note(&mut self, condition: &Condition) {
-        if condition.status != Status::Ok {
-            self.complaints.add(condition.line.clone());
-        }
-        match &condition.code {
-            Some(Code::Alert) if self.alerts.len() < limits::LAST_LINES => {
-                self.alerts.push(condition.line.clone());
-            }
-            Some(Code::Capability(names)) => self.capabilities = Some(names.clone()),
-            _ => {}
-        }
-    }
-
-    /// Takes the secret out of the texts that failures are made of.
-    fn masked(&self, response: Response) -> Response {
-        let masked = |condition: Condition| Condition { line: self.masks.apply(condition.line), ..condition };
-        match response {
-            Response::Tagged { tag, condition } => Response::Tagged { tag, condition: masked(condition) },
-            Response::Untagged(condition) => Response::Untagged(masked(condition)),
-            Response::Bye(line) => Response::Bye(self.masks.apply(line)),
-            Response::PreAuth(line) => Response::PreAuth(self.masks.apply(line)),
-            Response::Alien(line) => Response::Alien(self.masks.apply(line)),
-            Response::Unreadable(line) => Response::Unreadable(self.masks.apply(line)),
-            other => other,
-        }
-    }
-}
-
 struct InFlight<C> {
     tag: String,
     needs: Needs,
@@ -618,9 +521,6 @@ impl Needs {
         }
     }
 }
-
-/// One read takes up to two TLS records (RFC 8446 §5.1).
-const INPUT: usize = 32 * 1024;
 
 const WRITE: Duration = Duration::from_secs(30);
 /// After a line that is no greeting.

@@ -18,6 +18,8 @@ pub mod listing;
 pub mod login;
 #[cfg(test)]
 mod login_tests;
+#[cfg(test)]
+mod mechanism_tests;
 pub mod responses;
 mod sasl;
 #[cfg(test)]

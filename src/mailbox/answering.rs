@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use super::dialogue_tests::{Played, date, play_with};
+use super::played::{Played, date, play_with};
 use crate::config::{MailboxConfig, Security};
 
 /// Without TLS.

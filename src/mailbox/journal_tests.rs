@@ -7,7 +7,7 @@ use std::{fs, io, thread};
 use tempfile::TempDir;
 
 use super::answering::Server;
-use super::dialogue_tests::{
+use super::played::{
     EXCHANGE, LOOK, Played, asked, asked_for_dates, date, dated, fetch, id, login, login_under, mail,
     play_with, search, still_there, whole,
 };

@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod answering;
+#[cfg(test)]
+mod changing_tests;
 mod commands;
 mod connect;
 #[cfg(test)]
@@ -20,6 +22,8 @@ mod network;
 mod outcome;
 #[cfg(test)]
 mod panic_tests;
+#[cfg(test)]
+mod played;
 #[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]

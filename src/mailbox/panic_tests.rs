@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::dialogue_tests::{EXCHANGE, config, fetch, login, play, whole};
+use super::played::{EXCHANGE, config, fetch, login, play, whole};
 use super::{Access, Connector, Grade, Mailbox, Parts, STATUS, place};
 use crate::config::MailboxConfig;
 use crate::failure::{Kind, Result, keep_the_place_of_panics};

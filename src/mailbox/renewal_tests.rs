@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::dialogue_tests::{
+use super::played::{
     EXCHANGE, Played, asked, asked_for_sizes, fetch, login, mail, play_trusting, search, size, whole,
 };
 use crate::config::{Authentication, Credential, MailboxConfig, OAuth2, Route};

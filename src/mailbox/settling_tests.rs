@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Outcome;
 use super::answering::{CLOSE, Server};
-use super::dialogue_tests::{
+use super::played::{
     EXCHANGE, LOOK, Played, asked_for_dates, date, dated, fetch, id, login, play, play_with, search,
     still_there, whole, with_answers,
 };

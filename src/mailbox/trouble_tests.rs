@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::dialogue_tests::{
+use super::played::{
     EXCHANGE, LOOK, Played, asked, asked_for_sizes, fetch, login, mail, play, play_with, play_within, search,
     size, still_there, text, third_and_then_second, whole,
 };

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use rustls::ServerConnection;
 
 use super::*;
+use crate::imap::responses::Status;
 use crate::net::testing::{Authority, listen, soon};
 use crate::net::{self, Cancel, Trust};
 
