@@ -12,6 +12,7 @@ use super::explained::explain_unconfigured;
 use super::keys::{self, Key, LISTENER_PREFIX, Names};
 use super::layers::{self, Layers, Value};
 use super::names;
+use super::plausible::Cloud;
 use super::problem::{Origin, Problem, Problems, Shown};
 use super::syntax::Flaw;
 use super::values::{self, Wrong};
@@ -71,10 +72,10 @@ pub(super) fn lookup(layers: &Layers, listener: Option<&str>, key: &Key) -> Look
     }
 }
 
-struct Reader<'a> {
-    layers: &'a Layers<'a>,
-    listener: Option<&'a str>,
-    problems: Problems,
+pub(super) struct Reader<'a> {
+    pub layers: &'a Layers<'a>,
+    pub listener: Option<&'a str>,
+    pub problems: Problems,
 }
 
 /// There is no value, and `problems` has the error.
@@ -107,6 +108,10 @@ impl Reader<'_> {
         let tmp_directory = self.tmp_directory();
         let trace = self.required(&keys::TRACE, values::truth);
         self.check_port(port.ok(), security.ok());
+        if let (Ok(server), Ok(authentication)) = (&server, &authentication) {
+            self.check_server(server, authentication);
+            self.check_user(server, authentication);
+        }
         self.say_that_certificates_are_checked();
         self.check_home();
         name?;
@@ -226,7 +231,7 @@ impl Reader<'_> {
         let route = self.route(token_uri.as_deref().ok());
         let debug = self.required(&keys::OAUTH2_DEBUG, values::truth);
         if let Ok(token_uri) = &token_uri {
-            self.check_registration(token_uri);
+            self.check_registration(token_uri, server);
         }
         grant?;
         let token_uri = token_uri?;
@@ -269,66 +274,6 @@ impl Reader<'_> {
         self.required(key, values::https_url)
     }
 
-    /// Tenant, client ID and scope as Microsoft has them; of another token endpoint nothing is known.
-    fn check_registration(&mut self, token_uri: &str) {
-        let cloud = Cloud::of_login(token_uri);
-        if let Some(value) = self.value(&keys::ACCESS_TOKEN_URI)
-            && cloud.is_some()
-        {
-            self.check_tenant(&value, token_uri);
-        }
-        if let Some(value) = self.value(&keys::CLIENT_ID)
-            && cloud.is_some()
-            && !values::looks_like_guid(value.text().trim())
-        {
-            self.warn(&value, message!(ConfigClientIdNoGuid), message!(ConfigClientIdRemedy));
-        }
-        if let Some(value) = self.value(&keys::SCOPE) {
-            self.check_scope(&value, cloud);
-        }
-    }
-
-    /// `https://login.microsoftonline.com/TENANT/oauth2/v2.0/token`
-    fn check_tenant(&mut self, value: &Value, token_uri: &str) {
-        let path = token_uri.parse::<Uri>().map(|uri| uri.path().to_owned()).unwrap_or_default();
-        let (tenant, rest) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
-        let is_domain = tenant.contains('.') && values::host(tenant).is_ok();
-        let shown = Shown(tenant);
-        let remedy = message!(ConfigTenantRemedy);
-        if SHARED_TENANTS.iter().any(|shared| shared.eq_ignore_ascii_case(tenant)) {
-            let what = message!(ConfigTenantShared, tenant = shown);
-            self.warn(value, what, remedy);
-        } else if !(is_domain || values::looks_like_guid(tenant)) {
-            let what = message!(ConfigTenantOdd, tenant = shown);
-            self.warn(value, what, remedy);
-        } else if rest != "oauth2/v2.0/token" {
-            let what = message!(ConfigTokenUriV2);
-            self.warn(value, what, remedy);
-        }
-    }
-
-    fn check_scope(&mut self, value: &Value, cloud: Option<&Cloud>) {
-        let scope = value.text().trim();
-        let uri = scope.parse::<Uri>().ok();
-        let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default().to_ascii_lowercase();
-        let mail_host = cloud.or(Cloud::ALL.first()).and_then(|cloud| cloud.mail.first()).unwrap_or(&"");
-        let remedy = message!(ConfigScopeRemedy, host = *mail_host);
-        let scope_cloud = Cloud::ALL.iter().find(|cloud| cloud.mail.contains(&host.as_str()));
-        if GRAPH_HOSTS.contains(&host.as_str()) {
-            let what = message!(ConfigScopeGraph);
-            self.warn(value, what, remedy);
-        } else if let (Some(cloud), Some(scope_cloud)) = (cloud, scope_cloud)
-            && cloud.mail != scope_cloud.mail
-        {
-            let login = cloud.login;
-            let what = message!(ConfigScopeOtherCloud, host = &host, login = login);
-            self.warn(value, what, remedy);
-        } else if cloud.is_some() && !scope.ends_with("/.default") {
-            let what = message!(ConfigScopeNotDefault);
-            self.warn(value, what, remedy);
-        }
-    }
-
     /// Exactly one of secret, certificate and assertion.
     fn credential(&mut self) -> Read<Credential> {
         let secret = self.secret(&keys::CLIENT_SECRET);
@@ -344,10 +289,7 @@ impl Reader<'_> {
         }
         let (password, certificate, assertion) = (password?, certificate?, assertion?);
         match (secret, certificate, assertion) {
-            (Some(secret), None, None) => {
-                self.check_secret();
-                Ok(Credential::ClientSecret(secret?))
-            }
+            (Some(secret), None, None) => Ok(Credential::ClientSecret(secret?)),
             (None, Some(file), None) => Ok(Credential::Certificate { file, password }),
             (None, None, Some(file)) => Ok(Credential::AssertionFile(file)),
             (None, None, None) => {
@@ -369,14 +311,6 @@ impl Reader<'_> {
                 );
                 Err(Refused)
             }
-        }
-    }
-
-    fn check_secret(&mut self) {
-        if let Some(value) = self.value(&keys::CLIENT_SECRET)
-            && values::looks_like_guid(value.text().trim())
-        {
-            self.warn(&value, message!(ConfigSecretId), message!(ConfigSecretIdRemedy));
         }
     }
 
@@ -484,19 +418,6 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn check_port(&mut self, port: Option<u16>, security: Option<Security>) {
-        let (what, remedy) = match (port, security) {
-            (Some(993), Some(Security::StartTls | Security::Plain)) => {
-                (message!(ConfigPort993), message!(ConfigPort993Remedy))
-            }
-            (Some(143), Some(Security::Tls)) => (message!(ConfigPort143), message!(ConfigPort143Remedy)),
-            _ => return,
-        };
-        let origin = self.value(&keys::PORT).map(|value| value.origin);
-        let key = self.written_name(&keys::PORT);
-        self.problems.warning(Problem { origin, key, what, remedy });
-    }
-
     fn say_that_certificates_are_checked(&mut self) {
         if let Some(value) = self.value(&keys::SSL_CHECKS)
             && !value.text().trim().eq_ignore_ascii_case("secure")
@@ -591,7 +512,7 @@ impl Reader<'_> {
     }
 
     /// The value that counts, under the name that counts. An empty one is as none, and so is one of blanks.
-    fn value(&mut self, key: &Key) -> Option<Value> {
+    pub fn value(&mut self, key: &Key) -> Option<Value> {
         let mut set = Vec::new();
         for name in key.names(self.listener) {
             set.extend(
@@ -621,13 +542,8 @@ impl Reader<'_> {
     /// The text without what cannot be meant.
     fn clean(&mut self, key: &Key, value: &Value) -> Read<Zeroizing<String>> {
         let text = value.text();
-        let wrapped = QUOTES
-            .iter()
-            .any(|(open, close)| text.strip_prefix(*open).is_some_and(|rest| rest.ends_with(*close)));
-        if wrapped {
-            self.warn(value, message!(ConfigQuotesInValue), message!(ConfigQuotesInValueRemedy));
-        }
-        if let Some(control) = text.chars().find(|c| c.is_control() && !(wrapped && *c > '\u{7f}')) {
+        let quotes = self.check_quotes(value);
+        if let Some(control) = text.chars().find(|c| c.is_control() && !(quotes && *c > '\u{7f}')) {
             let code = u32::from(control);
             self.problems.error(Problem {
                 origin: Some(value.origin.clone()),
@@ -637,20 +553,17 @@ impl Reader<'_> {
             });
             return Err(Refused);
         }
-        if text.contains(['<', '>']) {
-            let whole = text.starts_with('<') && text.ends_with('>');
-            let (what, remedy) = (message!(ConfigPlaceholder), message!(ConfigPlaceholderRemedy));
-            if !key.secret {
-                self.problems.error(Problem {
-                    origin: Some(value.origin.clone()),
-                    key: value.name.clone(),
-                    what,
-                    remedy,
-                });
-                return Err(Refused);
-            } else if whole {
-                self.warn(value, what, remedy);
-            }
+        if !key.secret && text.contains(['<', '>']) {
+            self.problems.error(Problem {
+                origin: Some(value.origin.clone()),
+                key: value.name.clone(),
+                what: message!(ConfigPlaceholder),
+                remedy: message!(ConfigPlaceholderRemedy),
+            });
+            return Err(Refused);
+        }
+        if key.name != keys::ACCESS_TOKEN_URI.name && values::is_placeholder(text) {
+            self.warn(value, message!(ConfigPlaceholder), message!(ConfigPlaceholderRemedy));
         }
         let trimmed = text.trim();
         if trimmed.len() < text.len() {
@@ -698,7 +611,7 @@ impl Reader<'_> {
     }
 
     /// The name under which a key is set, or is to be set.
-    fn written_name(&mut self, key: &Key) -> String {
+    pub fn written_name(&mut self, key: &Key) -> String {
         self.value(key)
             .map(|value| value.name)
             .or_else(|| key.names(self.listener).into_iter().next())
@@ -736,44 +649,13 @@ impl Reader<'_> {
         Refused
     }
 
-    fn warn(&mut self, value: &Value, what: Message, remedy: Message) {
+    pub fn warn(&mut self, value: &Value, what: Message, remedy: Message) {
         self.problems.warning(Problem {
             origin: Some(value.origin.clone()),
             key: value.name.clone(),
             what,
             remedy,
         });
-    }
-}
-
-/// One of Microsoft's national clouds.
-#[derive(Debug)]
-struct Cloud {
-    login: &'static str,
-    /// The hosts of the mail service, as a scope names them; the usual one first.
-    mail: &'static [&'static str],
-}
-
-impl Cloud {
-    /// <https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud> and
-    /// <https://learn.microsoft.com/microsoft-365/enterprise/microsoft-365-endpoints>
-    const ALL: [Cloud; 6] = [
-        Cloud { login: "login.microsoftonline.com", mail: WORLDWIDE },
-        Cloud { login: "login.microsoft.com", mail: WORLDWIDE },
-        Cloud { login: "login.windows.net", mail: WORLDWIDE },
-        Cloud {
-            login: "login.microsoftonline.us",
-            mail: &["outlook.office365.us", "outlook-dod.office365.us"],
-        },
-        Cloud { login: "login.partner.microsoftonline.cn", mail: &["partner.outlook.cn"] },
-        Cloud { login: "login.chinacloudapi.cn", mail: &["partner.outlook.cn"] },
-    ];
-
-    fn of_login(token_uri: &str) -> Option<&'static Cloud> {
-        const ALL: &[Cloud] = &Cloud::ALL;
-        let uri = token_uri.parse::<Uri>().ok()?;
-        let host = uri.host()?;
-        ALL.iter().find(|cloud| cloud.login.eq_ignore_ascii_case(host))
     }
 }
 
@@ -787,29 +669,6 @@ fn derived_scope(token_uri: &str, server: &str) -> String {
     format!("https://{}/.default", mail_host.unwrap_or(server))
 }
 
-const WORLDWIDE: &[&str] = &["outlook.office365.com", "outlook.office.com"];
-const GRAPH_HOSTS: [&str; 4] = [
-    "graph.microsoft.com",
-    "graph.microsoft.us",
-    "dod-graph.microsoft.us",
-    "microsoftgraph.chinacloudapi.cn",
-];
-/// What Entra ID takes in the tenant's place where a user signs in.
-const SHARED_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
-
 const WORK_DIRECTORY: &str = "cmsbs-work/um-imap-oauth2";
 
 const OAUTH2_PREFIX: &str = "cmsbs.mail.imap.oauth2.";
-
-/// Quotes that come from a word processor, a PDF, or one pair too many. The last three are Windows-1252's, read as ISO-8859-1.
-const QUOTES: [(char, char); 9] = [
-    ('"', '"'),
-    ('\'', '\''),
-    ('„', '“'),
-    ('“', '”'),
-    ('”', '”'),
-    ('«', '»'),
-    ('\u{84}', '\u{93}'),
-    ('\u{93}', '\u{94}'),
-    ('\u{91}', '\u{92}'),
-];

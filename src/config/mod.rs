@@ -8,6 +8,7 @@ pub mod keys;
 mod layers;
 mod mailbox;
 mod names;
+mod plausible;
 mod problem;
 mod report;
 mod syntax;
@@ -31,6 +32,7 @@ pub use explained::{explain_unconfigured, explain_unopened, mailbox_values, tena
 pub use layers::open_regular;
 pub(crate) use layers::{others_can_read, read};
 pub use report::{MailboxReport, Refusal, Report, Setting, Source, report};
+pub use values::is_placeholder;
 
 /// The primary mailbox, or a listener's, from the files below UM_HOME and the environment over them.
 ///

@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::SystemTime;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::keys::{self, Default, FILE_SUFFIX, Key, Kind, LISTENER_PREFIX, Listener};
 use super::layers::{Layers, Value};
 use super::mailbox::{self, Lookup, Reading};
+use super::plausible;
 use super::problem::{Origin, Problems};
 use super::{
     Ask, Authentication, Finding, Language, MailboxConfig, Proxy, Severity, names, syntax, values,
@@ -40,7 +43,12 @@ pub fn report(
     };
     let read = |listener: Option<String>| {
         // What is wrong with the files concerns each mailbox.
-        let reading = mailbox::read(&layers, listener.as_deref(), problems.errors_only(), &speak);
+        let mut reading = mailbox::read(&layers, listener.as_deref(), problems.errors_only(), &speak);
+        if let Some(config) = &reading.config {
+            let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
+            let more = plausible::beyond_reading(&layers, listener.as_deref(), config, today);
+            reading.problems.extend(more);
+        }
         (listener, reading)
     };
     let readings: Vec<_> = listeners.into_iter().map(read).collect();
@@ -362,7 +370,7 @@ cmsbs.mail.imap.user = "bounce@example.org"
 cmsbs.mail.imap.authenticationMethod = "oauth2"
 cmsbs.mail.imap.oauth2.accessTokenUri = "https://login.microsoftonline.com/example.org/oauth2/v2.0/token"
 cmsbs.mail.imap.oauth2.clientId = "66666666-7777-8888-9999-000000000000"
-cmsbs.mail.imap.oauth2.clientSecret = "Pl4nted~s3cret"
+cmsbs.mail.imap.oauth2.clientSecret = "Pl4nted~s3cret.of-about-forty-characters"
 cmsbs.mail.imap.oauth2.proxy = "http://u:Pl4nted@proxy:3128"
 cmsbs.mail.imap.folder.debug = "Rückläufer \"alt\" \\ # 1"
 "#;

@@ -18,7 +18,7 @@ cmsbs.mail.imap.password = ""
 cmsbs.mail.imap.authenticationMethod = "oauth2"
 cmsbs.mail.imap.oauth2.accessTokenUri = "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/oauth2/v2.0/token"
 cmsbs.mail.imap.oauth2.clientId = "66666666-7777-8888-9999-000000000000"
-cmsbs.mail.imap.oauth2.clientSecret = "Pl4nted~s3cret"
+cmsbs.mail.imap.oauth2.clientSecret = "Pl4nted~s3cret.of-about-forty-characters"
 cmsbs.mail.imap.oauth2.scope = "https://outlook.office.com/.default"
 cmsbs.mail.imap.oauth2.grantType = "client_credentials"
 cmsbs.mail.imap.oauth2.debug = "true"
@@ -113,7 +113,7 @@ fn the_manuals_block_alone_is_enough() {
     assert_eq!(oauth2(&config).client_id, "66666666-7777-8888-9999-000000000000");
     assert_eq!(oauth2(&config).scope, "https://outlook.office.com/.default");
     assert!(oauth2(&config).debug);
-    assert_eq!(secret(&config), "Pl4nted~s3cret");
+    assert_eq!(secret(&config), "Pl4nted~s3cret.of-about-forty-characters");
     assert!(matches!(oauth2(&config).route, Route::Unset));
     assert_eq!((config.folders.inbox.as_str(), config.folders.hardbounce), ("INBOX", None));
     assert!(!config.debug && !config.process_all && !config.trace && config.journal);
@@ -200,7 +200,7 @@ fn settings_that_um_has_read_from_a_file_itself_are_not_read_again_in_vain() {
         None,
     )
     .unwrap();
-    assert_eq!(secret(&loaded.config), "Pl4nted~s3cret");
+    assert_eq!(secret(&loaded.config), "Pl4nted~s3cret.of-about-forty-characters");
     assert!(warnings(&loaded)[0].contains("/nowhere/secret"));
 }
 
@@ -316,14 +316,14 @@ fn the_environment_overrides_in_both_spellings() {
 #[test]
 fn a_value_file_comes_before_the_plain_value_and_after_the_environment() {
     let home = Home::new("cmsbs.mail.imap.oauth2.clientSecret$file = secret");
-    home.add("secret", "fr0m-a-file\r\n");
+    home.add("secret", "fr0m-a-file-of-about-forty-characters\r\n");
     let loaded = home.load();
-    assert_eq!(secret(&loaded.config), "fr0m-a-file");
+    assert_eq!(secret(&loaded.config), "fr0m-a-file-of-about-forty-characters");
     assert!(texts(&loaded.findings).contains("ends with a line break"));
     assert_eq!(warnings(&loaded).len(), 1);
-    let variable = ("cmsbs__mail__imap__oauth2__clientSecret", "fr0m-the-environment");
+    let variable = ("cmsbs__mail__imap__oauth2__clientSecret", "fr0m-the-environment-with-forty-characters");
     let loaded = home.load_with(&[variable]);
-    assert_eq!(secret(&loaded.config), "fr0m-the-environment");
+    assert_eq!(secret(&loaded.config), "fr0m-the-environment-with-forty-characters");
     assert_eq!(warnings(&loaded).len(), 2);
     for text in [texts(&home.load().findings), texts(&loaded.findings), format!("{loaded:?}")] {
         assert!(!text.contains("fr0m") && !text.contains("Pl4nted"), "{text}");
@@ -437,7 +437,7 @@ fn a_listener_takes_from_the_primary_what_it_does_not_set() {
     assert_eq!((config.folders.error.as_str(), config.folders.debug.as_str()), ("wrong", "debug"));
     assert_eq!(
         (oauth2(config).client_id.as_str(), secret(config)),
-        ("22222222-7777-8888-9999-000000000000", "Pl4nted~s3cret")
+        ("22222222-7777-8888-9999-000000000000", "Pl4nted~s3cret.of-about-forty-characters")
     );
     assert!(config.process_all);
     assert!(warnings(&loaded).is_empty(), "{:?}", loaded.findings);
@@ -871,9 +871,9 @@ fn blanks_alone_are_no_value() {
 fn a_client_id_or_tenant_that_cannot_be_one_is_said_of_microsofts_login_hosts() {
     let text = |more: &str| warnings(&Home::new(more).load()).join("\n");
     let uri = |uri: &str| text(&format!("cmsbs.mail.imap.oauth2.accessTokenUri = {uri}\n"));
-    assert!(text("cmsbs.mail.imap.oauth2.clientId = client_id\n").contains("not a GUID"));
+    assert!(text("cmsbs.mail.imap.oauth2.clientId = universal-messenger\n").contains("not a GUID"));
     let of = |tenant: &str| uri(&format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"));
-    assert!(of("tenant_id").contains("\"tenant_id\" is neither a GUID nor a domain"));
+    assert!(of("my_company").contains("\"my_company\" is neither a GUID nor a domain"));
     assert!(of("Common").contains("all tenants"));
     assert!(!of("example.onmicrosoft.com").contains("tenant"));
     let version_1 = uri("https://login.microsoftonline.com/example.org/oauth2/token");

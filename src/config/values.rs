@@ -250,6 +250,75 @@ pub(super) fn is_excepted(host: &str, exceptions: &str) -> bool {
     })
 }
 
+/// Whether somebody has forgotten to put a value in the place of a manual's word: `<tenant_id>`, `your-client-id`,
+/// `${CLIENT_SECRET}`, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
+pub fn is_placeholder(text: &str) -> bool {
+    let text = text.trim();
+    let angled = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    if angled.is_some_and(|inner| !inner.contains(['<', '>'])) {
+        return true;
+    }
+    let wrapped =
+        [("${", "}"), ("{{", "}}"), ("{", "}"), ("%7b", "%7d"), ("[", "]"), ("%", "%"), ("$(", ")")];
+    let lower = text.to_ascii_lowercase();
+    let inner = wrapped.iter().find_map(|(open, close)| lower.strip_prefix(open)?.strip_suffix(close));
+    let is_word = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c))
+    };
+    if inner.is_some_and(|inner| is_word(inner) && !lower.starts_with("[")) {
+        return true;
+    }
+    let word: String = inner.unwrap_or(&lower).chars().filter(|c| !"_-. ".contains(*c)).collect();
+    let name = ["your", "my", "the", "ihre", "ihr", "deine", "dein", "enter"]
+        .iter()
+        .find_map(|pronoun| word.strip_prefix(pronoun).filter(|rest| !rest.is_empty()));
+    let is_name = |word: &str| PLACEHOLDERS.contains(&word);
+    let is_filler = |filler: char| word.len() >= 3 && word.chars().all(|c| c == filler);
+    is_name(&word)
+        || name.is_some_and(is_name)
+        || ['x', '*', '…', '?'].into_iter().any(is_filler)
+        || looks_like_guid(&lower) && is_filler('0')
+        || is_filler_guid(&lower)
+}
+
+/// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`, with whatever letter or sign.
+fn is_filler_guid(text: &str) -> bool {
+    let groups: Vec<_> = text.split('-').collect();
+    let first = text.chars().next().filter(|c| !c.is_ascii_hexdigit());
+    groups.iter().map(|group| group.chars().count()).eq([8, 4, 4, 4, 12])
+        && first.is_some_and(|first| text.chars().all(|c| c == '-' || c == first))
+}
+
+/// The words of UM's, Microsoft's and our own instructions, in small letters without separators.
+const PLACEHOLDERS: [&str; 25] = [
+    "tenantid",
+    "tenantname",
+    "tenant",
+    "mandant",
+    "mandantenid",
+    "directoryid",
+    "directory(tenant)id",
+    "verzeichnisid",
+    "clientid",
+    "applicationid",
+    "application(client)id",
+    "appid",
+    "anwendungsid",
+    "clientsecret",
+    "clientsecretvalue",
+    "secretvalue",
+    "secretid",
+    "mailboxname",
+    "mailboxaddress",
+    "enterpriseobjectid",
+    "objectid",
+    "placeholder",
+    "platzhalter",
+    "changeme",
+    "todo",
+];
+
 pub(super) fn looks_like_guid(text: &str) -> bool {
     let groups: Vec<_> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
@@ -384,5 +453,44 @@ mod tests {
         assert!(looks_like_guid("0b6c1f0e-7e57-4d2a-9c55-0123456789aB"));
         assert!(!looks_like_guid("0b6c1f0e-7e57-4d2a-9c55-0123456789"));
         assert!(!looks_like_guid("zb6c1f0e-7e57-4d2a-9c55-0123456789ab"));
+    }
+
+    #[test]
+    fn the_words_of_instructions_are_placeholders() {
+        for placeholder in [
+            "<client_secret>",
+            "tenant_id",
+            "TENANT",
+            "mailbox_name",
+            "Your-Client-ID",
+            "your_tenant_id",
+            "${CLIENT_SECRET}",
+            "{tenant}",
+            "%7Btenant%7D",
+            "{{client_id}}",
+            "%TENANT_ID%",
+            "[client_id]",
+            "ENTERPRISE-OBJECT-ID",
+            "ihre Mandanten-ID",
+            "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
+            "00000000-0000-0000-0000-000000000000",
+            "********",
+            "changeme",
+        ] {
+            assert!(is_placeholder(placeholder), "{placeholder}");
+        }
+        for meant in [
+            "",
+            "bounces@example.com",
+            "mailbox_name@example.com",
+            "0b6c1f0e-7e57-4d2a-9c55-0123456789ab",
+            "contoso.onmicrosoft.com",
+            "abc8Q~d<f>g.hij",
+            "[ab]8Q~x",
+            "theresa",
+            "x",
+        ] {
+            assert!(!is_placeholder(meant), "{meant}");
+        }
     }
 }

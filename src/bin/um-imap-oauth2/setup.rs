@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use um_imap_oauth2::config::tenant;
-use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, Source, keys};
+use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, Severity, Source, keys};
 use um_imap_oauth2::message;
 use um_imap_oauth2::text::{Arg, Message};
 
@@ -28,7 +28,12 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let (settings, exit) = match report {
         Ok(report) => {
             let mailbox = report.mailboxes.into_iter().next();
-            (mailbox.map(|MailboxReport { settings, .. }| settings).unwrap_or_default(), Exit::Well)
+            let mut exit = Exit::Well;
+            for problem in mailbox.iter().flat_map(problems) {
+                say(problem);
+                exit = Exit::Warnings;
+            }
+            (mailbox.map(|MailboxReport { settings, .. }| settings).unwrap_or_default(), exit)
         }
         Err(failure) => {
             say(&in_words(&unconfigured(failure, listener, language), language));
@@ -37,6 +42,22 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     };
     let text = Setup { settings, language, listener, um_home: &arguments.of.um_home }.text();
     finish(Ok(text), exit, language)
+}
+
+/// The problems that `config` finds with values that are set. A missing value is marked in the text.
+fn problems(mailbox: &MailboxReport) -> impl Iterator<Item = &str> {
+    let is_set = |key: &str| {
+        let names = |setting: &Setting| setting.key == key || setting.set_as.as_deref() == Some(key);
+        let of_key = mailbox.settings.iter().find(|setting| names(setting));
+        of_key.is_none_or(|setting| {
+            let value = setting.value.as_deref().unwrap_or_default();
+            setting.source != Source::Unset && !config::is_placeholder(value)
+        })
+    };
+    let errors = mailbox.errors.iter().map(|error| (error.key.as_str(), error.text.as_str()));
+    let warnings = mailbox.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    let warnings = warnings.map(|finding| (finding.key.as_str(), finding.text.as_str()));
+    errors.chain(warnings).filter(move |(key, _)| is_set(key)).map(|(_, text)| text)
 }
 
 struct Setup<'a> {
@@ -155,7 +176,8 @@ impl Setup<'_> {
     }
 
     fn tenant(&self) -> Option<String> {
-        self.value(&keys::ACCESS_TOKEN_URI).and_then(|uri| tenant(&uri).map(str::to_owned))
+        let uri = self.setting(&keys::ACCESS_TOKEN_URI)?.value.as_deref()?;
+        tenant(uri).filter(|tenant| !config::is_placeholder(tenant)).map(str::to_owned)
     }
 
     fn cloud(&self) -> &'static Cloud {
@@ -182,10 +204,13 @@ impl Setup<'_> {
         self.value(key).filter(|_| is_set)
     }
 
-    /// What is set; a secret is masked. What still has the manual's angle brackets is not.
+    /// What is set; a secret is masked. A value with the manual's angle brackets, or another placeholder, is not set.
     fn value(&self, key: &keys::Key) -> Option<String> {
-        let value = self.setting(key)?.value.clone()?;
-        (!value.trim().is_empty() && !value.contains(['<', '>'])).then_some(value)
+        let setting = self.setting(key)?;
+        let value = setting.value.clone()?;
+        let is_masked = key.secret && setting.source != Source::Unset;
+        let is_meant = is_masked || !(value.contains(['<', '>']) || config::is_placeholder(&value));
+        (!value.trim().is_empty() && is_meant).then_some(value)
     }
 
     fn setting(&self, key: &keys::Key) -> Option<&Setting> {
