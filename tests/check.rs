@@ -97,7 +97,10 @@ fn a_missing_consent_is_read_from_the_token_before_the_login_is_refused() {
     let failure = checked.failure("claims");
     assert!(failure["observed"].as_str().unwrap().contains("no role IMAP.AccessAsApp"), "{failure}");
     assert!(failure["remedy"].as_str().unwrap().contains("admin consent"), "{failure}");
-    assert_eq!(checked.step("login")["status"], "failed");
+    for step in ["login", "namespace", "inbox", "junk", "folders"] {
+        assert_eq!(checked.step(step)["status"], "not_reached", "one cause, one remedy: {step}");
+    }
+    assert_eq!(checked.failures(), 1, "{checked:?}");
 }
 
 #[test]
@@ -118,6 +121,51 @@ fn what_passes_by_itself_has_an_exit_code_of_its_own() {
         Case::new(json!({"faults": [{"on": "UID SEARCH", "times": 0, "do": [throttled]}]})).check(&[]);
     assert_eq!(checked.code, 3, "{checked:?}");
     assert_eq!(checked.failure("inbox")["retry"], true);
+}
+
+#[test]
+fn what_never_worked_is_not_said_to_pass_by_itself() {
+    let typing_error = [("cmsbs.mail.imap.server", "nowhere.invalid")];
+    let closed_port = [("cmsbs.mail.imap.port", "1")];
+    for changes in [typing_error, closed_port] {
+        let case = changes.iter().fold(Case::new(json!({})), |case, (key, value)| case.with(key, value));
+        let checked = case.check(&[]);
+        assert_eq!(checked.code, 2, "{checked:?}");
+        let failed = checked.steps().iter().find(|step| step["failure"].is_object()).unwrap();
+        let cause = failed["failure"]["cause"].as_str().unwrap();
+        assert!(cause.contains("never been read with these settings"), "{cause}");
+        for command in ["fetch", "token"] {
+            let to = case.um_home.path().join("out");
+            let arguments = if command == "fetch" { vec!["--to", to.to_str().unwrap()] } else { vec![] };
+            let (code, _, said) = case.run_command(command, &arguments);
+            // The token endpoint is well.
+            assert_eq!(code, if command == "fetch" { 2 } else { 0 }, "{command}: {said}");
+        }
+    }
+    let case = Case::new(json!({}))
+        .with("cmsbs.mail.imap.oauth2.accessTokenUri", "https://localhost:1/t/oauth2/v2.0/token");
+    let (code, _, said) = case.run_command("token", &[]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("never been read with these settings"), "{said}");
+}
+
+#[test]
+fn what_worked_before_may_pass_by_itself() {
+    let mut case = Case::new(json!({}));
+    // The stand-in takes its own copy away.
+    let authority = case.um_home.path().join("ca.pem");
+    fs::copy(&case.properties["cmsbs.mail.imap.ssl.caFile"], &authority).unwrap();
+    case = case.with("cmsbs.mail.imap.ssl.caFile", authority.to_str().unwrap());
+    let to = case.um_home.path().join("out");
+    let to = to.to_str().unwrap();
+    let (code, _, said) = case.run_command("fetch", &["--to", to, "--settle", "keep"]);
+    assert_eq!(code, 0, "{said}");
+    // Nothing listens at the old ports any more.
+    case.standin = Standin::start(Scenario::default()).expect("a stand-in");
+    assert_eq!(case.check(&[]).code, 3);
+    for (command, arguments) in [("fetch", vec!["--to", to]), ("token", vec![])] {
+        assert_eq!(case.run_command(command, &arguments).0, 3, "{command}");
+    }
 }
 
 #[test]
@@ -414,6 +462,10 @@ impl Case {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        self.command_named("check", arguments)
+    }
+
+    fn command_named(&self, name: &str, arguments: &[&str]) -> Command {
         let lines = self.properties.iter().map(|(key, value)| format!("{key} = \"{value}\"\n"));
         let directory = self.um_home.path().join("cmsbs-conf");
         fs::create_dir_all(&directory).expect("cmsbs-conf");
@@ -422,7 +474,7 @@ impl Case {
         fs::write(&file, lines.collect::<String>()).expect("cmsbs.properties");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
         let mut command = Command::new(env!("CARGO_BIN_EXE_um-imap-oauth2"));
-        command.args(["check", "--um-home"]).arg(self.um_home.path()).args(arguments).stdin(Stdio::null());
+        command.args([name, "--um-home"]).arg(self.um_home.path()).args(arguments).stdin(Stdio::null());
         for variable in ["LC_ALL", "LC_MESSAGES", "LANG", "HTTPS_PROXY", "https_proxy"] {
             command.env_remove(variable);
         }
@@ -430,7 +482,12 @@ impl Case {
     }
 
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.command(arguments).output().expect("it can be started");
+        self.run_command("check", arguments)
+    }
+
+    /// Exit code, stdout and stderr, without secrets.
+    fn run_command(&self, name: &str, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.command_named(name, arguments).output().expect("it can be started");
         let text = |octets| String::from_utf8(octets).expect("UTF-8");
         let (out, err) = (text(output.stdout), text(output.stderr));
         for secret in [CLIENT_SECRET, "eyJ"] {
@@ -496,6 +553,11 @@ impl Checked {
     #[track_caller]
     fn failure(&self, name: &str) -> Value {
         explained(self.step(name))
+    }
+
+    /// How many steps failed.
+    fn failures(&self) -> usize {
+        self.steps().iter().filter(|step| step["status"] == "failed").count()
     }
 
     #[track_caller]

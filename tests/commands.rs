@@ -56,6 +56,37 @@ fn each_command_explains_the_same_failure_alike() {
 }
 
 #[test]
+fn setup_marks_what_config_finds() {
+    let home = Home::of(
+        "cmsbs.lang = en\n\
+         cmsbs.mail.imap.server = outlook.office.com\n\
+         cmsbs.mail.imap.port = 993\n\
+         cmsbs.mail.imap.ssl = true\n\
+         cmsbs.mail.imap.user = bounces\n\
+         cmsbs.mail.imap.authenticationMethod = oauth2\n\
+         cmsbs.mail.imap.oauth2.accessTokenUri = https://login.microsoftonline.com/common/oauth2/token\n\
+         cmsbs.mail.imap.oauth2.clientId = client_id\n\
+         cmsbs.mail.imap.oauth2.clientCertificate = nowhere.pem\n",
+    );
+    let config = home.run("config", &[]);
+    assert_eq!(config.code, 2, "{config:?}");
+    let setup = home.run("setup", &[]);
+    assert_eq!(setup.code, 1, "{setup:?}");
+    for found in [
+        "is not a mail server for IMAP",
+        "is not an e-mail address",
+        "stands for all tenants",
+        "older token endpoint (v1)",
+        "nowhere.pem cannot be read",
+    ] {
+        assert!(config.out.contains(found), "{found} is not in {config:?}");
+        assert!(setup.err.contains(found), "{found} is not in {setup:?}");
+    }
+    assert!(config.out.contains("still contains a placeholder"), "{config:?}");
+    assert!(setup.out.contains("-AppId <client_id>"), "{setup:?}");
+}
+
+#[test]
 fn the_first_line_of_status_says_why_a_mailbox_is_refused() {
     let ran = Home::of(&format!("cmsbs.lang = en\n{REFUSED}")).run("status", &["--listener", "nope"]);
     assert_eq!(ran.code, 2, "{ran:?}");

@@ -17,9 +17,10 @@ use crate::config::mailbox_values;
 use crate::config::{Authentication, Language, Loaded, keys};
 use crate::failure::{Failure, Kind, Result};
 use crate::log::Log;
+use crate::mailbox;
 use crate::net::{Anchors, Cancel};
 use crate::sanitize;
-use crate::text::{Circumstances, explain};
+use crate::text::{Circumstances, explain, on_first_use};
 
 pub use report::{Connection, Name, Outcome, Report, Status, Step, json};
 
@@ -56,7 +57,9 @@ pub fn check(loaded: &Result<Loaded>, listener: Option<&str>, options: Options) 
     let Options { anchors, write, language, cancel, log, watch } = options;
     let nobodys = keys::Names::of(listener);
     let names = loaded.as_ref().map_or(&nobodys, |loaded| &loaded.config.names);
-    let mut run = Run { language, names, values: &values, cancel, log, watch, steps: Vec::new() };
+    let worked_before = config.is_some_and(mailbox::was_read);
+    let mut run =
+        Run { language, names, values: &values, worked_before, cancel, log, watch, steps: Vec::new() };
     let mailbox = mailbox.unwrap_or_default();
     (run.watch)(Progress::Heading(&report::heading(listener, &mailbox, language)));
     run.mailbox(loaded, anchors, write);
@@ -68,6 +71,7 @@ struct Run<'a> {
     language: Language,
     names: &'a keys::Names,
     values: &'a dyn Fn(&str) -> Option<String>,
+    worked_before: bool,
     cancel: &'a Cancel,
     log: &'a Log,
     watch: &'a mut dyn FnMut(Progress),
@@ -113,12 +117,17 @@ impl Run<'_> {
             } else {
                 self.not_reached(&[Name::Token]);
             }
-            match &token {
+            // The server refuses a token that lacks what it needs: the login is not reached.
+            token = match token {
                 Some(token) => {
-                    self.step(Name::Claims, |run, notes| access::claims(run, oauth2, token, notes));
+                    let claims = |run: &Self, notes: &mut Notes| access::claims(run, oauth2, &token, notes);
+                    self.step(Name::Claims, claims).map(|()| token)
                 }
-                None => self.not_reached(&[Name::Claims]),
-            }
+                None => {
+                    self.not_reached(&[Name::Claims]);
+                    None
+                }
+            };
         }
 
         server::test(self, config, trust.as_ref().filter(|_| network.imap), token.as_ref());
@@ -236,7 +245,9 @@ impl Run<'_> {
     /// With cause and remedy.
     fn explained(&self, failure: Failure) -> Failure {
         let (language, names, values) = (self.language, self.names, self.values);
-        explain(failure, &Circumstances { language, names, worked_before: false, values })
+        let circumstances = Circumstances { language, names, worked_before: self.worked_before, values };
+        let failure = explain(failure, &circumstances);
+        if self.worked_before { failure } else { on_first_use(failure, language) }
     }
 
     /// A key's name as the mailbox writes it.

@@ -2,8 +2,8 @@
 
 use secrecy::ExposeSecret;
 
-use crate::config::{Authentication, MailboxConfig, Security};
-use crate::failure::{Kind, Result};
+use crate::config::{Authentication, MailboxConfig, OAuth2, Security};
+use crate::failure::{Failure, Kind, Result};
 use crate::imap::Transport;
 use crate::imap::limits::Times;
 use crate::imap::login::{self, Inbox, Login, Opening, Secret, StartTls};
@@ -11,7 +11,7 @@ use crate::imap::session::Session;
 use crate::imap::tags::Tags;
 use crate::log::Log;
 use crate::net::{self, Cancel, Deadline, Trust};
-use crate::token;
+use crate::token::{self, AccessToken};
 
 /// Opens the connection to the mail server.
 pub trait Connector: Send + Sync {
@@ -66,15 +66,15 @@ impl Attempt<'_> {
         };
         let names = &self.config.names;
         let token = || token::access_token(oauth2, names, self.trust, deadline, self.cancel, self.log);
-        let first = token()?;
-        let opened = match self.log_in(Secret::AccessToken(first.secret()), deadline) {
-            // A token from the cache may have been revoked: a refusal counts only for a fresh one.
-            Err(failure) if failure.kind == Kind::Login && !first.is_fresh() => {
-                token::forget(oauth2, &first);
-                self.log_in(Secret::AccessToken(token()?.secret()), deadline)
-            }
-            opened => opened,
-        };
+        let mut used = token()?;
+        let mut opened = self.log_in(Secret::AccessToken(used.secret()), deadline);
+        // A token from the cache may have been revoked: a refusal counts only for a fresh one.
+        if matches!(&opened, Err(failure) if failure.kind == Kind::Login) && !used.is_fresh() {
+            token::forget(oauth2, &used);
+            used = token()?;
+            opened = self.log_in(Secret::AccessToken(used.secret()), deadline);
+        }
+        let opened = opened.map_err(|failure| self.blaming_token(failure, oauth2, &used));
         opened.inspect(|session| {
             if oauth2.debug {
                 self.log.info(format!(
@@ -87,6 +87,16 @@ impl Attempt<'_> {
                 ));
             }
         })
+    }
+
+    /// A login with a token that lacks what the server needs is refused for that reason, whatever the server says of it.
+    fn blaming_token(&self, failure: Failure, oauth2: &OAuth2, token: &AccessToken) -> Failure {
+        let claims = token.claims().filter(|_| failure.kind == Kind::Login);
+        let Some(problem) = claims.and_then(|claims| claims.problem(oauth2, &self.config.names)) else {
+            return failure;
+        };
+        let lines: Vec<_> = failure.observed.lines().chain([problem.observed.as_str()]).collect();
+        Failure { key: problem.key.clone(), ..failure.clone().observing_lines(lines) }
     }
 
     fn log_in<C>(&self, secret: Secret, deadline: Deadline) -> Result<Session<C>> {

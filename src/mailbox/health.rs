@@ -1,6 +1,7 @@
 //! How a mailbox is doing: what callers, `status.json` and monitoring systems see.
 
 use std::collections::HashMap;
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +17,9 @@ use crate::engine::problem::Problem;
 use crate::engine::time::Time;
 use crate::failure::{Failure, Kind, Step};
 use crate::token::{self, Expiry};
+use crate::workdir::STATUS;
 
+use super::files::place;
 use super::shared::{Core, Shared, now};
 
 /// How a mailbox is doing.
@@ -153,6 +156,13 @@ fn wall_clock(time: Time) -> DateTime<Utc> {
         *origin = current;
     }
     (*origin + time.0).into()
+}
+
+/// Says whether any process has read the mailbox, by what stands in its `status.json`.
+pub fn was_read(config: &MailboxConfig) -> bool {
+    let text = place(config).and_then(|place| fs::read(place.join(STATUS)).ok());
+    let status = text.and_then(|text| serde_json::from_slice::<Status<Health>>(&text).ok());
+    status.is_some_and(|status| status.health.last_success.is_some())
 }
 
 /// Returns what the process knows of the mailbox from earlier times that it was open.

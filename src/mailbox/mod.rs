@@ -55,7 +55,7 @@ pub use crate::workdir::{Abandoned, STATUS};
 pub use connect::{Connector, Network};
 pub(crate) use files::obstacle;
 pub use files::{FileWorker, abandoned, place};
-pub use health::{Grade, Health, Status};
+pub use health::{Grade, Health, Status, was_read};
 pub use message::{Body, Message, MessageId, Outcome};
 pub(crate) use outcome::targets;
 pub use spool::TemporaryFile;

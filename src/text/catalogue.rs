@@ -59,6 +59,9 @@ pub struct Entry {
     pub kind: Option<Kind>,
     #[serde(default, deserialize_with = "retry")]
     pub retry: Option<Retry>,
+    /// Where the mailbox was never read, the settings are to blame, and trying again does not help.
+    #[serde(default)]
+    pub lasting: bool,
     /// The property to look at, in the primary mailbox's form, or [`KEY_OF_HOST`] or [`KEY_OF_PORT`].
     #[serde(default)]
     pub key: Option<String>,

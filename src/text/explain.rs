@@ -5,7 +5,8 @@
 
 use super::Language;
 use super::catalogue::{self, Entry, Rank};
-use crate::failure::{Failure, Retry, Step};
+use crate::failure::{Failure, Kind, Retry, Step};
+use crate::message;
 
 /// What is known about the mailbox whose failure is to be explained.
 #[derive(Clone, Copy)]
@@ -35,6 +36,24 @@ pub const MOVED_TO: &str = "moved to";
 /// mailbox has it.
 pub fn explain(failure: Failure, circumstances: &Circumstances) -> Failure {
     explain_chain(failure, circumstances).0
+}
+
+/// Changes an explained failure of a mailbox that was never read with these settings, for a person who waits for it: what usually
+/// passes by itself does not pass if the settings are wrong.
+pub fn on_first_use(mut failure: Failure, language: Language) -> Failure {
+    if failure.retry == Retry::Later && is_lasting(&failure) {
+        failure.retry = Retry::Never;
+        let never = message!(NeverWorked).in_language(language);
+        failure.cause = format!("{} {never}", failure.cause).trim_start().to_owned();
+    }
+    failure
+}
+
+/// A server that breaks the protocol does so again.
+fn is_lasting(failure: &Failure) -> bool {
+    let entry = catalogue::entries().iter().find(|entry| Some(&entry.id) == failure.id.as_ref());
+    let unexplained = entry.is_none_or(|entry| entry.rank == Rank::Fallback);
+    entry.is_some_and(|entry| entry.lasting) || unexplained && failure.kind == Kind::Protocol
 }
 
 /// The failure, and whether its explanation is more than what its step alone says.

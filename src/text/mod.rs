@@ -21,7 +21,7 @@ mod pattern;
 pub(crate) use catalogue::is_exchange_online;
 pub use catalogue::{Entry, Rank, Text, entries};
 pub use document::document;
-pub use explain::{Circumstances, KeyNames, MOVED_TO, explain};
+pub use explain::{Circumstances, KeyNames, MOVED_TO, explain, on_first_use};
 pub use message::{Arg, Id, Language, Message};
 
 #[cfg(test)]

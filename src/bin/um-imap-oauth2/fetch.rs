@@ -21,8 +21,8 @@ use um_imap_oauth2::net::{Anchors, Trust};
 
 use super::directory::Directory;
 use super::{
-    Exit, OneMailbox, WorkDirectory, by_proxy_of_environment, deliver, environment, fail, print, say,
-    unconfigured,
+    Exit, OneMailbox, WorkDirectory, by_proxy_of_environment, by_what_worked, deliver, environment, fail,
+    print, say, unconfigured,
 };
 
 /// Write each mail to a file, octet for octet as the server sends it
@@ -138,7 +138,7 @@ fn fetch(
     mailbox.close();
     // What came after the last mail has interrupted nothing.
     done.interrupted = interruption.came() && result.is_err();
-    result
+    result.map_err(|failure| if done.mails > 0 { failure } else { by_what_worked(failure, &config) })
 }
 
 /// Repeats a call that failed by the credential if there is another one by now.

@@ -20,9 +20,10 @@ use um_imap_oauth2::config::explain_unconfigured;
 use um_imap_oauth2::config::keys::Names;
 use um_imap_oauth2::config::{self as properties, Language, MailboxConfig, OAuth2};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
+use um_imap_oauth2::mailbox::was_read;
 use um_imap_oauth2::message;
 use um_imap_oauth2::net::environment_proxy;
-use um_imap_oauth2::text::Id;
+use um_imap_oauth2::text::{Id, on_first_use};
 
 fn main() -> ExitCode {
     // The text of a panic can hold anything, the content of a mail too.
@@ -193,6 +194,11 @@ impl From<Exit> for ExitCode {
 /// Where no proxy is configured for the token request, the one that `HTTPS_PROXY` and `NO_PROXY` name.
 fn by_proxy_of_environment(oauth2: &OAuth2, environment: &dyn Fn(&str) -> Option<String>) -> Result<OAuth2> {
     oauth2.clone().or_through(|host| environment_proxy(host, environment))
+}
+
+/// The failure of a command, which says so where trying again is of no use since it never worked.
+fn by_what_worked(failure: Failure, config: &MailboxConfig) -> Failure {
+    if was_read(config) { failure } else { on_first_use(failure, config.language) }
 }
 
 /// A failure because of which there is no configuration.

@@ -14,7 +14,10 @@ use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
 use um_imap_oauth2::text::Message;
 use um_imap_oauth2::token::{self, Claims, Expiry};
 
-use super::{Exit, OneMailbox, by_proxy_of_environment, environment, fail, json, print, say, unconfigured};
+use super::{
+    Exit, OneMailbox, by_proxy_of_environment, by_what_worked, environment, fail, json, print, say,
+    unconfigured,
+};
 
 /// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
 ///
@@ -53,7 +56,10 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     }
     let looked_at = match looked_at {
         Ok(looked_at) => looked_at,
-        Err(failure) => return fail(&explain_unopened(failure, &loaded.config), language),
+        Err(failure) => {
+            let failure = explain_unopened(failure, &loaded.config);
+            return fail(&by_what_worked(failure, &loaded.config), language);
+        }
     };
     let problem = looked_at.problem.clone().map(|problem| explain_unopened(problem, &loaded.config));
     let text = match arguments.json {
