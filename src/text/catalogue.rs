@@ -161,11 +161,21 @@ pub(crate) fn is_exchange_online(server: &str) -> bool {
     CATALOGUE.exchange_online.iter().any(|host| host.is_in(&server))
 }
 
+/// Whether a token endpoint's host is Microsoft's, in any of its clouds.
+pub(super) fn is_entra(login_host: &str) -> bool {
+    let host = Subject::new(login_host);
+    CATALOGUE.entra.iter().any(|entra| entra.is_in(&host))
+}
+
 /// The template with its holes filled. A value is never looked at for holes, and gets neither line ends nor other
 /// control characters into a message: they are escaped; a hole without a value stays visible as `<name>`.
 pub(super) fn fill(template: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
+    let template = &choose(template, &|condition, yes, no| {
+        let holds = value(condition).is_some_and(|value| !value.is_empty());
+        if holds { yes.to_owned() } else { no.to_owned() }
+    });
     let mut filled = String::with_capacity(template.len() * 2);
-    let mut rest = template;
+    let mut rest = template.as_str();
     while let Some((before, hole, after)) = next_hole(rest) {
         filled.push_str(before);
         match value(hole).filter(|value| !value.is_empty()) {
@@ -180,6 +190,20 @@ pub(super) fn fill(template: &str, value: &dyn Fn(&str) -> Option<String>) -> St
     }
     filled.push_str(rest);
     filled
+}
+
+/// The template with each part `{?condition}if it holds{:}if not{/}` (or without `{:}`) as `chosen` makes it of its three pieces.
+pub(super) fn choose(template: &str, chosen: &dyn Fn(&str, &str, &str) -> String) -> String {
+    let mut pieces = template.split("{?");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (part, rest) = piece.split_once("{/}").unwrap_or((piece, ""));
+        let (condition, part) = part.split_once('}').unwrap_or((part, ""));
+        let (yes, no) = part.split_once("{:}").unwrap_or((part, ""));
+        text.push_str(&chosen(condition, yes, no));
+        text.push_str(rest);
+    }
+    text
 }
 
 /// The text before the first hole, the hole's name, and the text after it.
@@ -221,6 +245,7 @@ fn aadsts(text: &str) -> Vec<u64> {
 #[serde(deny_unknown_fields)]
 struct Catalogue {
     exchange_online: Vec<Pattern>,
+    entra: Vec<Pattern>,
     unknown: InBoth<Unknown>,
     /// Parts of texts that several entries use as `{=name}`.
     #[serde(default)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Language;
-use super::catalogue::{Entry, Rank, entries, fill, unknown};
+use super::catalogue::{Entry, Rank, choose, entries, fill, unknown};
 use crate::failure::Retry;
 
 /// `docs/troubleshooting.md`, or its German twin.
@@ -73,6 +73,24 @@ impl Words {
         }
     }
 
+    /// Both variants of a part that depends on the mailbox.
+    fn both(&self, condition: &str, yes: &str, no: &str) -> String {
+        let [condition, otherwise] = match (condition, self.language) {
+            ("exchange", Language::English) => ["(Exchange Online)", "(other servers)"],
+            ("exchange", Language::German) => ["(Exchange Online)", "(andere Server)"],
+            ("entra", Language::English) => ["(Microsoft Entra)", "(other token endpoints)"],
+            ("entra", Language::German) => ["(Microsoft Entra)", "(andere Token-Endpunkte)"],
+            (_, Language::English) => ["(OAuth2)", "(password)"],
+            (_, Language::German) => ["(OAuth2)", "(Passwort)"],
+        };
+        let part = |label: &str, text: &str| {
+            let text = text.trim_start();
+            if text.is_empty() { String::new() } else { format!(" *{label}* {text}") }
+        };
+        let both = part(condition, yes) + &part(otherwise, no);
+        if yes.starts_with(' ') { both } else { both.trim_start().to_owned() }
+    }
+
     fn entry(&self, entry: &Entry) -> String {
         let text = entry.text(self.language);
         let steps: Vec<_> = entry.steps.iter().map(|step| step.name()).collect();
@@ -94,7 +112,8 @@ impl Words {
         let also = if entry.rank == Rank::Fallback { &unknown(self.language).cause } else { "" };
         // The values of a mailbox that nobody has yet.
         let fill = |template: &str| {
-            let template = without_tags(template);
+            let template =
+                choose(&without_tags(template), &|condition, yes, no| self.both(condition, yes, no));
             fill(&template, &|hole| Some(placeholder(hole)))
         };
         let mut page = String::new();

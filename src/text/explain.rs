@@ -186,6 +186,9 @@ impl<'a> Scene<'a> {
                 Some(format!("https://{}/.default", server.as_deref().unwrap_or("outlook.office365.com")))
             }
             "folder" => self.folder(self.key.as_deref()),
+            EXCHANGE => configured("server").filter(|server| catalogue::is_exchange_online(server)),
+            ENTRA => configured("login_host").filter(|host| catalogue::is_entra(host)),
+            OAUTH2 => configured("login_host"),
             name => configured(name),
         }
     }
@@ -238,6 +241,11 @@ const ACCESS_TOKEN_URI: &str = "cmsbs.mail.imap.oauth2.accessTokenUri";
 pub(crate) fn named_keys() -> [&'static str; 3] {
     [SERVER, PORT, ACCESS_TOKEN_URI]
 }
+
+/// Conditions of texts: the mail server is Exchange Online, the token endpoint is Microsoft's, there is a token endpoint.
+const EXCHANGE: &str = "exchange";
+const ENTRA: &str = "entra";
+const OAUTH2: &str = "oauth2";
 
 const FOLDER: &str = ".folder.";
 /// What names a folder where no property does.

@@ -295,7 +295,7 @@ fn every_entry_has_both_languages_and_only_known_holes() {
         }
         for value in entry.values.keys() {
             let known = HOLES.contains(&value.as_str())
-                || ["endpoint", "security", "authentication"].contains(&value.as_str());
+                || ["endpoint", "security", "authentication", "exchange"].contains(&value.as_str());
             assert!(known, "{}: {value}", entry.id);
         }
         let patterns = entry.any.iter().chain(&entry.all).chain(entry.values.values().flatten());
@@ -307,7 +307,7 @@ fn every_entry_has_both_languages_and_only_known_holes() {
                 assert!(template.chars().count() > 20, "{}: {template}", entry.id);
                 assert!(template.chars().count() < 900, "{}: too long for a line in a log", entry.id);
                 assert!(
-                    template.ends_with(['.', '"', ')']),
+                    template.trim_end_matches("{/}").ends_with(['.', '"', ')']),
                     "{}: no end of a sentence: {template}",
                     entry.id
                 );
@@ -557,8 +557,55 @@ fn values_with_braces_and_line_ends_do_no_harm() {
     let circumstances = Circumstances { values: &odd, ..circumstances(false) };
     let failure = Failure::new(Step::Login, Kind::Login, "NO xyzzy");
     let explained = explain(failure, &circumstances);
-    assert!(explained.remedy.contains(r#""{server}{=app}\u{d}\u{a}{}@x""#), "{}", explained.remedy);
+    assert!(explained.remedy.contains(r#"{server}{=app}\u{d}\u{a}{}@x"#), "{}", explained.remedy);
     assert!(explained.cause.starts_with("<server> was reached"), "{}", explained.cause);
+}
+
+#[test]
+fn a_remedy_names_microsofts_tools_for_microsofts_hosts_only() {
+    let elsewhere = |hole: &str| match hole {
+        "server" => Some("imap.example.com".to_owned()),
+        "login_host" => Some("login.example.com".to_owned()),
+        hole => value(hole),
+    };
+    let with_password = |hole: &str| match hole {
+        "authentication" => Some("password".to_owned()),
+        "login_host" | "client_id" | "scope" | "tenant" => None,
+        hole => elsewhere(hole),
+    };
+    let remedy = |step: Step, observed: &str, values: &dyn Fn(&str) -> Option<String>| {
+        let circumstances = Circumstances { values, ..circumstances(false) };
+        explain(Failure::new(step, usual_kind(step), observed), &circumstances).remedy
+    };
+    let others = [
+        "NO xyzzy",
+        "NO AUTHENTICATE failed.",
+        "NO [NOPERM] Permission denied",
+        "NO [OVERQUOTA] mailbox is full",
+        "NO EXPUNGE failed",
+        "OK [READ-ONLY] Select completed.",
+        "* BYE Disconnected",
+        "NO Server Unavailable. 15",
+        "Connection refused (os error 111)",
+        "HTTP/1.1 403 Forbidden",
+        "timed out",
+    ];
+    for step in Step::ALL.into_iter().filter(|step| !matches!(step, Step::Configuration | Step::Token)) {
+        for observed in others {
+            for values in [&elsewhere as &dyn Fn(&str) -> Option<String>, &with_password] {
+                let remedy = remedy(step, observed, values);
+                for tool in ["Get-", "Set-", "Add-Mailbox", "Connect-Exchange", "Outlook", "admin center"] {
+                    assert!(!remedy.contains(tool), "{step}: {observed}: {remedy}");
+                }
+            }
+            let remedy = remedy(step, observed, &with_password);
+            for oauth2 in ["imap.oauth2", "<login_host>", "token"] {
+                assert!(!remedy.contains(oauth2), "{step}: {observed}: {remedy}");
+            }
+        }
+    }
+    assert!(remedy(Step::Login, "NO xyzzy", &value).contains("Get-ServicePrincipal"));
+    assert!(remedy(Step::Folders, "NO [NOPERM] no", &value).contains("Add-MailboxPermission"));
 }
 
 #[test]
@@ -587,8 +634,15 @@ fn a_long_text_is_searched_in_bounded_time() {
 }
 
 fn holes(template: &str) -> Vec<String> {
+    let template = catalogue::choose(template, &|condition, yes, no| {
+        assert!(CONDITIONS.contains(&condition), "{condition}");
+        format!("{yes}{no}")
+    });
     template.split('{').skip(1).map(|rest| rest.split('}').next().unwrap_or_default().to_owned()).collect()
 }
+
+/// What parts of a text may depend on.
+const CONDITIONS: &[&str] = &["exchange", "entra", "oauth2"];
 
 /// What a text may have holes for, beside keys. Nothing secret is ever among them.
 const HOLES: &[&str] = &[

@@ -119,6 +119,8 @@ struct Case {
     no_java: Option<String>,
     #[serde(default)]
     own_jvm: bool,
+    #[serde(default)]
+    at_exchange: bool,
     limit_ms: Option<u64>,
 }
 
@@ -290,7 +292,12 @@ impl Place {
         let case = run.case;
         let standin = Standin::start(scenario(run)).unwrap();
         let scratch = tempfile::tempdir().unwrap();
-        let peer = case.peer.as_ref().map(|peer| Peer::start(peer, standin.imap_port(), scratch.path()));
+        let tunnel = case.at_exchange.then(|| "tunnel".to_owned());
+        let peer = case
+            .peer
+            .as_ref()
+            .or(tunnel.as_ref())
+            .map(|peer| Peer::start(peer, standin.imap_port(), scratch.path()));
         let place = Self { standin, peer, scratch, um_home: tempfile::tempdir().unwrap() };
         for (name, content) in &case.files {
             fs::write(place.scratch.path().join(name), content).unwrap();
@@ -319,6 +326,11 @@ impl Place {
         // So that what passes is not waited for.
         properties.insert(written("fetch.patience"), "1s".to_owned());
         properties.insert("cmsbs.bounce.processAll".to_owned(), "true".to_owned());
+        if case.at_exchange {
+            let exchange =
+                [("server", "outlook.office365.com"), ("port", "993"), ("proxy", "http://127.0.0.1:{port}/")];
+            properties.extend(exchange.map(|(key, value)| (written(key), self.filled(value))));
+        }
         properties.extend(case.set.iter().map(|(key, value)| (written(key), self.filled(value))));
         let line = |(key, value): (&String, &String)| format!("{key} = \"{value}\"\n");
         properties.iter().map(line).collect()

@@ -31,7 +31,7 @@ impl Ca {
         &self.pem
     }
 
-    /// A server's TLS with a certificate for `localhost`, or one with the fault that is wanted.
+    /// A server's TLS with a certificate for `localhost` and `outlook.office365.com`, or one with the fault that is wanted.
     pub(crate) fn server(&self, certificate: Certificate) -> std::io::Result<Arc<ServerConfig>> {
         let stranger;
         let ca = match certificate {
@@ -50,7 +50,8 @@ impl Ca {
     ) -> Result<Arc<ServerConfig>, Box<dyn std::error::Error + Send + Sync>> {
         let names = match certificate {
             Certificate::OtherHost => vec!["mail.example.net".into()],
-            _ => vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
+            // Microsoft's own name, too, for tests that come through a tunnel.
+            _ => vec!["localhost".into(), "127.0.0.1".into(), "::1".into(), "outlook.office365.com".into()],
         };
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, "um-standin");
