@@ -327,8 +327,12 @@ impl Place {
         properties.insert(written("fetch.patience"), "1s".to_owned());
         properties.insert("cmsbs.bounce.processAll".to_owned(), "true".to_owned());
         if case.at_exchange {
-            let exchange =
-                [("server", "outlook.office365.com"), ("port", "993"), ("proxy", "http://127.0.0.1:{port}/")];
+            // The tunnel leads there whatever the port is, and no other mailbox of the JVM has the same one.
+            let exchange = [
+                ("server", "outlook.office365.com"),
+                ("port", "{port}"),
+                ("proxy", "http://127.0.0.1:{port}/"),
+            ];
             properties.extend(exchange.map(|(key, value)| (written(key), self.filled(value))));
         }
         properties.extend(case.set.iter().map(|(key, value)| (written(key), self.filled(value))));
