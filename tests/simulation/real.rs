@@ -61,21 +61,22 @@ impl RealFiles {
             other.files.perform(FileWork::Claim);
             other
         });
+        if faults.fails {
+            let kinds = [Fault::Error(5), Fault::Error(28), Fault::Late(5), Fault::Torn(28), Fault::Short];
+            memory.fault(memory.calls() + random.below(6), kinds[random.below(5) as usize]);
+        }
+        let (given, rewrites) = (self.given.len(), self.rewrites.len());
         match &work {
             FileWork::Append { seq, records } => self.given.push((*seq, records.clone())),
             FileWork::Rewrite { seq, records } => self.rewrites.push((*seq, records.clone())),
             FileWork::Release => self.held = false,
             _ => {}
         }
-        if faults.fails {
-            let kinds = [Fault::Error(5), Fault::Error(28), Fault::Late(5), Fault::Torn(28), Fault::Short];
-            memory.fault(memory.calls() + random.below(6), kinds[random.below(5) as usize]);
-        }
-        let appends = matches!(work, FileWork::Append { .. });
         let events = self.files.perform(work);
-        if appends && events.is_empty() {
+        if events.is_empty() {
             // It is not written, and will never be.
-            self.given.pop();
+            self.given.truncate(given);
+            self.rewrites.truncate(rewrites);
         }
         memory.mend();
         if let Some(other) = other {
