@@ -56,8 +56,7 @@ fn standin() -> Standin {
             json!({"text": header + &body})
         })
         .collect();
-    let mailboxes =
-        json!([{"user": "bounces@example.com", "folders": [{"name": "INBOX", "mails": mails}]}]);
+    let mailboxes = json!([{"user": "bounces@example.com", "folders": [{"name": "INBOX", "mails": mails}]}]);
     Standin::start(serde_json::from_value(json!({"mailboxes": mailboxes})).unwrap()).expect("a stand-in")
 }
 

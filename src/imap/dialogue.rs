@@ -19,8 +19,9 @@ use super::responses::{Condition, Fetch, Response};
 use super::tags::Tags;
 use super::uids::Uid;
 use crate::failure::{Failure, Kind, Result, Step};
-use crate::log::{Log, Masks};
+use crate::log::Log;
 use crate::net::{Deadline, Trust, io_failure};
+use crate::sanitize;
 
 use link::Link;
 pub use link::Skipped;
@@ -78,14 +79,6 @@ impl Dialogue<()> {
         self.link.stream = self.link.stream.start_tls(host, trust, end)?;
         self.link.capabilities = None;
         Ok(self)
-    }
-
-    /// Hides this secret in all that is repeated from now on.
-    pub(super) fn mask(&mut self, masks: Masks) {
-        if let Some(trace) = self.link.trace.take() {
-            self.link.trace = Some(trace.masking(masks.clone()));
-        }
-        self.link.masks = masks;
     }
 
     /// Names the step of the commands that follow.
@@ -239,7 +232,7 @@ impl<C> Dialogue<C> {
                     Some(last) => return Ok(Some(Received::Uids(*uids.start()..=last))),
                     None => continue,
                 },
-                Event::Response(response) => self.link.masked(response),
+                Event::Response(response) => Link::masked(response),
             };
             self.link.trace(&response);
             if let Some(received) = self.response(response)? {
@@ -310,7 +303,7 @@ impl<C> Dialogue<C> {
     /// Looks at a response that may come instead of a greeting. Untagged data is passed over; the wait ends soon after it.
     /// Anything else shows that the server speaks another protocol.
     fn before_greeting(&mut self, response: Response) -> Result<Response> {
-        let line = self.link.masks.apply(self.link.decoder.trace(&response));
+        let line = sanitize::mask(self.link.decoder.trace(&response));
         match response {
             Response::Alien(_) | Response::Continuation(_) | Response::Tagged { .. } => {
                 Err(self.beyond(format!("a line that is no IMAP greeting: {line}")))
@@ -475,7 +468,6 @@ impl<C> Dialogue<C> {
             Some(text) if kind == Kind::Network => text,
             _ => observed,
         };
-        let observed = self.link.masks.apply(observed);
         if_throttled(Failure::new(self.step(), kind, "").observing_lines(observed.lines()))
     }
 

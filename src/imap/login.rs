@@ -17,7 +17,7 @@ use super::sasl::{Mechanism, Sasl};
 use super::session::{Capabilities, Selected, Session};
 use super::tags::Tags;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
-use crate::log::{Log, Masks};
+use crate::log::Log;
 use crate::net::{Deadline, Trust};
 use crate::sanitize;
 
@@ -69,10 +69,8 @@ pub fn open<C>(
     login: &Login,
     inbox: &Inbox,
 ) -> Result<Session<C>> {
-    let masks = login.masks();
-    let opening = Opening { trace: opening.trace.map(|log| log.masking(masks.clone())), ..opening };
-    let greeted = greet(stream, opening).map_err(|failure| masked(failure, &masks))?;
-    greeted.log_in(login)?.select(inbox)
+    login.remember();
+    greet(stream, opening)?.log_in(login)?.select(inbox)
 }
 
 /// The first part of [`open`] alone: reads the greeting, encrypts the connection if that is asked for, and asks for the
@@ -110,17 +108,11 @@ impl Greeted {
     }
 
     /// Logs in, and names this client to the server if it wants to know (RFC 2971): some refuse SELECT otherwise.
-    pub fn log_in(self, login: &Login) -> Result<LoggedIn> {
-        let masks = login.masks();
-        self.authenticate(login).map_err(|failure| masked(failure, &masks))
-    }
-
-    fn authenticate(mut self, login: &Login) -> Result<LoggedIn> {
+    pub fn log_in(mut self, login: &Login) -> Result<LoggedIn> {
         if matches!(login.secret, Secret::AccessToken(_)) && !self.dialogue.is_encrypted() {
             return Err(Failure::internal("an access token would have crossed a connection without TLS"));
         }
-        let masks = login.masks();
-        self.dialogue.mask(masks.clone());
+        login.remember();
         self.dialogue.enter(Step::Login);
         let mut dialogue = authenticate(self.dialogue, &self.capabilities, login)?;
         // Some servers name more after the login.
@@ -132,7 +124,7 @@ impl Greeted {
             // The server's answer changes nothing, whatever it is.
             dialogue.run(&Command::Id, (), |_| Ok(()))?;
         }
-        Ok(LoggedIn { dialogue, capabilities, masks })
+        Ok(LoggedIn { dialogue, capabilities })
     }
 }
 
@@ -140,7 +132,6 @@ impl Greeted {
 pub struct LoggedIn {
     dialogue: Dialogue<()>,
     capabilities: Vec<String>,
-    masks: Masks,
 }
 
 impl LoggedIn {
@@ -156,18 +147,12 @@ impl LoggedIn {
         if !offers(&self.capabilities, "NAMESPACE") {
             return Ok(false);
         }
-        let condition = self.dialogue.run(&Command::Namespace, (), |_| Ok(()));
-        let probed = condition.and_then(|condition| done(&self.dialogue, Step::Login, &condition));
-        probed.map(|()| true).map_err(|failure| masked(failure, &self.masks))
+        let condition = self.dialogue.run(&Command::Namespace, (), |_| Ok(()))?;
+        done(&self.dialogue, Step::Login, &condition).map(|()| true)
     }
 
     /// The last part of [`open`] alone: lists the folders and selects the inbox.
-    pub fn select<C>(self, inbox: &Inbox) -> Result<Session<C>> {
-        let masks = self.masks.clone();
-        self.into_session(inbox).map_err(|failure| masked(failure, &masks))
-    }
-
-    fn into_session<C>(mut self, inbox: &Inbox) -> Result<Session<C>> {
+    pub fn select<C>(mut self, inbox: &Inbox) -> Result<Session<C>> {
         let offered = |name| offers(&self.capabilities, name);
         let capabilities = Capabilities { r#move: offered("MOVE"), uidplus: offered("UIDPLUS") };
         self.dialogue.enter(Step::Folders);
@@ -180,8 +165,8 @@ impl LoggedIn {
 }
 
 impl Login<'_> {
-    /// Hides the secret itself and every form in which it is sent.
-    fn masks(&self) -> Masks {
+    /// Hides the secret itself, and every form in which it is sent, in all that is repeated from now on.
+    fn remember(&self) {
         let (secret, mechanisms) = match self.secret {
             Secret::AccessToken(token) => (token, &TOKEN_MECHANISMS[..]),
             Secret::Password(password) => (password, &[Mechanism::Plain][..]),
@@ -190,15 +175,8 @@ impl Login<'_> {
             .iter()
             .map(|mechanism| Zeroizing::new(BASE64.encode(mechanism.response(self.user, secret).as_bytes())))
             .collect();
-        let all = || [secret].into_iter().chain(encoded.iter().map(|text| text.as_str()));
-        sanitize::remember(all());
-        Masks::of(all())
+        sanitize::remember([secret].into_iter().chain(encoded.iter().map(|text| text.as_str())));
     }
-}
-
-fn masked(failure: Failure, masks: &Masks) -> Failure {
-    let observed = masks.apply(failure.observed.clone());
-    failure.observing_lines(observed.lines())
 }
 
 /// `greeting = "*" SP (resp-cond-auth / resp-cond-bye)` (RFC 9051 §9)

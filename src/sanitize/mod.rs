@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use secrecy::{ExposeSecret, SecretString};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-pub use masks::Masks;
+use masks::Masks;
 
 /// Masks the secrets that this thread knows, and escapes each control and format character, line ends too.
 pub fn line(text: impl Into<String>) -> String {

@@ -8,8 +8,9 @@ use crate::imap::limits;
 use crate::imap::responses::{Code, Condition, Malformed, Response, Status};
 use crate::imap::tags::Tags;
 use crate::imap::{Complaints, Transport};
-use crate::log::{Log, Masks};
+use crate::log::Log;
 use crate::net::Deadline;
+use crate::sanitize;
 
 /// The part of a dialogue that no command belongs to.
 pub(super) struct Link {
@@ -27,8 +28,6 @@ pub(super) struct Link {
     pub(super) alerts: Vec<String>,
     pub(super) capabilities: Option<Vec<String>>,
     pub(super) complaints: Complaints,
-    /// The secret that was logged in with: nothing of it is repeated.
-    pub(super) masks: Masks,
     pub(super) trace: Option<Log>,
 }
 
@@ -63,7 +62,6 @@ impl Link {
             alerts: Vec::new(),
             capabilities: None,
             complaints: Complaints::default(),
-            masks: Masks::default(),
             trace,
         }
     }
@@ -101,16 +99,16 @@ impl Link {
         }
     }
 
-    /// Takes the secret out of the texts that failures are made of.
-    pub(super) fn masked(&self, response: Response) -> Response {
-        let masked = |condition: Condition| Condition { line: self.masks.apply(condition.line), ..condition };
+    /// Takes secrets out of the texts that failures are made of: other threads do not know them.
+    pub(super) fn masked(response: Response) -> Response {
+        let masked = |condition: Condition| Condition { line: sanitize::mask(condition.line), ..condition };
         match response {
             Response::Tagged { tag, condition } => Response::Tagged { tag, condition: masked(condition) },
             Response::Untagged(condition) => Response::Untagged(masked(condition)),
-            Response::Bye(line) => Response::Bye(self.masks.apply(line)),
-            Response::PreAuth(line) => Response::PreAuth(self.masks.apply(line)),
-            Response::Alien(line) => Response::Alien(self.masks.apply(line)),
-            Response::Unreadable(line) => Response::Unreadable(self.masks.apply(line)),
+            Response::Bye(line) => Response::Bye(sanitize::mask(line)),
+            Response::PreAuth(line) => Response::PreAuth(sanitize::mask(line)),
+            Response::Alien(line) => Response::Alien(sanitize::mask(line)),
+            Response::Unreadable(line) => Response::Unreadable(sanitize::mask(line)),
             other => other,
         }
     }
