@@ -96,6 +96,10 @@ impl Engine {
             }
             return self.copy_in_doubt(batch);
         };
+        // Some servers give an empty folder another UIDVALIDITY each time (GNU imap4d 3.15). No UID of it can have changed its
+        // meaning if it never held a message.
+        let before =
+            if before.next.get() == 1 { Target { uid_validity: now.uid_validity, ..before } } else { before };
         if before.uid_validity != now.uid_validity || now.next < before.next {
             self.copy_in_doubt(batch);
         } else if now.next == before.next {

@@ -104,6 +104,44 @@ fn a_copy_that_is_cut_is_made_again_and_no_mail_is_deleted_without_one() {
     played.check();
 }
 
+/// GNU imap4d 3.15 gives an empty folder another UIDVALIDITY at each look.
+#[test]
+fn copies_into_a_folder_that_gets_its_uidvalidity_with_the_first_message_are_found() {
+    let status = status("error", 2).replace("UIDVALIDITY 1", "UIDVALIDITY 2");
+    let settled = [
+        "UIDNEXT: 1
+         C: A UID COPY 1 \"error\"
+         S: A OK COPY Completed
+        ",
+        &status,
+        &status,
+        "C: A EXAMINE \"error\"
+         S: * 1 EXISTS
+         S: * OK [UIDVALIDITY 2] valid
+         S: A OK [READ-ONLY] done
+        ",
+        &asked_for_dates("1:*"),
+        &dated(1, &date(1)),
+        "S: A OK done
+         C: A SELECT \"INBOX\"
+         S: * OK [UIDVALIDITY 14] valid
+         S: A OK [READ-WRITE] done
+        ",
+        &still_there(&[1]),
+        "C: A UID STORE 1 +FLAGS.SILENT (\\Deleted)
+         S: A OK done
+         C: A UID EXPUNGE 1
+         S: A OK done
+        ",
+    ];
+    let script = [login("UIDPLUS"), fetch("1", &[1]), settled.concat()].concat();
+    let played = play("new-validity", &[script]);
+    played.fetch();
+    assert!(played.settle(1, Outcome::Unrecognised));
+    played.mailbox.flush().unwrap();
+    played.check();
+}
+
 #[test]
 fn deleting_names_the_mails_that_are_expunged() {
     let settled = r"

@@ -183,17 +183,22 @@ pub(super) fn login_under(uid_validity: u32, capabilities: &str) -> String {
 }
 
 /// Adds to a script everything that a usual server says of changes: which messages were moved, copied or expunged, and
-/// UIDNEXT of the target before a COPY.
+/// UIDNEXT of the target before a COPY: 5, or that of the last line `UIDNEXT: n`.
 pub(super) fn with_answers(script: &str) -> String {
     let mut lines = Vec::new();
+    let mut next = 5;
     let mut command = "";
     for line in script.lines().map(str::trim_start) {
         let set = |command: &str| command.split(' ').nth(4).unwrap_or_default().to_owned();
         if line.starts_with("C: A") {
             command = line;
         }
+        if let Some(given) = line.strip_prefix("UIDNEXT: ") {
+            next = given.parse().unwrap();
+            continue;
+        }
         if line.starts_with("C: A UID COPY") {
-            lines.extend(status(line.split('"').nth(1).unwrap_or_default(), 5).lines().map(str::to_owned));
+            lines.extend(status(line.split('"').nth(1).unwrap_or_default(), next).lines().map(str::to_owned));
         }
         let done = matches!(line, "S: A OK done" | "S: A OK moved" | "S: A OK copied");
         if done && (command.starts_with("C: A UID MOVE") || command.starts_with("C: A UID COPY")) {
