@@ -4,6 +4,7 @@
 # make reproducible  two of them are built once more from a copy elsewhere: the same octets
 # make deny   licences and origins of all dependencies
 # make test   everything is tested against real servers, which are installed and started for it
+# make interop-ci, make interop  the command line at Cyrus, Courier, GNU imap4d, pymap and GreenMail, or at all servers of tests/interop
 # make faults-of-files  the mailbox directory under every fault of every system call
 # make demo   UM's bounce loop reads a mailbox of stand-ins for Entra ID and Exchange Online, and shows what it does
 # make bench  the engine's CPU time, memory and speed beside a bare TLS client and async-imap, and from Java beside JavaMail
@@ -29,7 +30,7 @@ ifneq (,$(findstring musl,$(HOST)))
 export RUSTFLAGS += -C target-feature=-crt-static
 endif
 
-.PHONY: all natives try reproducible deny bench demo simulate simulate-on faults faults-of-files servers test test-beside-servers lint clean
+.PHONY: all natives try reproducible deny bench demo simulate simulate-on faults faults-of-files servers test test-beside-servers interop interop-ci lint clean
 
 # The jar has what lies in target/natives, and must not have libraries of another day.
 all:
@@ -93,6 +94,13 @@ test-beside-servers:
 		$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) \
 			-Djvm=$$java -Dstorm.calls=2000 -Dcycles=100 surefire:test; \
 	done
+
+interop-ci: SERVERS := ci
+interop:    SERVERS := all
+interop interop-ci:
+	tests/interop/install $(SERVERS)
+	cargo build --locked --bin um-imap-oauth2
+	tests/interop/run $(TARGET)/debug/um-imap-oauth2 $(SERVERS)
 
 HISTORIES ?= 20000
 SEED      ?= 1
