@@ -114,7 +114,8 @@ impl Greeted {
         }
         login.remember();
         self.dialogue.enter(Step::Login);
-        let mut dialogue = authenticate(self.dialogue, &self.capabilities, login)?;
+        let (mut dialogue, accepted) = authenticate(self.dialogue, &self.capabilities, login)?;
+        let reservation = Some(accepted).filter(|line| names_an_error(line));
         // Some servers name more after the login.
         let capabilities = match dialogue.take_capabilities() {
             Some(named) => named,
@@ -124,7 +125,7 @@ impl Greeted {
             // The server's answer changes nothing, whatever it is.
             dialogue.run(&Command::Id, (), |_| Ok(()))?;
         }
-        Ok(LoggedIn { dialogue, capabilities })
+        Ok(LoggedIn { dialogue, capabilities, reservation })
     }
 }
 
@@ -132,6 +133,8 @@ impl Greeted {
 pub struct LoggedIn {
     dialogue: Dialogue<()>,
     capabilities: Vec<String>,
+    /// The OK to the login, if it names an error: Exchange says so before it refuses the next command without a reason.
+    reservation: Option<String>,
 }
 
 impl LoggedIn {
@@ -147,12 +150,18 @@ impl LoggedIn {
         if !offers(&self.capabilities, "NAMESPACE") {
             return Ok(false);
         }
-        let condition = self.dialogue.run(&Command::Namespace, (), |_| Ok(()))?;
-        done(&self.dialogue, Step::Login, &condition).map(|()| true)
+        let condition = self.dialogue.run(&Command::Namespace, (), |_| Ok(()));
+        let probed = condition.and_then(|condition| done(&self.dialogue, Step::Login, &condition));
+        probed.map(|()| true).map_err(|failure| with_line(failure, self.reservation.as_deref()))
     }
 
     /// The last part of [`open`] alone: lists the folders and selects the inbox.
-    pub fn select<C>(mut self, inbox: &Inbox) -> Result<Session<C>> {
+    pub fn select<C>(self, inbox: &Inbox) -> Result<Session<C>> {
+        let reservation = self.reservation.clone();
+        self.into_session(inbox).map_err(|failure| with_line(failure, reservation.as_deref()))
+    }
+
+    fn into_session<C>(mut self, inbox: &Inbox) -> Result<Session<C>> {
         let offered = |name| offers(&self.capabilities, name);
         let capabilities = Capabilities { r#move: offered("MOVE"), uidplus: offered("UIDPLUS") };
         self.dialogue.enter(Step::Folders);
@@ -177,6 +186,19 @@ impl Login<'_> {
             .collect();
         sanitize::remember([secret].into_iter().chain(encoded.iter().map(|text| text.as_str())));
     }
+}
+
+/// Whether the text of an OK speaks of a failure.
+fn names_an_error(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    ["error", "exception", "failed"].iter().any(|word| line.contains(word))
+}
+
+/// Puts a line that the server said before in front of what it said at last.
+fn with_line(failure: Failure, line: Option<&str>) -> Failure {
+    let Some(line) = line else { return failure };
+    let observed = failure.observed.clone();
+    failure.observing_lines([line].into_iter().chain(observed.lines()))
 }
 
 /// `greeting = "*" SP (resp-cond-auth / resp-cond-bye)` (RFC 9051 §9)
@@ -215,7 +237,12 @@ fn ask_for_capabilities(dialogue: &mut Dialogue<()>) -> Result<Vec<String>> {
     Ok(dialogue.take_capabilities().unwrap_or_default())
 }
 
-fn authenticate(dialogue: Dialogue<()>, capabilities: &[String], login: &Login) -> Result<Dialogue<()>> {
+/// Returns the line, too, with which the server accepted the login.
+fn authenticate(
+    dialogue: Dialogue<()>,
+    capabilities: &[String],
+    login: &Login,
+) -> Result<(Dialogue<()>, String)> {
     let offered = |mechanism: &Mechanism| offers(capabilities, &format!("AUTH={}", mechanism.name()));
     let refused = |observed| Err(Failure::new(Step::Login, Kind::Login, observed));
     let named = || capabilities.join(" ");
@@ -244,7 +271,7 @@ fn authenticate(dialogue: Dialogue<()>, capabilities: &[String], login: &Login) 
     };
     let (dialogue, outcome) = handle.into_dialogue()?;
     match (error, outcome) {
-        (None, Some(Ok(_))) => Ok(dialogue),
+        (None, Some(Ok(condition))) => Ok((dialogue, condition.line)),
         (_, Some(Err(failure))) => Err(failure),
         (_, Some(Ok(condition))) => {
             let mut failure = refusal(&dialogue, Step::Login, &condition);
