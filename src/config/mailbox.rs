@@ -87,7 +87,8 @@ type Read<T> = std::result::Result<T, Refused>;
 impl Reader<'_> {
     /// Everything is read before the first `?`, so that every error is found.
     fn config(&mut self, language: Language) -> Read<MailboxConfig> {
-        let name = self.check_listener();
+        // What an unknown listener lacks is no news.
+        self.check_listener()?;
         let server = self.required(&keys::SERVER, values::host);
         let port = self.required(&keys::PORT, values::port);
         let security = self.required(&keys::SSL, values::security);
@@ -114,7 +115,6 @@ impl Reader<'_> {
         }
         self.say_that_certificates_are_checked();
         self.check_home();
-        name?;
         protocol?;
         Ok(MailboxConfig {
             listener: self.listener.map(str::to_owned),
@@ -410,7 +410,11 @@ impl Reader<'_> {
             },
             remedy: names::name_it(&names.split_whitespace().collect::<Vec<_>>()),
         };
-        if listener.is_empty() || listener.contains(char::is_whitespace) {
+        let has_settings = keys::ALL.iter().any(|key| {
+            let is_set = |name: &str| self.layers.value(name, key, &mut Problems::default()).is_some();
+            key.names(Some(listener)).iter().any(|name| name.starts_with(LISTENER_PREFIX) && is_set(name))
+        });
+        if listener.is_empty() || listener.contains(char::is_whitespace) || !has_settings {
             self.problems.error(problem);
             return Err(Refused);
         }

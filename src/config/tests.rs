@@ -486,6 +486,16 @@ fn a_listener_with_a_password_that_inherits_oauth2_is_said() {
 }
 
 #[test]
+fn an_unknown_listener_is_the_first_and_only_cause_and_the_known_ones_are_listed() {
+    let home = Home::new("cmsbs.bounce.listeners = \"inbox_2 inbox_3\"");
+    let failure = from_um_home(home.0.path(), Some("inbox_4"), &|_| None).unwrap_err();
+    assert_eq!(failure.observed.lines().count(), 1, "{failure}");
+    assert!(failure.observed.contains("\"inbox_4\" is not one of these: inbox_2 inbox_3"), "{failure}");
+    assert_eq!(failure.key.as_deref(), Some("cmsbs.bounce.listeners"));
+    assert!(!failure.remedy.contains("mail.imap.server"), "{failure}");
+}
+
+#[test]
 fn a_listener_that_nobody_names_is_read_and_said() {
     let home = Home::new(
         "cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
@@ -823,7 +833,7 @@ fn what_is_not_set_has_the_line_to_write_and_its_file() {
         |key: &str| pairs.iter().find(|option| option.name == key).map(|option| option.value.to_string());
     let failure = from_settings(&ask, None).unwrap_err();
     assert_eq!(failure.remedy, "Tragen Sie cmsbs.mail.imap.server = \"…\" ein: Der IMAP-Server.");
-    let home = Home::with_main(MANUAL);
+    let home = Home::with_main(format!("{MANUAL}cmsbs.bounce.listeners = x"));
     let failure = from_um_home_in(Some(Language::English), home.0.path(), Some("x"), &|_| None).unwrap_err();
     assert!(failure.to_string().contains("Write cmsbs.bouncelistener.x.mail.imap.server = "), "{failure}");
 }
