@@ -166,10 +166,10 @@ fn the_folder_of_a_move_that_no_property_names_is_the_one_that_is_explained() {
         assert!(played.mailbox.move_to(id(uid), "archive/2025").unwrap());
     }
     let failure = played.mailbox.flush().unwrap_err();
-    assert_eq!((failure.key, failure.id.as_deref()), (None, Some("imap-folder-no-permission")));
-    assert!(failure.cause.contains("create the folder archive/2025,"), "{}", failure.cause);
+    assert_eq!((failure.key, failure.id.as_deref()), (None, Some("imap-folder-namespace")));
+    assert!(failure.cause.contains("the folder archive/2025 beside the inbox"), "{}", failure.cause);
     assert!(
-        failure.remedy.contains("write: move(mail, folder) = \"INBOX.archive/2025\""),
+        failure.remedy.contains("Write: move(mail, folder) = \"INBOX.archive/2025\""),
         "{}",
         failure.remedy
     );

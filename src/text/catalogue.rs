@@ -75,6 +75,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rank {
+    /// The server says the cause in words: that is better than what its codes and the step suggest, in whatever line it stands.
+    Explicit,
     /// An observation of its own.
     #[default]
     Known,
@@ -143,7 +145,7 @@ pub(super) fn best(failure: &Failure, scene: &Scene) -> Option<&'static Entry> {
     let text = foreign.as_ref().unwrap_or(&failure.observed);
     let mut texts: Vec<Observed> = text.lines().rev().take(MOST_LINES).map(Observed::new).collect();
     texts.push(Observed::new(text));
-    [Rank::Known, Rank::General, Rank::Follows, Rank::Fallback].into_iter().find_map(|rank| {
+    [Rank::Explicit, Rank::Known, Rank::General, Rank::Follows, Rank::Fallback].into_iter().find_map(|rank| {
         texts.iter().find_map(|text| {
             entries().iter().find(|entry| entry.rank == rank && entry.fits(text, failure, scene))
         })

@@ -186,6 +186,13 @@ impl<'a> Scene<'a> {
                 Some(format!("https://{}/.default", server.as_deref().unwrap_or("outlook.office365.com")))
             }
             "folder" => self.folder(self.key.as_deref()),
+            // Exchange Online takes folders anywhere.
+            "beside" if self.value(EXCHANGE).is_some() => None,
+            "beside" => {
+                let folder = self.folder(self.key.as_deref())?;
+                let inbox = configured("inbox").unwrap_or_else(|| "INBOX".to_owned()).to_lowercase();
+                (!folder.to_lowercase().starts_with(&inbox)).then_some(folder)
+            }
             EXCHANGE => configured("server").filter(|server| catalogue::is_exchange_online(server)),
             ENTRA => configured("login_host").filter(|host| catalogue::is_entra(host)),
             OAUTH2 => configured("login_host"),

@@ -37,6 +37,7 @@ fn every_entry_is_produced_or_cannot_be() {
     let produced: BTreeSet<_> = case.iter().map(|case| case.id.as_str()).collect();
     let excused: BTreeSet<_> = not_here.iter().map(|entry| entry.id.as_str()).collect();
     assert!(not_here.iter().all(|entry| !entry.reason.is_empty()));
+    assert!(case.iter().flat_map(|case| &case.said).all(|said| !said.from.is_empty()));
     assert_eq!(produced.intersection(&excused).collect::<Vec<_>>(), [] as [&&str; 0]);
     let all: BTreeSet<_> = entries().iter().map(|entry| entry.id.as_str()).collect();
     assert_eq!(produced.union(&excused).copied().collect::<BTreeSet<_>>(), all);
@@ -67,7 +68,12 @@ fn check_and_java_name_the_cause_of_every_entry() {
                     let Some(run) = next else { break };
                     for (who, result) in run.go(&java) {
                         if let Err(problem) = result {
-                            failed.lock().unwrap().push(format!("{} by {who}: {problem}", run.case.id));
+                            let said = run
+                                .said
+                                .map(|said| format!(" ({}, from {})", said.text, said.from))
+                                .unwrap_or_default();
+                            let problem = format!("{} by {who}{said}: {problem}", run.case.id);
+                            failed.lock().unwrap().push(problem);
                         }
                     }
                 }
@@ -99,6 +105,14 @@ struct Case {
     id: String,
     #[serde(default)]
     token: Vec<Answer>,
+    /// Where the texts of `token` come from.
+    #[serde(default)]
+    #[allow(dead_code)]
+    from: String,
+    #[serde(default)]
+    said: Vec<Said>,
+    #[serde(default = "authenticate")]
+    at: String,
     #[serde(default)]
     faults: Vec<String>,
     #[serde(default = "nothing")]
@@ -124,6 +138,14 @@ struct Case {
     limit_ms: Option<u64>,
 }
 
+/// A text that a server has sent, and who has reported it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    text: String,
+    from: String,
+}
+
 /// What the token endpoint answers.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -141,16 +163,21 @@ fn nothing() -> String {
     "{}".to_owned()
 }
 
+fn authenticate() -> String {
+    "AUTHENTICATE".to_owned()
+}
+
 fn fetch() -> String {
     "fetch".to_owned()
 }
 
 impl Case {
     fn runs(&self) -> Vec<Run<'_>> {
-        match self.token.as_slice() {
-            [] => vec![Run { case: self, answer: None }],
-            answers => answers.iter().map(|answer| Run { case: self, answer: Some(answer) }).collect(),
-        }
+        let run = Run { case: self, answer: None, said: None };
+        let answers = self.token.iter().map(|answer| Run { answer: Some(answer), ..run });
+        let said = self.said.iter().map(|said| Run { said: Some(said), ..run });
+        let runs: Vec<_> = answers.chain(said).collect();
+        if runs.is_empty() { vec![run] } else { runs }
     }
 
     fn entry(&self) -> &'static Entry {
@@ -158,9 +185,11 @@ impl Case {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Run<'a> {
     case: &'a Case,
     answer: Option<&'a Answer>,
+    said: Option<&'a Said>,
 }
 
 /// What is observed must be this case's.
@@ -365,8 +394,27 @@ fn scenario(run: &Run) -> Scenario {
     faults.extend(
         run.answer.map(|answer| json!({"on": "token", "times": 0, "do": [{"respond": answer.response()}]})),
     );
+    faults.extend(run.said.into_iter().flat_map(|said| said.faults(&run.case.at)));
     scenario["faults"] = faults.into();
     serde_json::from_value(scenario).unwrap()
+}
+
+impl Said {
+    /// The command is answered with the text, whose lines a `|` separates, with a tag in those that begin with none.
+    fn faults(&self, at: &str) -> Vec<Value> {
+        let line = |line: &str| match line.starts_with(['*', '+']) || at == "greeting" {
+            true => format!("{line}\r\n"),
+            false => format!("{{tag}} {line}\r\n"),
+        };
+        let text: String = self.text.split('|').map(line).collect();
+        let ends = self.text.contains("* BYE");
+        let actions = if ends { json!([{"send": text}, "close"]) } else { json!([{"send": text}]) };
+        let fault = |at: &str| json!({"on": at, "times": 0, "do": actions});
+        match at {
+            "SELECT" => vec![fault("SELECT"), fault("EXAMINE")],
+            at => vec![fault(at)],
+        }
+    }
 }
 
 impl Answer {

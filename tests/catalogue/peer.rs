@@ -26,7 +26,8 @@ impl Peer {
     /// - `silent`: accepts, and says nothing
     /// - `full`: answers no connection at all
     /// - `says: TEXT`: says that, whatever it hears
-    /// - `dialogue: GREETING|ANSWER|…`: an IMAP server; the answers are to one line each, with `{tag}` in them
+    /// - `dialogue: GREETING|ANSWER|…`: an IMAP server; the answers are to one line each, with `{tag}` in them,
+    ///   or after `!` to whatever comes next
     /// - `proxy: STATUS AND HEADERS`: answers CONNECT with that
     /// - `tunnel`: a proxy that connects to `standin`, whatever it is asked for
     /// - `tls: NAME`: TLS with a certificate that has that name and is signed by itself
@@ -100,6 +101,12 @@ fn dialogue(mut stream: TcpStream, script: &str) -> io::Result<()> {
     let mut script = script.split('|');
     write!(stream, "{}\r\n", script.next().unwrap_or_default())?;
     for answer in script {
+        if let Some(answer) = answer.strip_prefix('!') {
+            let heard = lines.fill_buf()?.len();
+            lines.consume(heard);
+            write!(stream, "{answer}\r\n")?;
+            continue;
+        }
         let mut line = String::new();
         lines.read_line(&mut line)?;
         let tag = line.split(' ').next().unwrap_or_default();
