@@ -110,6 +110,8 @@ impl Engine {
             self.batch_size.learnt(size);
         }
         let had_none = self.journal_problem.take().is_some();
+        // Work that was given before may still be done, and change what was found.
+        let behind = self.journal.is_behind();
         if self.settings.journal || !found.pending.is_empty() {
             self.journal.opened(found.pending.len() as u64);
         }
@@ -120,12 +122,13 @@ impl Engine {
         } else if had_none {
             self.report(Report::JournalWorks);
         }
-        self.take_over(found.pending);
+        self.take_over(found.pending, behind);
         self.claim_answered(None);
     }
 
-    /// Takes over what an earlier process left. The journal is to hold that and what was decided here without it.
-    fn take_over(&mut self, mut pending: Vec<Pending>) {
+    /// Takes over what an earlier process left. The journal is to hold that and what was decided here without it. `behind`: it
+    /// may come to hold less.
+    fn take_over(&mut self, mut pending: Vec<Pending>, behind: bool) {
         let found = pending.len();
         let current = self.uid_validity;
         // A message that was decided about here may be done already.
@@ -140,7 +143,7 @@ impl Engine {
         // The journal is another file, and no connection was made since an older one was read.
         let mut older = std::mem::take(&mut self.inherited);
         older.retain(|old| !known(old));
-        let differs = !self.decisions.is_empty() || pending.len() < found || !older.is_empty();
+        let differs = behind || !self.decisions.is_empty() || pending.len() < found || !older.is_empty();
         older.append(&mut pending);
         self.inherited = older;
         if let Some(current) = current {

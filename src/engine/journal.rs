@@ -50,6 +50,11 @@ impl Journal {
         matches!(self.state, State::Broken { .. })
     }
 
+    /// Says whether work was given whose end was not reported.
+    pub(super) fn is_behind(&self) -> bool {
+        self.written < self.last || self.synced < self.sync_asked
+    }
+
     /// Lock and journal are held. It has this many pending decisions, and all of it is on the disk.
     pub(super) fn opened(&mut self, pending: u64) {
         self.state = State::On;
@@ -185,8 +190,7 @@ impl Journal {
     }
 
     fn heard(&mut self, now: Time) {
-        let outstanding =
-            self.state != State::Off && (self.written < self.last || self.synced < self.sync_asked);
+        let outstanding = self.state != State::Off && self.is_behind();
         self.unanswered = outstanding.then_some(now);
     }
 }
