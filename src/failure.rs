@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::message;
 use crate::sanitize;
-use crate::text::{Id, Language, Message};
+use crate::text::{Arg, Id, Language, Message};
 
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -40,6 +41,8 @@ pub struct Failure {
     pub own: Option<Id>,
     /// What the library itself says, from which `observed` is rendered.
     pub said: Option<Message>,
+    /// What to do about it, from which `remedy` is rendered, where the place that fails knows better than the catalogue.
+    pub advice: Option<Message>,
 }
 
 /// The steps from the configuration to a settled mail, in the order in which they are taken.
@@ -138,20 +141,41 @@ impl Failure {
             source: None,
             own: None,
             said: None,
+            advice: None,
         }
     }
 
     /// A failure that the library itself has found. Its explanation is chosen by the id of `said`, and never by words.
     pub fn own(step: Step, kind: Kind, said: Message) -> Self {
         // Its values were made fit to be shown when they became values; our own words need no masking.
-        let observed = said.in_language(Language::English);
-        Self { observed, own: Some(said.id()), said: Some(said), ..Self::new(step, kind, "") }
+        Self::new(step, kind, "").saying(said)
     }
 
     /// Renders what the library itself has said in `language`.
     pub fn speak(&mut self, language: Language) {
         if let Some(said) = &self.said {
             self.observed = said.in_language(language);
+        }
+        if let Some(advice) = &self.advice {
+            self.remedy = advice.in_language(language);
+        }
+    }
+
+    /// Replaces what was observed by a sentence of the library's own.
+    pub fn saying(self, said: Message) -> Self {
+        Self { observed: said.in_language(Language::English), own: Some(said.id()), said: Some(said), ..self }
+    }
+
+    /// The whole failure as one line, to stand in another sentence.
+    pub fn shown(&self) -> Arg {
+        Arg::Shown(self.to_string())
+    }
+
+    /// What was observed, to stand in another sentence.
+    pub fn told(&self) -> Arg {
+        match &self.said {
+            Some(said) => said.clone().into(),
+            None => Arg::Shown(self.observed.clone()),
         }
     }
 
@@ -176,7 +200,12 @@ impl Failure {
     #[track_caller]
     pub fn internal(observed: impl fmt::Display) -> Self {
         let place = std::panic::Location::caller();
-        Self::new(Step::Call, Kind::Internal, format!("{observed} ({}:{})", place.file(), place.line()))
+        let place = format!("{}:{}", place.file(), place.line());
+        Self::own(
+            Step::Call,
+            Kind::Internal,
+            message!(InternalError, what = observed.to_string(), place = place),
+        )
     }
 
     /// Whether another credential than the one that was used could have helped.
@@ -186,14 +215,15 @@ impl Failure {
 
     /// Replaces what was observed by one line.
     pub fn observing(self, observed: impl Into<String>) -> Self {
-        Self { observed: sanitize::line(observed), ..self }
+        Self { observed: sanitize::line(observed), own: None, said: None, ..self }
     }
 
     /// Replaces what was observed by several lines. A line feed within one of them is escaped.
     pub fn observing_lines<L: AsRef<str>>(self, lines: impl IntoIterator<Item = L>) -> Self {
         let lines = lines.into_iter().map(|line| sanitize::escape(line.as_ref()).into_owned());
         // Joined before they are masked: a secret can begin in one and go on in the next.
-        Self { observed: sanitize::lines(lines.collect::<Vec<_>>().join("\n")), ..self }
+        let observed = sanitize::lines(lines.collect::<Vec<_>>().join("\n"));
+        Self { observed, own: None, said: None, ..self }
     }
 
     pub fn key(mut self, key: impl Into<String>) -> Self {
@@ -208,6 +238,13 @@ impl Failure {
 
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = sanitize::lines(remedy);
+        self
+    }
+
+    /// Sets the remedy as a sentence of the table.
+    pub fn advised(mut self, remedy: Message) -> Self {
+        self.remedy = remedy.in_language(Language::English);
+        self.advice = Some(remedy);
         self
     }
 
@@ -236,8 +273,11 @@ pub fn keep_the_place_of_panics() {
 pub fn panicked(payload: Box<dyn Any + Send + 'static>) -> Failure {
     // Dropping it can panic again.
     std::mem::forget(payload);
-    let place = PLACE.with_borrow_mut(Option::take).unwrap_or_else(|| "an unknown place".to_owned());
-    Failure::new(Step::Call, Kind::Internal, format!("panic at {place}"))
+    let place = match PLACE.with_borrow_mut(Option::take) {
+        Some(place) => Arg::from(place),
+        None => message!(InternalUnknownPlace).into(),
+    };
+    Failure::own(Step::Call, Kind::Internal, message!(InternalPanic, place = place))
 }
 
 thread_local! {
@@ -332,6 +372,7 @@ impl From<Json> for Failure {
             source: json.caused_by.map(|source| Box::new((*source).into())),
             own: None,
             said: None,
+            advice: None,
         }
     }
 }

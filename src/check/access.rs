@@ -22,30 +22,18 @@ pub(super) fn token(
     clock_ahead: &mut Option<i64>,
     notes: &mut Notes,
 ) -> Result<AccessToken> {
-    let log = Log::default();
+    let log = Log::default().speaking(run.language);
     let deadline = Deadline::after(LIMIT);
     let Asked { token, lifetime, clock_ahead: ahead } =
         token::ask_once(oauth2, run.names, trust, deadline, run.cancel, &log);
     *clock_ahead = ahead;
-    let claims = token.as_ref().ok().and_then(AccessToken::claims);
-    // What the token lacks and when the credential ends have steps of their own.
-    let of_claims = claims.and_then(|claims| claims.problem(oauth2, run.names));
-    let of_claims = of_claims.map(|problem| problem.to_string());
-    let expiry = token::expiry(oauth2).ok().flatten();
-    let expiry = expiry.map(|expiry| format!("({})", run.written(expiry.key())));
     for record in log.take() {
-        let known = Some(&record.text) == of_claims.as_ref()
-            || expiry.as_ref().is_some_and(|key| record.text.contains(key.as_str()));
-        match record.level {
-            Level::Debug => run.log.debug(record.text),
-            Level::Info => run.log.info(record.text),
-            Level::Warning | Level::Error => {
-                if !known {
-                    notes.warn(&record.text);
-                }
-                run.log.warning(record.text);
-            }
+        // What the token lacks and when the credential ends have steps of their own.
+        let known = matches!(record.id, Some("log-token-problem" | "log-credential-expires"));
+        if record.level >= Level::Warning && !known {
+            notes.warn(&record.text);
         }
+        run.log.add(record);
     }
     let token = token?;
     let minutes = lifetime.unwrap_or_default().as_secs() / 60;
@@ -86,7 +74,7 @@ pub(super) fn clock(run: &Run, ahead: i64, notes: &mut Notes) -> Result<()> {
     if seconds < CLOCK {
         notes.see(difference);
     } else {
-        let known = run.explained(Failure::new(Step::Token, Kind::Token, CLOCK_OFF));
+        let known = run.explained(Failure::own(Step::Token, Kind::Token, message!(ClockOff)));
         let measured = message!(CheckMeasured, difference = difference).in_language(language);
         notes.warn(format!("{measured} {} {}", known.cause, known.remedy));
     }
@@ -104,7 +92,7 @@ pub(super) fn expiry(run: &Run, oauth2: &OAuth2, notes: &mut Notes) -> Result<()
     let (day, key) = (expiry.last_day, run.written(expiry.key()));
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
     let left = expiry.days_left(today);
-    let when = in_days(left, language);
+    let when = in_days(left);
     let ends = match (expiry.credential, left) {
         (Expiring::Secret, 0..) => message!(CheckExpiresSecret, day = day, when = when, key = key),
         (Expiring::Certificate, 0..) => message!(CheckExpiresCertificate, day = day, when = when, key = key),
@@ -122,5 +110,3 @@ pub(super) fn expiry(run: &Run, oauth2: &OAuth2, notes: &mut Notes) -> Result<()
 const LIMIT: Duration = Duration::from_secs(30);
 /// Seconds. Entra allows five minutes; a clock that is off by one is on its way there.
 const CLOCK: i64 = 60;
-/// What the catalogue knows it by.
-const CLOCK_OFF: &str = "this machine's clock is off";

@@ -237,8 +237,8 @@ fn folders(run: &Run, config: &MailboxConfig, session: &mut Session<()>, notes: 
         let folder = session.folders.resolve(configured);
         let name = readable(&folder.name);
         if folder.name.eq_ignore_ascii_case(&inbox) {
-            let observed = format!("{key} = {configured:?} is the inbox itself");
-            return Err(Failure::new(Step::Folders, Kind::Configuration, observed).key(key));
+            let said = message!(MailboxTargetIsInbox, key = &key, folder = configured);
+            return Err(Failure::own(Step::Folders, Kind::Configuration, said).key(key));
         }
         if !folder.exists {
             notes.see(message!(CheckFolderMissing, name = name, key = key).in_language(language));

@@ -97,8 +97,8 @@ impl Own {
         if session.capabilities.uidplus {
             let left = self.found(session)?;
             if !left.is_empty() {
-                let observed = format!("the message is still in {to} after UID EXPUNGE");
-                return Err(Failure::new(Step::Settle, Kind::Refused, observed));
+                let said = message!(CheckStillThere, folder = to);
+                return Err(Failure::own(Step::Settle, Kind::Refused, said));
             }
             notes.see(message!(CheckMessageDeleted).in_language(language));
         } else {
@@ -112,8 +112,8 @@ impl Own {
         done(Step::Select, &session.reselect(folder, false, ())?)?;
         let found = self.found(session)?;
         if found.len() != 1 {
-            let observed = format!("{} messages in {folder}, where one was written", found.len());
-            return Err(Failure::new(Step::Search, Kind::Refused, observed));
+            let said = message!(CheckMessageCount, folder = folder, count = found.len());
+            return Err(Failure::own(Step::Search, Kind::Refused, said));
         }
         Ok(found)
     }

@@ -18,7 +18,7 @@ use super::syntax::{self, Flaw};
 use super::{Ask, Speak, values};
 use crate::failure::{Failure, Kind, Step};
 use crate::message;
-use crate::text::Message;
+use crate::text::{Message, Said};
 
 /// Where the values of UM's keys are looked up.
 pub(super) struct Layers<'a> {
@@ -77,7 +77,7 @@ impl<'a> Layers<'a> {
             let lang = environment("cmsbs__lang").or_else(|| environment("cmsbs.lang"));
             let language = speak(lang.and_then(|lang| values::language(lang.trim()).ok()));
             let path = main.display();
-            let what = message!(ConfigFileFailed, path = path, error = error.to_string());
+            let what = message!(ConfigFileFailed, path = path, error = &error);
             let remedy = message!(ConfigUmHomeIs);
             let failure = Failure::own(Step::Configuration, Kind::Configuration, what)
                 .remedy(remedy.in_language(language));
@@ -199,7 +199,7 @@ impl<'a> Layers<'a> {
                 Err(error) => self.problems.error(Problem {
                     origin: Some(include.origin),
                     key: include.name,
-                    what: message!(ConfigFileFailed, path = &shown, error = error.to_string()),
+                    what: message!(ConfigFileFailed, path = &shown, error = &error),
                     remedy: message!(ConfigIncludeFailedRemedy),
                 }),
             }
@@ -226,7 +226,7 @@ impl<'a> Layers<'a> {
                 self.problems.error(Problem {
                     origin: set.map(|value| value.origin),
                     key: keys::CONF_D.name.to_owned(),
-                    what: message!(ConfigFileFailed, path = &shown, error = error.to_string()),
+                    what: message!(ConfigFileFailed, path = &shown, error = &error),
                     remedy: message!(ConfigFragmentsFailedRemedy),
                 });
                 return;
@@ -242,7 +242,7 @@ impl<'a> Layers<'a> {
                 Err(error) => self.problems.error(Problem {
                     origin: Some(Origin::WholeFile(Arc::new(path))),
                     key: String::new(),
-                    what: message!(ConfigOsError, error = error.to_string()),
+                    what: message!(ConfigOsError, error = &error),
                     remedy: message!(ConfigFragmentFailedRemedy),
                 }),
             }
@@ -370,7 +370,7 @@ impl<'a> Layers<'a> {
             let content = match read(&path, VALUE_FILE_LIMIT) {
                 Ok(bytes) if syntax::is_utf16(&bytes) => Err(utf16()),
                 Ok(bytes) => Ok(decoded(&bytes)),
-                Err(error) => Err(message!(ConfigOsError, error = error.to_string())),
+                Err(error) => Err(message!(ConfigOsError, error = &error)),
             };
             self.contents.borrow_mut().insert(path.clone(), content.clone());
             content
@@ -447,7 +447,7 @@ pub fn open_regular(path: &Path) -> io::Result<fs::File> {
         rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY).bits().cast_signed(),
     );
     let file = options.open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other(Said(message!(FileIrregular)))) }
 }
 
 /// Reads the whole of a regular file: a pipe would wait for its writer, a device has no end.
@@ -459,7 +459,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("larger than {limit} octets")));
+        return Err(io::Error::other(Said(message!(FileTooLarge, most = limit))));
     }
     Ok(bytes)
 }

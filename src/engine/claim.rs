@@ -6,6 +6,7 @@ use super::record::{FileEvent, FileWork, Found, Pending, Record, Seq};
 use super::{Engine, journal};
 use crate::failure::{Failure, Kind, Step};
 use crate::imap::uids::UidValidity;
+use crate::message;
 
 /// Whether this reader has the mailbox.
 #[derive(Debug, Clone, PartialEq)]
@@ -224,8 +225,7 @@ impl Engine {
 
     /// The directory does not answer: the mailbox works without it.
     pub(super) fn claim_hangs(&mut self) {
-        let observed = "the work directory does not answer";
-        let failure = Failure::new(Step::Storage, Kind::Storage, observed);
+        let failure = Failure::own(Step::Storage, Kind::Storage, message!(DirectorySilent));
         if self.claim == Claim::Checked {
             self.claim = Claim::Held;
             self.journal_failed(failure, false);
@@ -287,8 +287,7 @@ impl Engine {
             return;
         }
         self.journal_hangs = Some(self.journal.last());
-        let observed = "the journal in the work directory cannot be written: the file system does not answer";
-        let failure = Failure::new(Step::Storage, Kind::Storage, observed);
+        let failure = Failure::own(Step::Storage, Kind::Storage, message!(JournalSilent));
         self.journal_problem = Some(Problem::Failed(failure));
         self.report(Report::JournalHangs);
     }

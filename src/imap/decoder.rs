@@ -3,6 +3,7 @@
 //! [`Decoder::decode`] is given whatever has been read and says how much of it was used and what it was. It holds one
 //! response's text at most: a message goes through in pieces, and so does a SEARCH answer of any length.
 
+use crate::message;
 use std::ops::RangeInclusive;
 
 use super::cursor::{Literal, is_blank, lossy, parse_number, trim_line_end};
@@ -121,7 +122,7 @@ impl Decoder {
             None => (rest.len(), false),
         };
         if self.text.len() + more > limits::LINE {
-            return Err(Malformed(format!("a line of more than {} octets", limits::LINE).into()));
+            return Err(Malformed(message!(ImapSentLongLine, most = limits::LINE)));
         }
         self.text.extend_from_slice(&rest[..more]);
         used += more;
@@ -147,12 +148,14 @@ impl Decoder {
     fn start_literal(&mut self, octets: u64) -> Result<Option<Event>, Malformed> {
         if announces_message(&self.text) {
             if self.literals.iter().any(|literal| matches!(literal, Literal::Message)) {
-                return Err(Malformed("two messages in one FETCH response".into()));
+                return Err(Malformed(message!(ImapSentTwoMessages)));
             }
             if octets > limits::MESSAGE {
-                return Err(Malformed(
-                    format!("a message of {octets} octets; at most {} are taken", limits::MESSAGE).into(),
-                ));
+                return Err(Malformed(message!(
+                    ImapSentLargeMessage,
+                    bytes = octets,
+                    most = limits::MESSAGE
+                )));
             }
             self.literals.push(Literal::Message);
             self.messages = true;
@@ -163,8 +166,8 @@ impl Decoder {
         }
         if octets > limits::DATA || self.literals.len() == limits::LITERALS {
             let (count, data) = (limits::LITERALS, limits::DATA);
-            let what = format!("more than {count} literals or {data} octets in one that is not a message");
-            return Err(Malformed(what.into()));
+            let what = message!(ImapSentLargeLiteral, count = count, most = data);
+            return Err(Malformed(what));
         }
         self.literals.push(Literal::Buffered { octets: Vec::new(), whole: true });
         if octets > 0 {
@@ -237,7 +240,7 @@ fn announced_literal(text: &[u8]) -> Result<Option<u64>, Malformed> {
     }
     match parse_number(digits) {
         Some(octets) => Ok(Some(octets)),
-        None => Err(Malformed("a literal whose length is no number".into())),
+        None => Err(Malformed(message!(ImapSentLiteralLength))),
     }
 }
 

@@ -20,8 +20,10 @@ use super::tags::Tags;
 use super::uids::Uid;
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::Log;
+use crate::message;
 use crate::net::{Deadline, Trust, io_failure};
 use crate::sanitize;
+use crate::text;
 
 use link::Link;
 pub use link::Skipped;
@@ -73,8 +75,7 @@ impl Dialogue<()> {
     pub(super) fn encrypt(mut self, host: &str, trust: &Trust, end: Deadline) -> Result<Self> {
         if self.has_input() {
             let peer = self.link.stream.peer();
-            let observed = format!("{peer} sent more than its answer to STARTTLS before TLS began");
-            return Err(Failure::new(Step::Tls, Kind::Protocol, observed));
+            return Err(Failure::own(Step::Tls, Kind::Protocol, message!(ImapBeforeTls, peer = peer)));
         }
         self.link.stream = self.link.stream.start_tls(host, trust, end)?;
         self.link.capabilities = None;
@@ -250,7 +251,7 @@ impl<C> Dialogue<C> {
             self.unasked += 1;
             if self.unasked > limits::UNASKED {
                 let most = limits::UNASKED;
-                return Err(self.beyond(format!("more than {most} messages that were not asked for")));
+                return Err(self.beyond(message!(ImapSentUnasked, most = most)));
             }
         }
         Ok(self.wanted)
@@ -285,12 +286,12 @@ impl<C> Dialogue<C> {
                 return Ok(None);
             }
             Response::SearchEnd { readable: false } if self.is_needed(Needs::Uids) => {
-                return Err(self.beyond("something in the answer to SEARCH that is no UID".to_owned()));
+                return Err(self.beyond(message!(ImapSentNoUid)));
             }
             Response::Fetch(fetch) if self.is_below(&fetch) => return Ok(None),
             Response::Alien(line) if self.is_needed(Needs::Messages) => {
                 // A message may have been counted wrongly: then this is its text.
-                return Err(self.beyond(format!("a line that is no IMAP response: {line}")));
+                return Err(self.beyond(message!(ImapSentAlien, line = line)));
             }
             Response::Alien(line) | Response::Unreadable(line) => {
                 self.link.skipped.add(&line);
@@ -306,7 +307,7 @@ impl<C> Dialogue<C> {
         let line = sanitize::mask(self.link.decoder.trace(&response));
         match response {
             Response::Alien(_) | Response::Continuation(_) | Response::Tagged { .. } => {
-                Err(self.beyond(format!("a line that is no IMAP greeting: {line}")))
+                Err(self.beyond(message!(ImapSentAlienGreeting, line = line)))
             }
             Response::Other | Response::Unreadable(_) => {
                 self.wait_for(GREETING);
@@ -321,12 +322,14 @@ impl<C> Dialogue<C> {
     fn tagged(&mut self, tag: &str, condition: Condition) -> Result<Received<'static, C>> {
         let Some(at) = self.in_flight.iter().position(|command| command.tag == tag) else {
             // Nothing is quoted that can be a part of a message.
-            let what = match self.link.decoder.after_messages() {
-                true => String::new(),
-                false => format!(": {tag} {}", condition.line),
+            let said = match self.link.decoder.after_messages() {
+                true => message!(ImapAnsweredUnsentMasked, peer = self.peer()),
+                false => {
+                    let line = format!("{tag} {}", condition.line);
+                    message!(ImapAnsweredUnsent, peer = self.peer(), line = line)
+                }
             };
-            let observed = format!("{} answered a command that was not sent{what}", self.peer());
-            return Err(self.failure(Kind::Protocol, observed));
+            return Err(self.failure(Kind::Protocol, said));
         };
         self.link.note(&condition);
         let done = self.in_flight.remove(at);
@@ -390,12 +393,12 @@ impl<C> Dialogue<C> {
             if !self.link.unread.is_empty() {
                 let start = self.link.unread.start;
                 let decoded = self.link.decode();
-                let (used, event) = decoded.map_err(|malformed| self.beyond(malformed.to_string()))?;
+                let (used, event) = decoded.map_err(|malformed| self.beyond(malformed.0))?;
                 if event != Some(Event::Message) {
                     self.data += used as u64;
                     if self.data > limits::ANSWER && self.data > self.most_data() {
                         let most = self.most_data();
-                        return Err(self.beyond(format!("more than {most} octets without an end")));
+                        return Err(self.beyond(message!(ImapSentEndless, most = most)));
                     }
                 }
                 match event {
@@ -441,17 +444,17 @@ impl<C> Dialogue<C> {
 
     /// The server has ended the session, with or without a word.
     fn ended(&self) -> Failure {
-        self.failure(Kind::Network, format!("{} closed the connection", self.peer()))
+        self.failure(Kind::Network, message!(NetCut, peer = self.peer()))
     }
 
     /// The server sent something that is not taken.
-    pub(super) fn beyond(&self, what: String) -> Failure {
-        self.failure(Kind::Protocol, format!("{} sent {what}", self.peer()))
+    pub(super) fn beyond(&self, what: text::Message) -> Failure {
+        self.failure(Kind::Protocol, message!(ImapSent, peer = self.peer(), what = what))
     }
 
     fn io_failure(&self, error: &io::Error) -> Failure {
         if error.kind() == io::ErrorKind::TimedOut && self.is_greeted() && self.link.skipped.count > 0 {
-            return self.beyond(format!("this instead of a greeting: {}", self.link.skipped.first));
+            return self.beyond(message!(ImapSentNoGreeting, line = &self.link.skipped.first));
         }
         let failure = io_failure(self.step(), self.peer(), error);
         match self.complaints() {
@@ -463,12 +466,14 @@ impl<C> Dialogue<C> {
     }
 
     /// If the server complained, that says more than how the connection ended.
-    fn failure(&self, kind: Kind, observed: String) -> Failure {
-        let observed = match self.complaints() {
-            Some(text) if kind == Kind::Network => text,
-            _ => observed,
+    fn failure(&self, kind: Kind, said: text::Message) -> Failure {
+        let failure = match self.complaints() {
+            Some(text) if kind == Kind::Network => {
+                Failure::new(self.step(), kind, "").observing_lines(text.lines())
+            }
+            _ => Failure::own(self.step(), kind, said),
         };
-        if_throttled(Failure::new(self.step(), kind, "").observing_lines(observed.lines()))
+        if_throttled(failure)
     }
 
     /// Returns the step of the command that is being answered.

@@ -18,6 +18,7 @@ use super::dialogue::{Dialogue, Received};
 use super::limits;
 use super::responses::{Condition, Response, Status};
 use crate::failure::{Failure, Result};
+use crate::message;
 
 /// Puts a guard over `dialogue`.
 pub(super) fn guard(dialogue: Dialogue<()>) -> (Guard, Handle) {
@@ -105,7 +106,7 @@ impl Inner {
                     self.challenges += 1;
                     if self.challenges > limits::CHALLENGES {
                         let most = limits::CHALLENGES;
-                        return Err(self.dialogue.beyond(format!("more than {most} challenges")));
+                        return Err(self.dialogue.beyond(message!(ImapSentChallenges, most = most)));
                     }
                     self.ready = line_of(&challenge);
                     return Ok(());

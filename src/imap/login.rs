@@ -18,6 +18,7 @@ use super::session::{Capabilities, Selected, Session};
 use super::tags::Tags;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::Log;
+use crate::message;
 use crate::net::{Deadline, Trust};
 use crate::sanitize;
 
@@ -213,8 +214,8 @@ fn read_greeting(dialogue: &mut Dialogue<()>) -> Result<String> {
                 return Err(if_throttled(failure));
             }
             Received::Data(Response::PreAuth(line)) => {
-                let observed = format!("{line} (PREAUTH: the server does not ask who logs in)");
-                return Err(Failure::new(Step::Greeting, Kind::Protocol, observed).retry(Retry::Never));
+                let said = message!(ImapPreauth, line = line);
+                return Err(Failure::own(Step::Greeting, Kind::Protocol, said).retry(Retry::Never));
             }
             _ => {}
         }
@@ -227,8 +228,8 @@ fn ask_for_tls(mut dialogue: Dialogue<()>) -> Result<Dialogue<()>> {
     if condition.status == Status::Ok {
         return Ok(dialogue);
     }
-    let observed = format!("STARTTLS was refused: {}", condition.line);
-    Err(if_throttled(Failure::new(Step::Tls, Kind::Tls, observed)))
+    let said = message!(ImapStarttlsRefused, line = condition.line);
+    Err(if_throttled(Failure::own(Step::Tls, Kind::Tls, said)))
 }
 
 fn ask_for_capabilities(dialogue: &mut Dialogue<()>) -> Result<Vec<String>> {
@@ -244,20 +245,17 @@ fn authenticate(
     login: &Login,
 ) -> Result<(Dialogue<()>, String)> {
     let offered = |mechanism: &Mechanism| offers(capabilities, &format!("AUTH={}", mechanism.name()));
-    let refused = |observed| Err(Failure::new(Step::Login, Kind::Login, observed));
+    let refused = |said| Err(Failure::own(Step::Login, Kind::Login, said));
     let named = || capabilities.join(" ");
     let (mechanism, secret) = match login.secret {
         Secret::AccessToken(token) => match TOKEN_MECHANISMS.into_iter().find(offered) {
             Some(mechanism) => (Some(mechanism), token),
-            None => return refused(format!("the server offers no AUTH=XOAUTH2 in {}", named())),
+            None => return refused(message!(ImapNoXoauth2, capabilities = named())),
         },
         Secret::Password(password) => (Some(Mechanism::Plain).filter(offered), password),
     };
     if mechanism.is_none() && offers(capabilities, "LOGINDISABLED") {
-        return refused(format!(
-            "the server forbids LOGIN (LOGINDISABLED) and offers no AUTH=PLAIN in {}",
-            named()
-        ));
+        return refused(message!(ImapLoginDisabled, capabilities = named()));
     }
     let (stream, handle) = guard(dialogue);
     let client = Client::new(stream);
@@ -283,7 +281,11 @@ fn authenticate(
             Err(failure)
         }
         // A user or password with a line end.
-        (Some(error), None) => Err(Failure::new(Step::Login, Kind::Configuration, error.to_string())),
+        (Some(error), None) => Err(Failure::own(
+            Step::Login,
+            Kind::Configuration,
+            message!(ImapCredentialCharacters, error = error.to_string()),
+        )),
         (None, None) => Err(Failure::internal("a login without an answer")),
     }
 }
@@ -294,8 +296,8 @@ fn list(dialogue: &mut Dialogue<()>) -> Result<Folders> {
         if let Received::Data(Response::List(listing)) = received {
             octets += listing.name.len() + OF_A_FOLDER;
             if octets > limits::FOLDERS {
-                let observed = format!("the server lists folders of more than {} octets", limits::FOLDERS);
-                return Err(Failure::new(Step::Folders, Kind::Protocol, observed));
+                let said = message!(ImapFoldersLimit, most = limits::FOLDERS);
+                return Err(Failure::own(Step::Folders, Kind::Protocol, said));
             }
             folders.add(listing);
         }
@@ -320,18 +322,15 @@ fn select(dialogue: &mut Dialogue<()>, name: String, read_only: bool) -> Result<
         Ok(())
     })?;
     done(dialogue, Step::Select, &condition)?;
-    let complaint = |kind, text: &str| Err(Failure::new(Step::Select, kind, format!("{name}: {text}")));
+    let complaint = |kind, said| Err(Failure::own(Step::Select, kind, said));
     if !read_only && condition.code == Some(Code::ReadOnly) {
-        return complaint(Kind::Refused, "[READ-ONLY] the server opened it for reading only");
+        return complaint(Kind::Refused, message!(ImapReadOnly, name = name));
     }
     match validity {
         Some(Some(uid_validity)) => Ok(Selected { name, uid_validity, exists }),
-        Some(None) => complaint(
-            Kind::Protocol,
-            "UIDVALIDITY 0: the server keeps no UIDs, so no message could be named later",
-        )
-        .map_err(|failure| failure.retry(Retry::Never)),
-        None => complaint(Kind::Protocol, "the server named no UIDVALIDITY"),
+        Some(None) => complaint(Kind::Protocol, message!(ImapUidvalidityZero, name = name))
+            .map_err(|failure| failure.retry(Retry::Never)),
+        None => complaint(Kind::Protocol, message!(ImapNoUidvalidity, name = name)),
     }
 }
 

@@ -3,13 +3,15 @@
 //! An untagged response that cannot be read is [`Response::Unreadable`] and ends nothing; only the session knows whether
 //! the command in flight needs it. Nothing here calls itself, so no nesting can exhaust the stack.
 
-use std::borrow::Cow;
+use std::fmt;
 
 use memchr::memchr;
 
 use super::cursor::{Cursor, Literal, excerpt, is_blank, lossy, parse_uid, uid_set};
 use super::listing::{self, Listing};
 use super::uids::{Uid, UidSet, UidValidity};
+use crate::message;
+use crate::text;
 
 #[derive(Debug, PartialEq)]
 pub enum Response {
@@ -126,9 +128,14 @@ pub enum Message {
 }
 
 /// Something that no IMAP server says, or more than we take.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(pub Cow<'static, str>);
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed(pub text::Message);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.in_language(text::Language::English))
+    }
+}
 
 /// Tells whether `text` begins a response with data, not one with text for people.
 pub(super) fn carries_data(text: &[u8]) -> bool {
@@ -199,7 +206,7 @@ pub(super) fn parse(text: &[u8], literals: &[Literal], after_messages: bool) -> 
 }
 
 fn unreadable_fetch(text: &[u8]) -> Malformed {
-    Malformed(format!("a FETCH response of {} octets that cannot be read", text.len()).into())
+    Malformed(message!(ImapSentFetch, bytes = text.len()))
 }
 
 /// Reads what follows the `*`. `None`: it is of a known kind and cannot be read.

@@ -10,6 +10,7 @@ use jni::refs::IntoAuto;
 
 use super::exception::Error;
 use crate::failure::{Failure, Kind, Step};
+use crate::message;
 
 pub(super) fn optional_string(env: &Env<'_>, string: &JString<'_>) -> Result<Option<String>, Error> {
     if string.is_null() {
@@ -21,7 +22,7 @@ pub(super) fn optional_string(env: &Env<'_>, string: &JString<'_>) -> Result<Opt
 /// `what` names the parameter in the failure that a `null` is.
 pub(super) fn string(env: &Env<'_>, string: &JString<'_>, what: &str) -> Result<String, Error> {
     optional_string(env, string)?
-        .ok_or_else(|| Failure::new(Step::Call, Kind::Usage, format!("{what} is null")).into())
+        .ok_or_else(|| Failure::own(Step::Call, Kind::Usage, message!(ParameterIsNull, name = what)).into())
 }
 
 /// A path as `PathOctets` in Java writes it.

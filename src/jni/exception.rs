@@ -43,10 +43,14 @@ impl<T: Default> ErrorPolicy<T, Error> for ThrowMailboxException {
         error: Error,
     ) -> jni::errors::Result<T> {
         match error {
+            // One that no mailbox returned.
+            Error::Failure(failure) if failure.cause.is_empty() && failure.remedy.is_empty() => {
+                throw(env, &explained(*failure));
+            }
             Error::Failure(failure) => throw(env, &failure),
             Error::Jni(_) if env.exception_check() => {}
             Error::Jni(jni::errors::Error::JniCall(JniError::NoMemory)) => throw_out_of_memory(env),
-            Error::Jni(error) => throw(env, &Failure::internal(error)),
+            Error::Jni(error) => throw(env, &explained(Failure::internal(error))),
         }
         Ok(T::default())
     }

@@ -1,13 +1,14 @@
 //! The files of large mails by number, each until Java has no use for it any more.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::Lazy;
 
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::mailbox::TemporaryFile;
+use crate::message;
+use crate::text::Arg;
 
 /// Keeps the file and returns its number, which is never 0.
 pub(super) fn keep(file: TemporaryFile) -> i64 {
@@ -21,19 +22,18 @@ pub(super) fn keep(file: TemporaryFile) -> i64 {
 /// Up to `length` octets from `position` on; none at the end.
 pub(super) fn read(number: i64, position: i64, length: i32) -> Result<Vec<u8>> {
     let file = files().open.get(&number).cloned().ok_or_else(|| {
-        Failure::new(Step::Call, Kind::Closed, "the mail is closed").remedy("Read it before it is closed.")
+        Failure::own(Step::Call, Kind::Closed, message!(MailIsClosed)).advised(message!(MailIsClosedRemedy))
     })?;
     let (Ok(position), Ok(length)) = (u64::try_from(position), usize::try_from(length)) else {
-        let observed = format!("{length} octets from {position} on are no part of a mail");
-        return Err(Failure::new(Step::Call, Kind::Usage, observed));
+        let said = message!(MailNoPart, length = length.to_string(), position = position.to_string());
+        return Err(Failure::own(Step::Call, Kind::Usage, said));
     };
-    let failed = |error: &dyn fmt::Display| {
-        Failure::new(Step::Storage, Kind::Storage, format!("the temporary file of a mail: {error}"))
-    };
+    let failed =
+        |error: Arg| Failure::own(Step::Storage, Kind::Storage, message!(MailTemporaryFile, error = error));
     let mut octets = Vec::new();
-    octets.try_reserve_exact(length.min(PIECE)).map_err(|error| failed(&error))?;
+    octets.try_reserve_exact(length.min(PIECE)).map_err(|error| failed(error.to_string().into()))?;
     octets.resize(length.min(PIECE), 0);
-    let read = file.read_at(&mut octets, position).map_err(|error| failed(&error))?;
+    let read = file.read_at(&mut octets, position).map_err(|error| failed((&error).into()))?;
     octets.truncate(read);
     Ok(octets)
 }

@@ -26,6 +26,7 @@ use crate::config::{self, Language, Loaded};
 use crate::failure::{Failure, Kind, Step, keep_the_place_of_panics};
 use crate::log::Level;
 use crate::mailbox::{Body, FetchId, MessageId, Outcome};
+use crate::message;
 use crate::net::JvmProxy;
 use exception::{Error, ThrowMailboxException};
 
@@ -117,11 +118,10 @@ fn trust<'local>(
 ) -> Result<(), Error> {
     if issuers.is_null() {
         let problem = convert::string(env, &problem, "problem")?;
-        registry::trust(Err(Failure::configuration(
-            "javax.net.ssl.trustStore",
-            format!("the trust store of the JVM cannot be read: {problem}"),
-            "Look at the JVM's system properties javax.net.ssl.trustStore*.",
-        )));
+        let said = message!(TrustStoreUnreadable, problem = problem);
+        let failure = Failure::own(Step::Configuration, Kind::Configuration, said);
+        let failure = failure.key("javax.net.ssl.trustStore").advised(message!(TrustStoreUnreadableRemedy));
+        registry::trust(Err(failure));
         return Ok(());
     }
     let mut anchors = Vec::new();
@@ -288,10 +288,10 @@ fn settle<'local>(
     outcome: jint,
 ) -> Result<jboolean, Error> {
     let id = message_id(uid_validity, uid)?;
-    let outcome = usize::try_from(outcome)
-        .ok()
-        .and_then(|ordinal| Outcome::ALL.get(ordinal).copied())
-        .ok_or_else(|| Failure::new(Step::Call, Kind::Usage, format!("there is no outcome {outcome}")))?;
+    let outcome =
+        usize::try_from(outcome).ok().and_then(|ordinal| Outcome::ALL.get(ordinal).copied()).ok_or_else(
+            || Failure::own(Step::Call, Kind::Usage, message!(NoOutcome, number = outcome.to_string())),
+        )?;
     Ok(registry::call(mailbox, |mailbox| mailbox.settle(id, outcome))?)
 }
 
@@ -398,7 +398,7 @@ fn log<'local>(
     let mut texts = Vec::with_capacity(records.len() * 2);
     for record in records {
         texts.push(level_name(record.level).to_owned());
-        texts.push(record.text);
+        texts.push(record.to_string());
     }
     Ok(convert::java_strings(env, &texts)?)
 }
@@ -429,7 +429,7 @@ fn by_um_home<'local>(
     listener: &JString<'local>,
 ) -> Result<Loaded, Error> {
     let um_home = convert::optional_path(env, um_home)?
-        .ok_or_else(|| Failure::new(Step::Call, Kind::Usage, "umHome is null"))?;
+        .ok_or_else(|| Failure::own(Step::Call, Kind::Usage, message!(ParameterIsNull, name = "umHome")))?;
     let listener = convert::optional_string(env, listener)?;
     let environment = |name: &str| std::env::var(name).ok();
     Ok(config::from_um_home_else_in(registry::language(), &um_home, listener.as_deref(), &environment)?)
@@ -459,11 +459,10 @@ fn code(language: Language) -> &'static str {
 fn message_id(uid_validity: jlong, uid: jlong) -> Result<MessageId, Failure> {
     match (u32::try_from(uid_validity), u32::try_from(uid)) {
         (Ok(uid_validity), Ok(uid)) => Ok(MessageId { uid_validity, uid }),
-        _ => Err(Failure::new(
-            Step::Call,
-            Kind::Usage,
-            format!("UIDVALIDITY {uid_validity} and UID {uid} are those of no mail"),
-        )),
+        _ => {
+            let (validity, uid) = (uid_validity.to_string(), uid.to_string());
+            Err(Failure::own(Step::Call, Kind::Usage, message!(NoMessageId, validity = validity, uid = uid)))
+        }
     }
 }
 

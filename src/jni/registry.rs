@@ -17,7 +17,9 @@ use crate::config::{explain_unconfigured, explain_unopened};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::{Log, Record};
 use crate::mailbox::{Access, Mailbox};
+use crate::message;
 use crate::net::{Anchors, Cancel, JvmProxy, Trust, no_thread};
+use crate::text::Arg;
 
 /// From now on these issuers (those that the JVM trusts) count, or why they cannot be read.
 pub(super) fn trust(issuers: Result<Vec<CertificateDer<'static>>>) {
@@ -52,11 +54,13 @@ pub(super) fn open(mut loaded: Loaded, work_directory: Option<PathBuf>) -> Resul
         let oauth2 = oauth2.map_err(|failure| explain_unopened(failure, &loaded.config))?;
         loaded.config.authentication = Authentication::OAuth2(oauth2);
     }
-    let log = Log::default();
+    let log = Log::default().speaking(loaded.config.language);
     for finding in &loaded.findings {
         match finding.severity {
-            Severity::Warning => log.warning(&finding.text),
-            Severity::Info => log.info(&finding.text),
+            Severity::Warning => {
+                log.warning(message!(LogFinding, finding = Arg::Shown(finding.text.clone())))
+            }
+            Severity::Info => log.info(message!(LogFinding, finding = Arg::Shown(finding.text.clone()))),
         }
     }
     let config = loaded.config.clone();
@@ -114,7 +118,7 @@ fn on_a_stack_of_its_own<T: Send>(function: impl FnOnce() -> T + Send) -> Result
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("um-imap-oauth2".into());
         let started = thread.spawn_scoped(scope, function);
-        let none = |error| explained(Failure::new(Step::Connect, Kind::Network, no_thread(&error)));
+        let none = |error| explained(Failure::own(Step::Connect, Kind::Network, no_thread(&error)));
         Ok(started.map_err(none)?.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
@@ -198,7 +202,7 @@ fn anchors() -> Result<Anchors> {
 }
 
 fn closed() -> Failure {
-    explained(Failure::new(Step::Call, Kind::Closed, "the mailbox is closed"))
+    explained(Failure::own(Step::Call, Kind::Closed, message!(MailboxIsClosed)))
 }
 
 /// That of the mailbox that was opened last: it is a setting of all of UM.

@@ -10,6 +10,7 @@ use crate::imap::login::{self, Inbox, Login, Opening, Secret, StartTls};
 use crate::imap::session::Session;
 use crate::imap::tags::Tags;
 use crate::log::Log;
+use crate::message;
 use crate::net::{self, Cancel, Deadline, Trust};
 use crate::token::{self, AccessToken};
 
@@ -77,13 +78,12 @@ impl Attempt<'_> {
         let opened = opened.map_err(|failure| self.blaming_token(failure, oauth2, &used));
         opened.inspect(|session| {
             if oauth2.debug {
-                self.log.info(format!(
-                    "{}: logged in at {}:{}, inbox {} with UIDVALIDITY {}",
-                    self.config.user,
-                    self.config.server,
-                    self.config.port,
-                    session.selected.name,
-                    session.selected.uid_validity
+                self.log.info(message!(
+                    LogLoggedIn,
+                    user = &self.config.user,
+                    server = format!("{}:{}", self.config.server, self.config.port),
+                    inbox = &session.selected.name,
+                    validity = session.selected.uid_validity.to_string(),
                 ));
             }
         })

@@ -8,6 +8,8 @@ use crate::config::MailboxConfig;
 use crate::engine::input::Input;
 use crate::engine::record::{FileEvent, FileWork, Found};
 use crate::failure::Result;
+use crate::message;
+use crate::text::Arg;
 use crate::workdir::readers::{self, Reader};
 use crate::workdir::{self, Abandoned, Files, MailboxName, RealDisk};
 
@@ -86,12 +88,12 @@ pub fn place(config: &MailboxConfig) -> Option<PathBuf> {
 }
 
 /// Says why no lock and no journal could be there, as far as that shows without writing anything.
-pub(crate) fn obstacle(config: &MailboxConfig) -> Option<String> {
+pub(crate) fn obstacle(config: &MailboxConfig) -> Option<Arg> {
     // The work directory is made in it.
     if let Some(above) =
         config.work_directory.as_deref().and_then(Path::parent).filter(|above| !above.is_dir())
     {
-        return Some(format!("{}: there is no such directory", above.display()));
+        return Some(message!(FileFailed, path = above.display(), error = message!(DirectoryMissing)).into());
     }
     workdir::obstacle(&RealDisk, &place(config)?)
 }

@@ -140,8 +140,8 @@ impl Shared {
 
     /// Warns of a credential that ends soon.
     fn near(&self, expiry: &Expiry, worked_before: bool) -> Option<Failure> {
-        let observed = expiry.near(DateTime::<Utc>::from(SystemTime::now()).date_naive())?;
-        let failure = Failure::new(Step::Token, Kind::Token, observed).key(expiry.key().name);
+        let said = expiry.near(DateTime::<Utc>::from(SystemTime::now()).date_naive())?;
+        let failure = Failure::own(Step::Token, Kind::Token, said).key(expiry.key().name);
         Some(self.wording.failure(Problem::Failed(failure), worked_before))
     }
 }

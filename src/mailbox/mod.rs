@@ -38,6 +38,7 @@ mod wording;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::config::keys::BOUNCE_DEBUG;
 use crate::config::{Authentication, MailboxConfig, wrong_folder};
 use crate::engine::effect::Reply;
 use crate::engine::input::Call;
@@ -49,6 +50,7 @@ use crate::imap::folders::Folders;
 use crate::imap::limits::Times;
 use crate::imap::uids::{Uid, UidValidity};
 use crate::log::Log;
+use crate::message;
 use crate::net::Trust;
 
 pub use crate::workdir::{Abandoned, STATUS};
@@ -116,11 +118,10 @@ impl Mailbox {
         log: Log,
     ) -> Result<Mailbox> {
         let read_only = access == Access::ReadOnly;
+        let log = log.speaking(config.language);
         if !read_only && !config.debug {
-            log.info(format!(
-                "{}: mail that has been handled will be deleted (cmsbs.bounce.debug is not true)",
-                config.user
-            ));
+            let key = config.names.written(BOUNCE_DEBUG.name);
+            log.info(message!(LogHandledIsDeleted, user = &config.user, key = key));
         }
         let settings = settings(&config, read_only, &parts.times);
         let engine = Engine::new(settings, health::history(&config));
@@ -173,11 +174,10 @@ impl Mailbox {
     /// Fails with [`Kind::Usage`] if a property would be refused for it: no server could ever do it.
     pub fn move_to(&self, id: MessageId, folder: &str) -> Result<bool> {
         let config = &self.shared().config;
-        let usage = |observed| Failure::new(Step::Call, Kind::Usage, observed);
         let refusal = if let Some((what, remedy)) = wrong_folder(folder, config.language) {
-            Some(usage(what).remedy(remedy))
+            Some(Failure::new(Step::Call, Kind::Usage, what).remedy(remedy))
         } else if same_folder(folder, &config.folders.inbox) {
-            Some(usage(format!("a mail cannot be moved to {folder:?}: it is the inbox itself")))
+            Some(Failure::own(Step::Call, Kind::Usage, message!(MailboxMoveToInbox, folder = folder)))
         } else {
             None
         };

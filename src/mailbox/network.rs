@@ -11,6 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::imap::commands::Command;
 use crate::imap::responses::{self, Code, Condition, Response};
 use crate::imap::session::{Received, Session};
+use crate::message;
 
 use super::commands;
 use super::connect::Attempt;
@@ -180,7 +181,8 @@ impl Network<'_> {
     fn report_alerts(&mut self) {
         let alerts = self.session.as_mut().map(Session::take_alerts).unwrap_or_default();
         for alert in alerts {
-            self.shared.log.warning(format!("{}: the mail server says: {alert}", self.shared.config.user));
+            let user = &self.shared.config.user;
+            self.shared.log.warning(message!(LogAlert, user = user, alert = alert));
         }
     }
 

@@ -17,6 +17,7 @@ use crate::imap::commands::Command;
 use crate::imap::limits::Times;
 use crate::imap::uids::Uid;
 use crate::log::Log;
+use crate::message;
 use crate::net::{Cancel, Trust, no_thread};
 use crate::token::Expiry;
 
@@ -270,7 +271,7 @@ impl Shared {
             let shared = self.clone();
             let thread = thread::Builder::new().name("um-imap-oauth2".into());
             if let Err(error) = thread.spawn(move || shared.run(Role::Network)) {
-                let failure = Failure::new(Step::Connect, Kind::Network, no_thread(&error));
+                let failure = Failure::own(Step::Connect, Kind::Network, no_thread(&error));
                 return self.handle(core, Input::Lost(failure));
             }
             core.network = Thread::Running;
@@ -311,7 +312,7 @@ impl Shared {
                 Ok(_) => core.files = Thread::Running,
                 Err(error) => {
                     core.file_work.clear();
-                    let failure = Failure::new(Step::Storage, Kind::Storage, no_thread(&error));
+                    let failure = Failure::own(Step::Storage, Kind::Storage, no_thread(&error));
                     let event = crate::engine::record::FileEvent::Unavailable(failure);
                     return self.handle(core, Input::Files(event));
                 }
@@ -335,7 +336,7 @@ impl Shared {
             let reported = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let failure = self.wording.failure(Problem::Failed(failure), false);
                 core.broken = Some(failure.clone());
-                self.log.error(format!("{}: {failure}", self.config.user));
+                self.log.error(message!(LogBroken, user = &self.config.user, failure = failure.shown()));
                 core.cancel.cancel();
                 self.write_status(&mut core, Duration::ZERO);
             }));
@@ -440,10 +441,7 @@ impl Shared {
 
     pub(super) fn report_unwritten_status(&self, failure: &Failure) {
         let user = &self.config.user;
-        self.log.info(format!(
-            "{user}: status.json cannot be written, so `um-imap-oauth2 status` will not know: {}",
-            failure.observed
-        ));
+        self.log.info(message!(LogStatusNotWritten, user = user, observed = failure.told()));
     }
 
     /// Begins to close the mailbox.

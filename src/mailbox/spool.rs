@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::imap::limits;
+use crate::message;
+use crate::text::Said;
 
 /// A file without a name, which nobody else can open. What it takes counts until it is dropped.
 #[derive(Debug)]
@@ -80,8 +82,7 @@ impl Room {
         let taken = self.budget.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         taken.map_err(|_| {
             let limit = self.budget.limit;
-            let text = format!("the temporary files of this process would take more than {limit} octets");
-            io::Error::new(io::ErrorKind::QuotaExceeded, text)
+            io::Error::new(io::ErrorKind::QuotaExceeded, Said(message!(SpoolFull, most = limit)))
         })?;
         self.octets += more;
         Ok(())
@@ -106,7 +107,7 @@ mod tests {
         one.write_all(b"123456").unwrap();
         other.write_all(b"1234").unwrap();
         let error = other.write_all(b"5").unwrap_err();
-        assert!(error.to_string().contains("more than 10 octets"), "{error}");
+        assert!(error.to_string().contains("more than 10 bytes"), "{error}");
         drop(one);
         other.write_all(b"567890").unwrap();
         drop(other);

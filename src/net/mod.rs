@@ -20,6 +20,8 @@ use rustls::{AlertDescription, ClientConnection, StreamOwned};
 
 use crate::config::Proxy;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::message;
+use crate::text::{Arg, Message, Said};
 
 pub use limits::{Cancel, Deadline};
 pub(crate) use name::Readable;
@@ -83,12 +85,12 @@ pub fn resolve(host: &str, port: u16, deadline: Deadline, cancel: &Cancel) -> Re
     .and_then(|looked_up| looked_up)
     .map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => {
-            Failure::new(Step::Resolve, Kind::Timeout, format!("the look-up of '{host}' did not end in time"))
+            Failure::own(Step::Resolve, Kind::Timeout, message!(NetLookupTimeout, host = host))
         }
-        _ => io_failure(Step::Resolve, &format!("'{host}'"), &error),
+        _ => io_failure(Step::Resolve, message!(NetQuoted, host = host), &error),
     })?;
     if addresses.is_empty() {
-        return Err(Failure::new(Step::Resolve, Kind::Network, format!("'{host}' has no address")));
+        return Err(Failure::own(Step::Resolve, Kind::Network, message!(NetNoAddress, host = host)));
     }
     Ok(alternating(addresses))
 }
@@ -107,20 +109,21 @@ pub fn connect_to(
 
 /// The failure that an [`io::Error`] of a [`Stream`] means: a reached deadline, a cancellation, a fault of TLS or of the
 /// network. `who` is the peer, as `observed` shall name it.
-pub fn io_failure(step: Step, who: &str, error: &io::Error) -> Failure {
+pub fn io_failure(step: Step, who: impl Into<Arg>, error: &io::Error) -> Failure {
+    let who = who.into();
     let inner = error.get_ref();
     if inner.is_some_and(|inner| inner.is::<Closed>()) {
-        return Failure::new(step, Kind::Closed, error.to_string());
+        return Failure::own(step, Kind::Closed, message!(MailboxWasClosed));
     }
     if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_failure(who, error);
     }
-    let (kind, observed) = match error.kind() {
-        io::ErrorKind::TimedOut => (Kind::Timeout, format!("{who} did not answer in time")),
-        io::ErrorKind::UnexpectedEof => (Kind::Network, format!("{who} closed the connection")),
-        _ => (Kind::Network, format!("{who}: {error}")),
+    let (kind, said) = match error.kind() {
+        io::ErrorKind::TimedOut => (Kind::Timeout, message!(NetTimeout, peer = who)),
+        io::ErrorKind::UnexpectedEof => (Kind::Network, message!(NetCut, peer = who)),
+        _ => (Kind::Network, message!(NetFailed, peer = who, error = error)),
     };
-    Failure::new(step, kind, observed)
+    Failure::own(step, kind, said)
 }
 
 /// A connection whose every wait ends with its deadline or with the [`Cancel`] under which it was opened.
@@ -257,17 +260,18 @@ fn open(addresses: Vec<SocketAddr>, peer: &str, deadline: Deadline, cancel: &Can
         Ok(Ok(socket)) => return Ok(socket),
         Ok(Err(refusals)) => refusals,
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            let observed = format!("{peer} did not answer in time ({tried})");
-            return Err(Failure::new(Step::Connect, Kind::Timeout, observed));
+            let said = message!(NetConnectTimeout, peer = peer, addresses = tried);
+            return Err(Failure::own(Step::Connect, Kind::Timeout, said));
         }
         Err(error) => return Err(io_failure(Step::Connect, peer, &error)),
     };
     let in_time = refusals.iter().any(|(_, error)| error.kind() != io::ErrorKind::TimedOut);
     let refusals = refusals.iter().map(|(address, error)| format!("{}: {error}", address.ip()));
-    Err(Failure::new(
+    let refusals = refusals.collect::<Vec<_>>().join("; ");
+    Err(Failure::own(
         Step::Connect,
         if in_time { Kind::Network } else { Kind::Timeout },
-        format!("no connection to {peer} ({})", refusals.collect::<Vec<_>>().join("; ")),
+        message!(NetNoConnection, peer = peer, refusals = refusals),
     ))
 }
 
@@ -302,60 +306,55 @@ fn detached<T: Send + 'static>(
             // Nobody waits any more: then the result is of no use.
             let _ = sender.send(work());
         })
-        .map_err(|error| io::Error::other(no_thread(&error)))?;
+        .map_err(|error| io::Error::other(Said(no_thread(&error))))?;
     loop {
         match receiver.recv_timeout(deadline.left()?.min(CANCEL_IS_SEEN_WITHIN)) {
             Ok(result) => return Ok(result),
             Err(mpsc::RecvTimeoutError::Timeout) => cancel.check()?,
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                return Err(io::Error::other("the connecting thread ended without a result"));
+                return Err(io::Error::other(Said(message!(NetThreadLost))));
             }
         }
     }
 }
 
-/// In these words the catalogue of explanations knows it.
-pub(crate) fn no_thread(error: &io::Error) -> String {
-    format!("no thread could be started: {error}")
+pub(crate) fn no_thread(error: &io::Error) -> Message {
+    message!(NetThread, error = error)
 }
 
 fn handshake(mut socket: Socket, host: &str, trust: &Trust) -> Result<Stream> {
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
-        Failure::new(Step::Tls, Kind::Configuration, format!("'{host}' is not a valid host name"))
-    })?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| Failure::own(Step::Tls, Kind::Configuration, message!(NetHostInvalid, host = host)))?;
     let mut connection = ClientConnection::new(trust.client_config()?, name)
-        .map_err(|error| tls_failure(&socket.peer, &error))?;
+        .map_err(|error| tls_failure((&socket.peer).into(), &error))?;
     while connection.is_handshaking() {
         connection.complete_io(&mut socket).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Failure::new(
-                Step::Tls,
-                Kind::Network,
-                format!("{} closed the connection during the TLS handshake", socket.peer),
-            ),
-            io::ErrorKind::TimedOut => Failure::new(
-                Step::Tls,
-                Kind::Timeout,
-                format!("{} did not finish the TLS handshake in time", socket.peer),
-            ),
+            io::ErrorKind::UnexpectedEof => {
+                Failure::own(Step::Tls, Kind::Network, message!(TlsHandshakeCut, peer = &socket.peer))
+            }
+            io::ErrorKind::TimedOut => {
+                Failure::own(Step::Tls, Kind::Timeout, message!(TlsHandshakeTimeout, peer = &socket.peer))
+            }
             _ => io_failure(Step::Tls, &socket.peer, &error),
         })?;
     }
     Ok(Stream { inner: Inner::Tls(Box::new(StreamOwned::new(connection, socket))) })
 }
 
-fn tls_failure(peer: &str, error: &rustls::Error) -> Failure {
+fn tls_failure(peer: Arg, error: &rustls::Error) -> Failure {
     use rustls::Error as E;
-    let observed = match error {
-        E::InvalidCertificate(problem) => match Distrust::of(problem) {
-            Some(distrust) => format!("the certificate of {peer} {distrust}"),
-            None => format!("the certificate of {peer} is not acceptable: {problem}"),
-        },
-        E::InvalidMessage(_) => format!("{peer} answered with something that is not TLS ({error})"),
-        E::AlertReceived(AlertDescription::ProtocolVersion) => {
-            format!("{peer} refused TLS 1.2 and 1.3 (alert ProtocolVersion)")
+    let said = match error {
+        E::InvalidCertificate(problem) => {
+            let distrust = match Distrust::of(problem) {
+                Some(Said(distrust)) => distrust.clone(),
+                None => message!(DistrustOther, problem = problem.to_string()),
+            };
+            message!(TlsCertificate, peer = peer, distrust = distrust)
         }
-        E::AlertReceived(alert) => format!("{peer} ended TLS with the alert {alert:?}"),
-        _ => format!("TLS with {peer} failed: {error}"),
+        E::InvalidMessage(_) => message!(TlsNotTls, peer = peer, error = error.to_string()),
+        E::AlertReceived(AlertDescription::ProtocolVersion) => message!(TlsVersionRefused, peer = peer),
+        E::AlertReceived(alert) => message!(TlsAlert, peer = peer, alert = format!("{alert:?}")),
+        _ => message!(TlsFailed, peer = peer, error = error.to_string()),
     };
     // A server in trouble, or what stands before it, can end TLS in the middle; a certificate does not mend itself.
     let retry = match error {
@@ -364,7 +363,7 @@ fn tls_failure(peer: &str, error: &rustls::Error) -> Failure {
         | E::PeerMisbehaved(_) => Retry::Later,
         _ => Retry::Never,
     };
-    Failure::new(Step::Tls, Kind::Tls, observed).retry(retry)
+    Failure::own(Step::Tls, Kind::Tls, said).retry(retry)
 }
 
 fn peer_name(host: &str, port: u16) -> String {

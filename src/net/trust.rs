@@ -19,7 +19,9 @@ use x509_cert::der::Decode;
 
 use super::name::Readable;
 use crate::config;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result, Step};
+use crate::message;
+use crate::text::{Arg, Message, Said};
 
 /// The certificate authorities that the connections of a mailbox trust. Clones share it.
 ///
@@ -72,14 +74,10 @@ impl Parts {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .build()
             .map_err(|error| {
-                Failure::configuration(
-                    CA_FILE,
-                    format!("no certificate authority is trusted ({error})"),
-                    // Only a JVM can have none.
-                    format!(
-                        "The JVM's trust store is empty or not there: look at its system property javax.net.ssl.trustStore, or \
-                         write {CA_FILE} = FILE with the certificate authorities (PEM)."
-                    ),
+                // Only a JVM can have none.
+                configuration(
+                    message!(TrustNothing, error = error.to_string()),
+                    message!(TrustNothingRemedy, key = CA_FILE),
                 )
             })?;
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -126,21 +124,25 @@ impl Anchors {
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<()> {
-    let refused = |problem: &dyn fmt::Display| {
-        Failure::configuration(
-            CA_FILE,
-            format!("{}: {problem}", path.display()),
-            "The file must hold the certificate authorities in PEM form (-----BEGIN CERTIFICATE-----), readable for UM's user.",
-        )
+    let refused = |problem: Arg| {
+        let said = message!(FileFailed, path = path.display(), error = problem);
+        configuration(said, message!(TrustFileRemedy))
     };
-    let pem = config::read(path, CA_FILE_LIMIT).map_err(|error| refused(&error))?;
+    let pem = config::read(path, CA_FILE_LIMIT).map_err(|error| refused((&error).into()))?;
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         count += 1;
-        let certificate = certificate.map_err(|error| refused(&format!("certificate {count}: {error}")))?;
-        roots.add(certificate).map_err(|error| refused(&format!("certificate {count}: {error}")))?;
+        let unusable = |error: String| {
+            refused(message!(TrustFileCertificate, number = count.to_string(), error = error).into())
+        };
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
     }
-    if count == 0 { Err(refused(&"no certificate in it")) } else { Ok(()) }
+    if count == 0 { Err(refused(message!(TrustFileEmpty).into())) } else { Ok(()) }
+}
+
+fn configuration(said: Message, remedy: Message) -> Failure {
+    Failure::own(Step::Configuration, Kind::Configuration, said).key(CA_FILE).advised(remedy)
 }
 
 /// What is to be seen of a TLS connection.
@@ -193,7 +195,7 @@ impl ServerCertVerifier for Explaining {
         self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map_err(
             |error| match error {
                 Error::InvalidCertificate(problem) => {
-                    let distrust = Distrust::new(&problem, end_entity, intermediates, server_name);
+                    let distrust = Distrust::said(&problem, end_entity, intermediates, server_name);
                     CertificateError::Other(OtherError(Arc::new(distrust))).into()
                 }
                 other => other,
@@ -224,67 +226,60 @@ impl ServerCertVerifier for Explaining {
     }
 }
 
-/// Why a peer's certificate was refused; continues "the certificate of HOST …".
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Distrust(String);
+/// Makes the [`Said`] why a peer's certificate was refused; it continues "the certificate of HOST …".
+pub(super) struct Distrust;
 
 impl Distrust {
-    /// The words that [`Explaining`] put into an error of rustls.
-    pub(super) fn of(problem: &CertificateError) -> Option<&Self> {
+    /// Returns the sentence that [`Explaining`] put into an error of rustls.
+    pub(super) fn of(problem: &CertificateError) -> Option<&Said> {
         match problem {
             CertificateError::Other(OtherError(words)) => words.downcast_ref(),
             _ => None,
         }
     }
 
-    fn new(
+    fn said(
         problem: &CertificateError,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-    ) -> Self {
+    ) -> Said {
         use CertificateError as E;
         let leaf = Certificate::from_der(end_entity).ok();
-        Self(match (problem, leaf) {
+        Said(match (problem, leaf) {
             (E::UnknownIssuer, Some(leaf)) => unknown_issuer(leaf, intermediates),
             (E::NotValidForNameContext { presented, .. }, _) => {
-                format!("is for {}, not for {}", names(presented), server_name.to_str())
+                message!(DistrustName, names = names(presented), host = &*server_name.to_str())
             }
             (E::ExpiredContext { not_after, .. }, Some(leaf)) => {
                 let own_end = leaf.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
-                let whose =
-                    if own_end == not_after.as_secs() { "" } else { "has an issuer whose certificate " };
-                format!("{whose}expired on {}", day(not_after))
+                match own_end == not_after.as_secs() {
+                    true => message!(DistrustExpired, day = day(not_after)),
+                    false => message!(DistrustIssuerExpired, day = day(not_after)),
+                }
             }
             (E::NotValidYetContext { not_before, .. }, _) => {
-                format!("is not valid before {}: is the clock of this machine right?", day(not_before))
+                message!(DistrustNotYetValid, day = day(not_before))
             }
             (E::BadSignature, Some(leaf)) => {
-                format!(
-                    "names '{}' as its issuer, but the one that is trusted has not signed it",
-                    Readable(leaf.tbs_certificate().issuer())
-                )
+                let issuer = Readable(leaf.tbs_certificate().issuer()).to_string();
+                message!(DistrustSignature, issuer = issuer)
             }
             // What `openssl req -x509` makes by default. The verifier's own error has no public type.
             (problem, Some(leaf)) if problem.to_string().contains("CaUsedAsEndEntity") => {
-                let subject = Readable(leaf.tbs_certificate().subject());
-                format!(
-                    "is a certificate authority's own ('{subject}'), not a server's, and not to be trusted as one"
-                )
+                let subject = Readable(leaf.tbs_certificate().subject()).to_string();
+                message!(DistrustAuthority, subject = subject)
             }
-            (problem, _) => format!("is not acceptable: {problem}"),
+            (problem, _) => message!(DistrustOther, problem = problem.to_string()),
         })
     }
 }
 
 /// Follows the chain as far as the peer sent it: the last issuer is the one to trust.
-fn unknown_issuer(leaf: Certificate, intermediates: &[CertificateDer<'_>]) -> String {
+fn unknown_issuer(leaf: Certificate, intermediates: &[CertificateDer<'_>]) -> Message {
     if leaf.tbs_certificate().issuer() == leaf.tbs_certificate().subject() {
-        return format!(
-            "is signed by itself ('{}') and not trusted",
-            Readable(leaf.tbs_certificate().subject())
-        );
+        let subject = Readable(leaf.tbs_certificate().subject()).to_string();
+        return message!(DistrustSelfSigned, subject = subject);
     }
     let mut chain: Vec<_> = intermediates.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     let mut last = leaf;
@@ -293,33 +288,34 @@ fn unknown_issuer(leaf: Certificate, intermediates: &[CertificateDer<'_>]) -> St
     {
         last = chain.swap_remove(issuer);
     }
-    format!("was issued by '{}', which is not trusted", Readable(last.tbs_certificate().issuer()))
+    message!(DistrustIssuer, issuer = Readable(last.tbs_certificate().issuer()).to_string())
 }
 
 /// webpki writes `DnsName("other.example")` and `IpAddress(192.0.2.1)`.
-fn names(presented: &[String]) -> String {
+fn names(presented: &[String]) -> Arg {
     let name = |written: &String| {
         let inner = written.split_once('(').map_or(written.as_str(), |(_, inner)| inner);
         inner.trim_end_matches(')').trim_matches('"').to_owned()
     };
     match presented {
-        [] => "no host name at all".into(),
+        [] => message!(DistrustNoName).into(),
+        [only] => name(only).into(),
         [first @ .., last] if presented.len() <= NAMES_SHOWN => {
             let first: Vec<_> = first.iter().map(name).collect();
-            if first.is_empty() { name(last) } else { format!("{} and {}", first.join(", "), name(last)) }
+            message!(NamesAnd, names = first.join(", "), last = name(last)).into()
         }
         _ => {
             let shown: Vec<_> = presented.iter().take(NAMES_SHOWN).map(name).collect();
-            format!("{} and {} more", shown.join(", "), presented.len() - NAMES_SHOWN)
+            message!(NamesMore, names = shown.join(", "), more = presented.len() - NAMES_SHOWN).into()
         }
     }
 }
 
-fn day(time: &UnixTime) -> String {
+fn day(time: &UnixTime) -> Arg {
     i64::try_from(time.as_secs())
         .ok()
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-        .map_or_else(|| format!("second {}", time.as_secs()), |time| time.format("%Y-%m-%d").to_string())
+        .map_or_else(|| Arg::from(time.as_secs()), |time| time.date_naive().into())
 }
 
 const CA_FILE: &str = "cmsbs.mail.imap.ssl.caFile";

@@ -10,7 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{io_failure, peer_name};
 use crate::config::Proxy;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::message;
 use crate::sanitize;
+use crate::text::{Arg, Message};
 
 /// The proxy that an environment names for `https` to `host`, as curl reads it: `HTTPS_PROXY` unless `NO_PROXY` has `*`, the
 /// host or a domain that it is in; both also in lower case.
@@ -24,11 +26,9 @@ pub fn environment_proxy(host: &str, environment: &dyn Fn(&str) -> Option<String
         return Ok(None);
     }
     let refused = || {
-        Failure::configuration(
-            HTTPS_PROXY,
-            format!("the environment variable {HTTPS_PROXY} is no address of an HTTP proxy"),
-            "Write http://host:port or http://user:password@host:port, with special characters of user and password as %XX.",
-        )
+        Failure::own(Step::Configuration, Kind::Configuration, message!(ProxyVariable, name = HTTPS_PROXY))
+            .key(HTTPS_PROXY)
+            .advised(message!(ProxyVariableRemedy))
     };
     let parsed = ureq::Proxy::new(value.trim()).map_err(|_| refused())?;
     let host = parsed.host();
@@ -74,8 +74,8 @@ impl JvmProxy {
 }
 
 /// The proxy as failures and logs name it; without user and password.
-pub fn proxy_name(proxy: &Proxy) -> String {
-    format!("the proxy {}", peer_name(&proxy.host, proxy.port))
+pub fn proxy_name(proxy: &Proxy) -> Message {
+    message!(ProxyName, address = peer_name(&proxy.host, proxy.port))
 }
 
 /// Has the proxy at the other end of `channel` connect to `target`. What comes after its answer stays unread.
@@ -96,7 +96,7 @@ pub(super) fn open_tunnel(channel: &mut (impl Read + Write), proxy: &Proxy, targ
     let password = proxy.credentials.as_ref().map(|(_, password)| password.expose_secret());
     sanitize::remember(password.into_iter().chain([authorized]));
     let sent = channel.write_all(request.as_bytes()).and_then(|()| channel.flush());
-    sent.map_err(|error| io_failure(Step::Proxy, &who, &error))?;
+    sent.map_err(|error| io_failure(Step::Proxy, who.clone(), &error))?;
 
     let head = head(channel, &who)?;
     let mut lines = head.lines();
@@ -107,19 +107,26 @@ pub(super) fn open_tunnel(channel: &mut (impl Read + Write), proxy: &Proxy, targ
         Some(status) => {
             let reason = plain(status_line.get("HTTP/1.1 200".len()..).unwrap_or_default());
             let space = if reason.is_empty() { "" } else { " " };
-            let mut observed = format!("{who} answered CONNECT {target} with HTTP {status}{space}{reason}");
-            match status {
-                407 => observed.push_str(&authentication(lines, authorization.is_some())),
+            let addition = match status {
+                407 => authentication(lines, authorization.is_some()),
                 // tinyproxy 1.11: 'HTTP/1.0 401 Unauthorized' to a wrong password, 407 to none.
-                401 if authorization.is_some() => observed.push_str(NOT_ACCEPTED),
-                _ => {}
-            }
-            let failure = Failure::new(Step::Proxy, Kind::Network, observed);
+                401 if authorization.is_some() => message!(ProxyNotAccepted).into(),
+                _ => Arg::Shown(String::new()),
+            };
+            let status_line = format!("HTTP {status}{space}{reason}");
+            let said = message!(
+                ProxyRefused,
+                proxy = who,
+                target = target,
+                status = status_line,
+                addition = addition
+            );
+            let failure = Failure::own(Step::Proxy, Kind::Network, said);
             Err(failure.retry(if matches!(status, 408 | 429 | 500..) { Retry::Later } else { Retry::Never }))
         }
         None => {
-            let observed = format!("{who} did not answer in HTTP: '{}'", plain(status_line));
-            Err(Failure::new(Step::Proxy, Kind::Protocol, observed))
+            let said = message!(ProxyNotHttp, proxy = who, line = plain(status_line));
+            Err(Failure::own(Step::Proxy, Kind::Protocol, said))
         }
     }
 }
@@ -129,8 +136,8 @@ pub(super) fn out_of_reach(proxy: &Proxy, failure: Failure) -> Failure {
     if failure.kind == Kind::Closed {
         return failure;
     }
-    let observed = format!("{} cannot be reached: {}", proxy_name(proxy), failure.observed);
-    Failure::new(Step::Proxy, failure.kind, observed).retry(failure.retry)
+    let said = message!(ProxyUnreachable, proxy = proxy_name(proxy), why = failure.told());
+    Failure::own(Step::Proxy, failure.kind, said).retry(failure.retry)
 }
 
 /// RFC 7617 §2, in UTF-8.
@@ -144,11 +151,11 @@ fn basic((user, password): &(String, SecretString)) -> Zeroizing<String> {
 }
 
 /// Up to the empty line and not one octet more: a server behind the proxy may speak first.
-fn head(channel: &mut impl Read, who: &str) -> Result<String> {
+fn head(channel: &mut impl Read, who: &Message) -> Result<String> {
     let mut head = Vec::new();
     let mut octet = [0];
     while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
-        channel.read_exact(&mut octet).map_err(|error| io_failure(Step::Proxy, who, &error))?;
+        channel.read_exact(&mut octet).map_err(|error| io_failure(Step::Proxy, who.clone(), &error))?;
         head.extend(octet);
         // What is no HTTP may never have an empty line.
         let is_http = head.starts_with(b"HTTP/") || b"HTTP/".starts_with(head.as_slice());
@@ -156,15 +163,15 @@ fn head(channel: &mut impl Read, who: &str) -> Result<String> {
             break;
         }
         if head.len() > HEAD_LIMIT {
-            let observed = format!("{who} answered with more than {HEAD_LIMIT} octets of HTTP headers");
-            return Err(Failure::new(Step::Proxy, Kind::Protocol, observed));
+            let said = message!(ProxyHeaders, proxy = who.clone(), most = HEAD_LIMIT);
+            return Err(Failure::own(Step::Proxy, Kind::Protocol, said));
         }
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 /// What a 407 means: which schemes the proxy has (RFC 9110 §11.7.1), of which we have Basic.
-fn authentication<'a>(headers: impl Iterator<Item = &'a str>, authorized: bool) -> String {
+fn authentication<'a>(headers: impl Iterator<Item = &'a str>, authorized: bool) -> Arg {
     let mut schemes: Vec<String> = Vec::new();
     for header in headers {
         let Some((name, challenges)) = header.split_once(':') else { continue };
@@ -182,12 +189,17 @@ fn authentication<'a>(headers: impl Iterator<Item = &'a str>, authorized: bool) 
         }
     }
     schemes.truncate(SCHEMES_SHOWN);
-    let offered = schemes.join(" and ");
+    let offered = match &schemes[..] {
+        [first @ .., last] if !first.is_empty() => {
+            Arg::from(message!(NamesAnd, names = first.join(", "), last = last))
+        }
+        only => Arg::from(only.join(", ")),
+    };
     match (schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("Basic")), authorized) {
-        _ if schemes.is_empty() => String::new(),
-        (false, _) => format!("; it offers only {offered}"),
-        (true, false) => format!("; it offers {offered}"),
-        (true, true) => NOT_ACCEPTED.into(),
+        _ if schemes.is_empty() => Arg::Shown(String::new()),
+        (false, _) => message!(ProxyOffersOnly, schemes = offered).into(),
+        (true, false) => message!(ProxyOffers, schemes = offered).into(),
+        (true, true) => message!(ProxyNotAccepted).into(),
     }
 }
 
@@ -219,7 +231,6 @@ fn plain(text: &str) -> String {
     line.trim().to_owned()
 }
 
-const NOT_ACCEPTED: &str = "; it does not accept this user and password";
 const HTTPS_PROXY: &str = "HTTPS_PROXY";
 const JVM_PROXY: &str = "https.proxyHost";
 /// The JDK's default.
@@ -236,6 +247,11 @@ const SCHEMES_SHOWN: usize = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Language;
+
+    fn in_english(proxy: &Proxy) -> String {
+        proxy_name(proxy).in_language(Language::English)
+    }
 
     fn from(host: &str, variables: &[(&str, &str)]) -> Result<Option<Proxy>> {
         environment_proxy(host, &|name| {
@@ -253,7 +269,7 @@ mod tests {
 
         let proxy = from("a.example", &[("https_proxy", "[::1]:8080")]).unwrap().unwrap();
         assert_eq!(
-            (proxy_name(&proxy).as_str(), proxy.credentials.is_none()),
+            (in_english(&proxy).as_str(), proxy.credentials.is_none()),
             ("the proxy [::1]:8080", true)
         );
         assert!(from("a.example", &[]).unwrap().is_none());
@@ -284,7 +300,7 @@ mod tests {
                 port: Some(port.to_owned()),
                 exceptions: exceptions.map(str::to_owned),
             };
-            jvm.to(host).map(|proxy| proxy_name(&proxy))
+            jvm.to(host).map(|proxy| in_english(&proxy))
         };
         let through = Some("the proxy proxy.example:3128".to_owned());
         assert_eq!(to("login.a.example", "proxy.example", "3128", None), through);

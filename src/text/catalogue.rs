@@ -47,6 +47,9 @@ pub struct Entry {
     /// Each of these must be in the text.
     #[serde(default)]
     pub all: Vec<Pattern>,
+    /// Names of messages of own failures that stand for the patterns of `all`.
+    #[serde(default)]
+    pub all_own: Vec<String>,
     /// Configured values on which it depends: hole name → patterns, of which one must be in the value.
     #[serde(default)]
     pub values: BTreeMap<String, Vec<Pattern>>,
@@ -115,10 +118,14 @@ impl Entry {
     }
 
     fn fits(&self, text: &Observed, failure: &Failure, scene: &Scene) -> bool {
+        let is_own = |names: &[String]| {
+            let of = |name: &String| failure.own.is_some_and(|id| id.name() == name);
+            names.iter().any(|name| of(name) || failure.said.as_ref().is_some_and(|said| said.mentions(name)))
+        };
         // What takes time comes last.
         let one = || {
             (self.any.is_empty() && self.own.is_empty() && self.aadsts.is_empty() && self.any_kind.is_empty())
-                || failure.own.is_some_and(|id| self.own.iter().any(|own| own == id.name()))
+                || is_own(&self.own)
                 || self.any_kind.contains(&failure.kind)
                 || self.aadsts.iter().any(|code| text.aadsts.contains(code))
                 || self.any.iter().any(|pattern| pattern.is_in(&text.subject))
@@ -127,7 +134,7 @@ impl Entry {
             && (self.kinds.is_empty() || self.kinds.contains(&failure.kind))
             && self.worked_before.is_none_or(|worked| worked == scene.circumstances.worked_before)
             && one()
-            && self.all.iter().all(|pattern| pattern.is_in(&text.subject))
+            && (is_own(&self.all_own) || self.all.iter().all(|pattern| pattern.is_in(&text.subject)))
             && self.values.iter().all(|(name, patterns)| {
                 scene.value(name).is_some_and(|value| {
                     let value = Subject::new(&value);

@@ -26,6 +26,8 @@ pub struct Message {
 pub enum Arg {
     /// Written as it is. It is [sanitized](crate::sanitize) when it is made from a text.
     Text(String),
+    /// Written as it is, never masked again: words of the library are in it, or it was [sanitized](crate::sanitize) before.
+    Shown(String),
     /// Written as it is; `{name|one|several}` chooses a word by it.
     Number(u64),
     /// 05.12.2026 in German, 2026-12-05 in English.
@@ -86,11 +88,17 @@ impl Message {
     /// The values that came from outside, one a line: the part of a failure that a server or a library said.
     pub fn foreign_text(&self) -> String {
         let texts = self.args.iter().filter_map(|(_, arg)| match arg {
-            Arg::Text(text) => Some(text.clone()),
+            Arg::Text(text) | Arg::Shown(text) => Some(text.clone()),
             Arg::Message(message) => Some(message.foreign_text()),
             Arg::Number(_) | Arg::Date(_) | Arg::Time(_) => None,
         });
         texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Tells whether the sentence, or one that stands in it, has this name in the table.
+    pub fn mentions(&self, name: &str) -> bool {
+        let inner = |(_, arg): &(&str, Arg)| matches!(arg, Arg::Message(message) if message.mentions(name));
+        self.id.name() == name || self.args.iter().any(inner)
     }
 
     fn arg(&self, name: &str) -> Option<&Arg> {
@@ -110,7 +118,7 @@ impl Arg {
             Language::German => ("%d.%m.%Y", "%d.%m.%Y %H:%M:%S UTC"),
         };
         match self {
-            Arg::Text(text) => text.clone(),
+            Arg::Text(text) | Arg::Shown(text) => text.clone(),
             Arg::Number(number) => number.to_string(),
             Arg::Date(day) => day.format(date).to_string(),
             Arg::Time(moment) => moment.format(time).to_string(),
@@ -216,6 +224,34 @@ const fn same(one: &[u8], other: &[u8]) -> bool {
 impl fmt::Debug for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// A sentence of the table as an error, for interfaces that want one, such as [`std::io::Error`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said(pub Message);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.in_language(Language::English))
+    }
+}
+
+impl std::error::Error for Said {}
+
+impl From<&std::io::Error> for Arg {
+    /// A sentence of ours, or the words of the operating system.
+    fn from(error: &std::io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(Said(message)) => message.clone().into(),
+            None => error.to_string().into(),
+        }
+    }
+}
+
+impl From<u16> for Arg {
+    fn from(number: u16) -> Self {
+        Arg::Number(number.into())
     }
 }
 

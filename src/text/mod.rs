@@ -10,7 +10,8 @@
 //! In a sentence, `{name}` stands for a value and `{name|mail|mails}` for the word that fits a number. A value may be a text, a
 //! number, a date, or another message (see [`Arg`]).
 //!
-//! For a log line of INFO and above: `log.info(message!(LogFolderCreated, folder = name).in_language(language))`.
+//! A log line of INFO and above is a message too: `log.info(message!(LogJournalWorks, user = user))`. Its id stands at the end of
+//! the line.
 
 mod catalogue;
 mod document;
@@ -22,7 +23,7 @@ pub(crate) use catalogue::is_exchange_online;
 pub use catalogue::{Entry, Rank, Text, entries};
 pub use document::document;
 pub use explain::{Circumstances, KeyNames, MOVED_TO, explain, on_first_use};
-pub use message::{Arg, Id, Language, Message};
+pub use message::{Arg, Id, Language, Message, Said};
 
 #[cfg(test)]
 pub(crate) use explain::named_keys;

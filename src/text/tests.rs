@@ -8,6 +8,7 @@ use super::pattern::Pattern;
 use super::*;
 use crate::config::keys::Names;
 use crate::failure::{Failure, Kind, Retry, Step};
+use crate::message;
 
 /// Values that a real mailbox could have.
 fn value(hole: &str) -> Option<String> {
@@ -471,14 +472,14 @@ fn a_proxys_refusal_names_the_host_that_it_refused() {
 
 #[test]
 fn a_proxys_failure_says_where_the_proxy_stands_also_in_the_environment() {
-    for observed in [
-        "the proxy p:3128 cannot be reached: no connection to p:3128 (192.0.2.1: Connection refused)",
-        "HTTP/1.1 407 Proxy Authentication Required",
-        "timed out",
-        "strange",
-    ] {
+    let refused = message!(NetNoConnection, peer = "p:3128", refusals = "192.0.2.1: Connection refused");
+    let unreachable = message!(ProxyUnreachable, proxy = "p:3128", why = refused);
+    let foreign = ["HTTP/1.1 407 Proxy Authentication Required", "timed out", "strange"];
+    let foreign = foreign.map(|observed| Failure::new(Step::Proxy, Kind::Network, observed));
+    let own = Failure::own(Step::Proxy, Kind::Network, unreachable);
+    for failure in foreign.into_iter().chain([own]) {
         for language in [Language::English, Language::German] {
-            let failure = Failure::new(Step::Proxy, Kind::Network, observed).key("HTTPS_PROXY");
+            let failure = failure.clone().key("HTTPS_PROXY");
             let explained = explain(failure, &Circumstances { language, ..circumstances(false) });
             assert!(explained.remedy.contains("HTTPS_PROXY"), "{}", explained.remedy);
             assert!(!explained.remedy.contains("cmsbs.mail.imap.proxy"), "{}", explained.remedy);

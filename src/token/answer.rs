@@ -1,6 +1,5 @@
 //! What the token endpoint answered → a token, or what was observed (RFC 6749 §5).
 
-use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, NaiveDateTime};
@@ -12,7 +11,9 @@ use serde_json::{Value, error::Category};
 
 use crate::config::keys;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::message;
 use crate::sanitize;
+use crate::text::Message;
 
 /// A token that was issued.
 pub(super) struct Issued {
@@ -26,13 +27,16 @@ pub(super) struct Issued {
     status: u16,
 }
 
-/// What may be logged of it.
-impl fmt::Display for Issued {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HTTP {}, valid for {} s", self.status, self.lifetime.as_secs())?;
+impl Issued {
+    /// What may be logged of it.
+    pub(super) fn told(&self) -> Message {
+        let (status, seconds) = (self.status.to_string(), self.lifetime.as_secs());
         match self.refresh_in {
-            Some(early) => write!(f, ", to be renewed after {} s", early.as_secs()),
-            None => Ok(()),
+            None => message!(LogTokenLifetime, status = status, seconds = seconds),
+            Some(early) => {
+                let early = early.as_secs();
+                message!(LogTokenLifetimeRefresh, status = status, seconds = seconds, early = early)
+            }
         }
     }
 }
@@ -59,8 +63,8 @@ pub(super) fn read(reply: &Reply, asked: Instant, credential: &str) -> Result<Is
     match (reply.status, fields) {
         (200..=299, Ok(fields)) if fields.error.is_null() => answer.issued(fields, asked),
         (_, Ok(fields)) if fields.error.is_string() => Err(answer.refused(&fields)),
-        (200..=299, Ok(_)) => Err(answer.no_token("the answer has no access_token")),
-        (200..=299, Err(problem)) => Err(answer.no_token(&problem)),
+        (200..=299, Ok(_)) => Err(answer.no_token(message!(TokenMissing))),
+        (200..=299, Err(problem)) => Err(answer.no_token(problem)),
         _ => Err(answer.failed()),
     }
 }
@@ -105,41 +109,41 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     /// The JSON object, or in words why it is none. The words never quote it: half a token would be in them.
-    fn fields(&self) -> std::result::Result<Fields<'_>, String> {
+    fn fields(&self) -> std::result::Result<Fields<'_>, Message> {
         let body = self.reply.body.as_slice();
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         if self.reply.body.len() > BODY_LIMIT {
-            return Err(format!("the answer has more than {BODY_LIMIT} octets and is not JSON of a token"));
+            return Err(message!(TokenTooLarge, most = BODY_LIMIT));
         }
         if body.trim_ascii().is_empty() {
-            return Err("the answer is empty, not JSON".into());
+            return Err(message!(TokenEmpty));
         }
         // An array would be taken for the fields in their order.
         if !body.trim_ascii_start().starts_with(b"{") {
-            return Err("the answer is not JSON of a token".into());
+            return Err(message!(TokenNotJson));
         }
         serde_json::from_slice(body).map_err(|error| match error.classify() {
-            Category::Eof => "the answer is not JSON to its end: it was cut off".into(),
-            Category::Data => "the answer is not JSON of a token".into(),
+            Category::Eof => message!(TokenCut),
+            Category::Data => message!(TokenNotJson),
             Category::Syntax | Category::Io => {
-                format!("the answer is not JSON (line {}, column {})", error.line(), error.column())
+                message!(TokenJsonSyntax, line = error.line(), column = error.column())
             }
         })
     }
 
     fn issued(&self, fields: Fields, asked: Instant) -> Result<Issued> {
         let Value::String(secret) = fields.access_token else {
-            return Err(self.no_token("the answer has no access_token"));
+            return Err(self.no_token(message!(TokenMissing)));
         };
         let secret = SecretString::from(secret);
         let visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !visible(secret.expose_secret()) {
-            return Err(self.no_token("its access_token is empty or has characters that no token has"));
+            return Err(self.no_token(message!(TokenCharacters)));
         }
         // A type that is not understood must not be used (RFC 6749 §7.1).
         if let Some(other) = fields.token_type.as_str().filter(|name| !name.eq_ignore_ascii_case("bearer")) {
-            let observed = format!("its token_type is {}, not Bearer", self.plain(other, FIELD_SHOWN));
-            return Err(self.no_token(&observed).retry(Retry::Never));
+            let said = message!(TokenType, name = self.plain(other, FIELD_SHOWN));
+            return Err(self.no_token(said).retry(Retry::Never));
         }
         let lifetime = fields.expires_in.and_then(seconds).unwrap_or(ASSUMED_LIFETIME);
         let refresh_in = fields.refresh_in.and_then(seconds).filter(|early| !early.is_zero());
@@ -204,16 +208,14 @@ impl Answer<'_> {
     }
 
     /// A success without a token in it.
-    fn no_token(&self, problem: &str) -> Failure {
-        let status = self.reply.status;
-        let observed = match self.html() {
-            Some(title) if title.is_empty() => {
-                format!("HTTP {status}{}: HTML instead of JSON", self.content_type())
-            }
-            Some(title) => format!("HTTP {status}{}: HTML instead of JSON, {title}", self.content_type()),
-            None => format!("HTTP {status}{}, but {problem}", self.content_type()),
+    fn no_token(&self, problem: Message) -> Failure {
+        let status = format!("{}{}", self.reply.status, self.content_type());
+        let said = match self.html() {
+            Some(title) if title.is_empty() => message!(TokenAnswerHtml, status = status),
+            Some(title) => message!(TokenAnswerHtmlTitle, status = status, title = title),
+            None => message!(TokenAnswerUseless, status = status, problem = problem),
         };
-        Failure::new(Step::Token, Kind::Protocol, observed).key(keys::ACCESS_TOKEN_URI.name)
+        Failure::own(Step::Token, Kind::Protocol, said).key(keys::ACCESS_TOKEN_URI.name)
     }
 
     fn by_status(&self, observed: String, passes: bool) -> Failure {

@@ -10,6 +10,7 @@ use super::answer::Issued;
 use super::{AccessToken, CANCEL_IS_SEEN_WITHIN, open, sleep};
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::Log;
+use crate::message;
 use crate::net::{Cancel, Deadline};
 
 /// SHA-256 over all that a token depends on.
@@ -126,9 +127,7 @@ impl Slot {
                 };
                 kept.renew = now + pause;
                 let left = (kept.end - now).as_secs();
-                log.warning(format!(
-                    "the access token could not be renewed yet, the old one is valid for {left} s more: {failure}"
-                ));
+                log.warning(message!(LogTokenNotRenewed, left = left, failure = failure.shown()));
                 Ok(kept.token.not_fresh())
             }
             _ => Err(failure),
@@ -236,10 +235,9 @@ impl Flight {
                 Outcome::Shared(result) => return Ok(Some(result.clone())),
             }
             open(cancel)?;
-            let left = deadline.left().map_err(|_| {
-                let observed = "the access token that another call requested did not come in time";
-                Failure::new(Step::Token, Kind::Timeout, observed)
-            })?;
+            let left = deadline
+                .left()
+                .map_err(|_| Failure::own(Step::Token, Kind::Timeout, message!(TokenSharedTimeout)))?;
             let waited = self.ended.wait_timeout(outcome, left.min(CANCEL_IS_SEEN_WITHIN));
             outcome = waited.unwrap_or_else(PoisonError::into_inner).0;
         }

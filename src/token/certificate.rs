@@ -19,7 +19,9 @@ use x509_cert::der::Decode;
 use super::now;
 use crate::config::{self, keys};
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::message;
 use crate::net::Readable;
+use crate::text::Arg;
 
 /// A certificate that is valid now, and its RSA key.
 pub(super) struct Certified {
@@ -37,13 +39,13 @@ impl Certified {
     pub(super) fn read(file: &Path, password: Option<&SecretString>) -> Result<Self> {
         let password = password.map(ExposeSecret::expose_secret);
         let named = |flaw: Flaw| flaw.failure(file);
-        let content = config::read(file, LIMIT).map_err(|error| named(Flaw::File(error.to_string())))?;
+        let content = config::read(file, LIMIT).map_err(|error| named(Flaw::File((&error).into())))?;
         let found = if has_pem(&content) {
             Found::in_pem(&content, password)
         } else if content.first() == Some(&SEQUENCE) {
             Found::in_pkcs12(&content, password)
         } else {
-            Err(Flaw::File("it is neither a PEM nor a PKCS#12 file".into()))
+            Err(Flaw::File(message!(CertificateFormat).into()))
         };
         found.and_then(|found| found.pair(now())).map_err(named)
     }
@@ -63,11 +65,11 @@ impl Certified {
     }
 }
 
-/// What is wrong with the file. The catalogue of explanations knows the words.
+/// What is wrong with the file.
 enum Flaw {
-    File(String),
+    File(Arg),
     /// With the password, which is another property.
-    Password(String),
+    Password(Arg),
 }
 
 impl Flaw {
@@ -76,8 +78,8 @@ impl Flaw {
             Flaw::File(problem) => (&keys::CLIENT_CERTIFICATE, problem),
             Flaw::Password(problem) => (&keys::CLIENT_CERTIFICATE_PASSWORD, problem),
         };
-        let observed = format!("{}: {problem}", file.display());
-        Failure::new(Step::Configuration, Kind::Configuration, observed).key(key.name)
+        let said = message!(FileFailed, path = file.display(), error = problem);
+        Failure::own(Step::Configuration, Kind::Configuration, said).key(key.name)
     }
 }
 
@@ -105,7 +107,7 @@ impl Found {
                 "PRIVATE KEY" => found.keys.push(Key::Pkcs8(der)),
                 "RSA PRIVATE KEY" => found.keys.push(Key::Pkcs1(der)),
                 "ENCRYPTED PRIVATE KEY" => found.keys.push(Key::Pkcs8(decrypted(&der, password)?)),
-                "EC PRIVATE KEY" => return Err(not_rsa("an EC key")),
+                "EC PRIVATE KEY" => return Err(not_rsa(None)),
                 _ => {}
             }
         }
@@ -119,9 +121,9 @@ impl Found {
             (Pkcs12Error::MacError(_), Some(_)) => wrong_password(),
             (Pkcs12Error::MacError(_), None) => no_password(),
             (Pkcs12Error::UnsupportedEncryptionScheme | Pkcs12Error::UnsupportedMacAlgorithm, _) => {
-                Flaw::File("it is encrypted in a way that is not supported".into())
+                Flaw::File(message!(CertificateEncryption).into())
             }
-            _ => Flaw::File(format!("it cannot be read as PKCS#12: {error}")),
+            _ => Flaw::File(message!(CertificatePkcs12, error = error.to_string()).into()),
         })?;
         let key = |bag: p12_keystore::PrivateKeyBag| Key::Pkcs8(Zeroizing::new(bag.key.as_der().to_vec()));
         Ok(Self {
@@ -133,12 +135,13 @@ impl Found {
     /// The first key to which one of the certificates belongs.
     fn pair(self, now: DateTime<Utc>) -> std::result::Result<Certified, Flaw> {
         if self.keys.is_empty() {
-            return Err(Flaw::File("there is no private key in it".into()));
+            return Err(Flaw::File(message!(CertificateNoKey).into()));
         }
         let mut certificates = Vec::new();
         for der in &self.certificates {
-            let certificate = Certificate::from_der(der)
-                .map_err(|error| Flaw::File(format!("a certificate in it cannot be read: {error}")))?;
+            let certificate = Certificate::from_der(der).map_err(|error| {
+                Flaw::File(message!(CertificateUnreadable, error = error.to_string()).into())
+            })?;
             certificates.push((der, certificate));
         }
         for key in &self.keys {
@@ -153,10 +156,10 @@ impl Found {
         }
         Err(Flaw::File(match certificates.first() {
             Some((_, certificate)) => {
-                let subject = Readable(certificate.tbs_certificate().subject());
-                format!("the certificate '{subject}' does not belong to the private key in it")
+                let subject = Readable(certificate.tbs_certificate().subject()).to_string();
+                message!(CertificateMismatch, subject = subject).into()
             }
-            None => "there is no certificate in it".into(),
+            None => message!(CertificateNone).into(),
         }))
     }
 }
@@ -167,19 +170,19 @@ impl Key {
             Key::Pkcs1(der) => RsaKeyPair::from_der(der),
             Key::Pkcs8(der) => {
                 let info = PrivateKeyInfoRef::try_from(der.as_slice())
-                    .map_err(|_| Flaw::File("its private key cannot be read".into()))?;
+                    .map_err(|_| Flaw::File(message!(CertificateKeyUnreadable).into()))?;
                 match info.algorithm.oid.to_string().as_str() {
                     RSA_ENCRYPTION => RsaKeyPair::from_der(info.private_key.as_bytes()),
-                    EC_PUBLIC_KEY => return Err(not_rsa("an EC key")),
-                    other => return Err(not_rsa(&format!("a key of the type {other}"))),
+                    EC_PUBLIC_KEY => return Err(not_rsa(None)),
+                    other => return Err(not_rsa(Some(other))),
                 }
             }
         };
         pair.map_err(|rejected| {
             Flaw::File(match rejected.to_string().as_str() {
-                "TooSmall" => "its RSA key is too small: it has less than 2048 bits".into(),
-                "TooLarge" => "its RSA key is too large: it has more than 4096 bits".into(),
-                other => format!("its RSA key cannot be used ({other})"),
+                "TooSmall" => message!(CertificateKeyTooSmall).into(),
+                "TooLarge" => message!(CertificateKeyTooLarge).into(),
+                other => message!(CertificateKeyUnusable, error = other).into(),
             })
         })
     }
@@ -191,7 +194,7 @@ fn certified(
     certificate: &Certificate,
     now: DateTime<Utc>,
 ) -> std::result::Result<Certified, Flaw> {
-    let subject = Readable(certificate.tbs_certificate().subject());
+    let subject = Readable(certificate.tbs_certificate().subject()).to_string();
     let validity = certificate.tbs_certificate().validity();
     let time = |time: x509_cert::time::Time| {
         let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
@@ -199,28 +202,25 @@ fn certified(
     };
     let (not_before, not_after) = (time(validity.not_before), time(validity.not_after));
     if now > not_after {
-        return Err(Flaw::File(format!(
-            "the certificate '{subject}' expired on {}",
-            not_after.format("%Y-%m-%d")
-        )));
+        let day = not_after.date_naive();
+        return Err(Flaw::File(message!(CertificateExpired, subject = subject, day = day).into()));
     }
     if now < not_before {
-        return Err(Flaw::File(format!(
-            "the certificate '{subject}' is not valid before {}",
-            not_before.format("%Y-%m-%d")
-        )));
+        let day = not_before.date_naive();
+        return Err(Flaw::File(message!(CertificateNotYetValid, subject = subject, day = day).into()));
     }
     Ok(Certified { key, thumbprint: BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, der)), not_after })
 }
 
 fn decrypted(der: &[u8], password: Option<&str>) -> std::result::Result<Zeroizing<Vec<u8>>, Flaw> {
     use pkcs8::Error as E;
-    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der)
-        .map_err(|error| Flaw::File(format!("its encrypted private key cannot be read: {error}")))?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|error| {
+        Flaw::File(message!(CertificateKeyEncryptedUnreadable, error = error.to_string()).into())
+    })?;
     let document = encrypted.decrypt(password.ok_or_else(no_password)?).map_err(|error| match error {
         E::EncryptedPrivateKey(
             pkcs8::pkcs5::Error::NoPbes1CryptSupport | pkcs8::pkcs5::Error::UnsupportedAlgorithm { .. },
-        ) => Flaw::File(format!("its private key is encrypted in a way that is not supported: {error}")),
+        ) => Flaw::File(message!(CertificateKeyEncryption, error = error.to_string()).into()),
         // With a wrong password the padding is right by chance now and then, and what comes out is no key.
         _ => wrong_password(),
     })?;
@@ -248,36 +248,38 @@ fn sections(content: &[u8]) -> std::result::Result<Vec<Section>, Flaw> {
         let end = format!("-----END {label}-----");
         let mut base64 = Zeroizing::new(String::with_capacity(text.len()));
         loop {
-            let line = lines.next().ok_or_else(|| Flaw::File(format!("the section {label} has no end")))?;
+            let line =
+                lines.next().ok_or_else(|| Flaw::File(message!(CertificateNoEnd, label = label).into()))?;
             if line == end {
                 break;
             }
             if line.starts_with("Proc-Type:") {
-                return Err(Flaw::File(
-                    "its private key is encrypted in a way that is not supported: the old form of OpenSSL"
-                        .into(),
-                ));
+                return Err(Flaw::File(message!(CertificateKeyEncryptionOld).into()));
             }
             base64.push_str(line);
         }
         let der = BASE64_STANDARD
             .decode(base64.as_bytes())
-            .map_err(|_| Flaw::File(format!("the section {label} is not base64")))?;
+            .map_err(|_| Flaw::File(message!(CertificateNotBase64, label = label).into()))?;
         sections.push(Section { label: label.to_owned(), der: Zeroizing::new(der) });
     }
     Ok(sections)
 }
 
-fn not_rsa(what: &str) -> Flaw {
-    Flaw::File(format!("its private key is {what}, not an RSA key"))
+/// For a key of this type, or an EC key.
+fn not_rsa(r#type: Option<&str>) -> Flaw {
+    Flaw::File(match r#type {
+        Some(r#type) => message!(CertificateKeyType, name = r#type).into(),
+        None => message!(CertificateKeyEc).into(),
+    })
 }
 
 fn wrong_password() -> Flaw {
-    Flaw::Password("the password is wrong".into())
+    Flaw::Password(message!(CertificatePasswordWrong).into())
 }
 
 fn no_password() -> Flaw {
-    Flaw::Password("the private key is encrypted, and no password is set".into())
+    Flaw::Password(message!(CertificatePasswordMissing).into())
 }
 
 /// Octets of the file: a key and a chain of certificates have some ten thousand.

@@ -10,6 +10,7 @@ use super::written;
 use crate::config::OAuth2;
 use crate::config::keys::{self, Names};
 use crate::failure::{Failure, Kind, Step};
+use crate::message;
 use crate::sanitize;
 
 /// The claims of an access token that is a JWT (RFC 9068 §2.2, "Access tokens in the Microsoft identity platform"); what a
@@ -68,18 +69,18 @@ impl Claims {
             GRAPH.iter().any(|graph| audience.trim_end_matches('/').eq_ignore_ascii_case(graph))
         };
         if let Some(graph) = self.audience.iter().find(is_graph) {
-            let observed = format!("the access token is for {graph}");
-            return Some(Failure::new(Step::Token, Kind::Token, observed).key(keys::SCOPE.name));
+            let said = message!(TokenForGraph, audience = graph);
+            return Some(Failure::own(Step::Token, Kind::Token, said).key(keys::SCOPE.name));
         }
         if oauth2.scope.ends_with("/.default") && !self.roles.iter().any(|role| role == PERMISSION) {
-            let observed = match self.roles.is_empty() {
-                true => format!("the access token has no role {PERMISSION}"),
-                false => format!(
-                    "the access token has no role {PERMISSION}, only {}",
-                    plain(&self.roles.join(", "))
-                ),
+            let said = match self.roles.is_empty() {
+                true => message!(TokenWithoutRole, role = PERMISSION),
+                false => {
+                    let roles = plain(&self.roles.join(", "));
+                    message!(TokenWithOtherRoles, role = PERMISSION, roles = roles)
+                }
             };
-            return Some(Failure::new(Step::Token, Kind::Token, observed).key(keys::CLIENT_ID.name));
+            return Some(Failure::own(Step::Token, Kind::Token, said).key(keys::CLIENT_ID.name));
         }
         None
     }

@@ -7,8 +7,9 @@ use chrono::NaiveDate;
 use once_cell::sync::Lazy;
 
 use super::cache::Fingerprint;
-use crate::config::Language;
 use crate::config::keys::{self, Key};
+use crate::message;
+use crate::text::Message;
 use crate::words::in_days;
 
 /// The end of a credential. A secret's cannot be asked for: it is what `oauth2.clientSecretExpires` states.
@@ -37,16 +38,16 @@ impl Expiry {
     }
 
     /// When it ends, if it is time to say so.
-    pub fn near(&self, today: NaiveDate) -> Option<String> {
+    pub fn near(&self, today: NaiveDate) -> Option<Message> {
         self.is_near(today).then(|| {
-            let what = match self.credential {
-                Expiring::Secret => "client secret",
-                Expiring::Certificate => "client certificate",
-            };
             let (day, left) = (self.last_day, self.days_left(today));
-            match left {
-                ..0 => format!("the {what} expired on {day}"),
-                0.. => format!("the {what} expires on {day}, {}", in_days(left, Language::English)),
+            match (self.credential, left) {
+                (Expiring::Secret, ..0) => message!(CredentialSecretExpired, day = day),
+                (Expiring::Secret, _) => message!(CredentialSecretExpires, day = day, when = in_days(left)),
+                (Expiring::Certificate, ..0) => message!(CredentialCertificateExpired, day = day),
+                (Expiring::Certificate, _) => {
+                    message!(CredentialCertificateExpires, day = day, when = in_days(left))
+                }
             }
         })
     }
@@ -66,7 +67,7 @@ impl Expiry {
         fingerprint: Fingerprint,
         today: NaiveDate,
         key: &str,
-    ) -> Option<String> {
+    ) -> Option<Message> {
         let near = self.near(today)?;
         let mut announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
         // A day that is over, for this credential or another, needs no memory.
@@ -74,7 +75,7 @@ impl Expiry {
         if announced.insert(fingerprint, today).is_some() {
             return None;
         }
-        Some(format!("{near} ({key}): without a new one no mail can be fetched after that"))
+        Some(message!(LogCredentialExpires, expiry = near, key = key))
     }
 }
 
@@ -85,12 +86,16 @@ const ANNOUNCED_DAYS: i64 = 30;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Language;
 
     #[test]
     fn an_end_is_announced_once_a_day_from_thirty_days_before() {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         let expiry = Expiry { credential: Expiring::Secret, last_day: day("2027-05-31") };
-        let say = |fingerprint: u8, today: &str| expiry.announcement([fingerprint; 32], day(today), "KEY");
+        let say = |fingerprint: u8, today: &str| {
+            let said = expiry.announcement([fingerprint; 32], day(today), "KEY");
+            said.map(|said| said.in_language(Language::English))
+        };
         assert_eq!(say(1, "2027-04-30"), None);
         assert_eq!(
             say(1, "2027-05-01").unwrap(),

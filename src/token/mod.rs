@@ -23,6 +23,7 @@ use crate::config::OAuth2;
 use crate::config::keys::Names;
 use crate::failure::{Failure, Kind, Result, Retry, Step};
 use crate::log::Log;
+use crate::message;
 use crate::net::{Cancel, Deadline, Trust};
 use crate::sanitize;
 
@@ -206,7 +207,7 @@ fn now() -> DateTime<Utc> {
 
 fn open(cancel: &Cancel) -> Result<()> {
     if cancel.is_cancelled() {
-        Err(Failure::new(Step::Token, Kind::Closed, "the mailbox was closed"))
+        Err(Failure::own(Step::Token, Kind::Closed, message!(MailboxWasClosed)))
     } else {
         Ok(())
     }

@@ -15,6 +15,8 @@ use super::now;
 use crate::config::keys::{self, Key};
 use crate::config::{self, Credential, OAuth2};
 use crate::failure::{Failure, Kind, Result, Retry, Step};
+use crate::message;
+use crate::text::Arg;
 
 /// Good for one request: an assertion counts once.
 pub(super) struct Proof {
@@ -108,20 +110,21 @@ fn assertion(certified: &Certified, oauth2: &OAuth2) -> Result<SecretString> {
 
 fn from_file(file: &Path) -> Result<SecretString> {
     // Its writer may be about to replace it.
-    let refused = |problem: &str| {
-        Failure::new(Step::Configuration, Kind::Configuration, format!("{}: {problem}", file.display()))
+    let refused = |problem: Arg| {
+        let said = message!(FileFailed, path = file.display(), error = problem);
+        Failure::own(Step::Configuration, Kind::Configuration, said)
             .key(keys::CLIENT_ASSERTION_FILE.name)
             .retry(Retry::Later)
     };
-    let content = config::read(file, ASSERTION_LIMIT).map_err(|error| refused(&error.to_string()))?;
-    let content = str::from_utf8(&content).map_err(|error| refused(&error.to_string()))?;
+    let content = config::read(file, ASSERTION_LIMIT).map_err(|error| refused((&error).into()))?;
+    let content = str::from_utf8(&content).map_err(|error| refused(error.to_string().into()))?;
     let assertion = content.trim_start_matches('\u{feff}').trim();
     if assertion.is_empty() {
-        return Err(refused("it is empty"));
+        return Err(refused(message!(AssertionEmpty).into()));
     }
     let of_jwt = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if assertion.split('.').count() != 3 || !assertion.bytes().all(of_jwt) {
-        return Err(refused("it does not hold one client assertion (JWT) and nothing else"));
+        return Err(refused(message!(AssertionNotJwt).into()));
     }
     Ok(assertion.into())
 }

@@ -1,7 +1,6 @@
 //! One token request (RFC 6749 §4.4.2) over a [`Stream`] of ours.
 
 use std::cell::Cell;
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
@@ -24,8 +23,10 @@ use crate::config::keys::{self, Names};
 use crate::config::{Credential, OAuth2, Proxy, Route};
 use crate::failure::{Failure, Kind, Result, Step};
 use crate::log::Log;
+use crate::message;
 use crate::net::{self, Cancel, Deadline, Stream, Trust};
 use crate::sanitize;
+use crate::text::{Arg, Message, Said};
 
 /// What is asked for, and with what.
 pub(super) struct Request<'a> {
@@ -63,7 +64,7 @@ impl<'a> Request<'a> {
         if let Some(expiry) = &proof.expiry {
             let key = self.names.written(expiry.key().name);
             let said = expiry.announcement(fingerprint(self.oauth2), now().date_naive(), &key);
-            said.into_iter().for_each(|text| log.warning(text));
+            said.into_iter().for_each(|said| log.warning(said));
         }
         let refused = match self.attempt(&proof, trust, deadline, cancel, log) {
             Err(failure) if answer::is_refused_credential(&failure, proof.key.name) => failure,
@@ -75,16 +76,18 @@ impl<'a> Request<'a> {
         let [key, next_key] = &keys;
         match self.attempt(&next, trust, deadline, cancel, log) {
             Ok(issued) => {
-                log.warning(format!(
-                    "{key} was refused ({}), {next_key} was accepted: write its value in the place of {key}",
-                    refused.observed
+                log.warning(message!(
+                    LogNextSecretAccepted,
+                    key = key,
+                    observed = refused.told(),
+                    next = next_key
                 ));
                 Ok(issued)
             }
             Err(failure) if answer::is_refused_credential(&failure, next.key.name) => {
-                let too = format!("{next_key} was refused too: {}", failure.observed);
-                let first = refused.observed.clone();
-                Err(refused.observing_lines(first.lines().chain(too.lines())))
+                let (first, second) = (refused.told(), failure.told());
+                let said = message!(TokenBothRefused, first = first, key = next_key, second = second);
+                Err(refused.saying(said))
             }
             Err(failure) => Err(failure),
         }
@@ -98,22 +101,22 @@ impl<'a> Request<'a> {
         cancel: &Cancel,
         log: &Log,
     ) -> Result<Issued> {
-        let debug = |text: String| {
+        let debug = |message: Message| {
             if self.oauth2.debug {
-                log.info(text);
+                log.info(message);
             }
         };
-        debug(format!("access token requested: {self}"));
+        debug(message!(LogTokenRequested, request = self.told()));
         let result = self.ask(proof, trust, deadline, cancel);
         debug(match &result {
-            Ok(issued) => format!("access token received: {issued}"),
-            Err(failure) => format!("no access token: {}", failure.observed),
+            Ok(issued) => message!(LogTokenReceived, answer = issued.told()),
+            Err(failure) => message!(LogNoToken, observed = failure.told()),
         });
         if let Ok(issued) = &result
             && let Some(claims) = Claims::of(issued.secret.expose_secret())
             && let Some(problem) = claims.problem(self.oauth2, self.names)
         {
-            log.warning(problem.to_string());
+            log.warning(message!(LogTokenProblem, failure = problem.shown()));
         }
         result
     }
@@ -185,26 +188,36 @@ impl<'a> Request<'a> {
         let failure = match error {
             ureq::Error::Other(other) => match other.downcast::<Failure>() {
                 Ok(failure) => *failure,
-                Err(other) => Failure::new(Step::Token, Kind::Network, format!("{who}: {other}")),
+                Err(other) => Failure::own(
+                    Step::Token,
+                    Kind::Network,
+                    message!(NetFailed, peer = who, error = other.to_string()),
+                ),
             },
-            ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
-                Failure::new(Step::Token, Kind::Protocol, format!("{who}: {TooLong}"))
+            ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<Said>()) => {
+                let said = message!(NetFailed, peer = who, error = &error);
+                Failure::own(Step::Token, Kind::Protocol, said)
             }
-            ureq::Error::Io(error) => net::io_failure(Step::Token, &who, &error),
+            ureq::Error::Io(error) => net::io_failure(Step::Token, who, &error),
             ureq::Error::Protocol(error) => {
-                Failure::new(Step::Token, Kind::Protocol, format!("{who} did not answer in HTTP: {error}"))
+                let said = message!(TokenNotHttp, peer = who, error = error.to_string());
+                Failure::own(Step::Token, Kind::Protocol, said)
             }
-            ureq::Error::LargeResponseHeader(..) => Failure::new(
+            ureq::Error::LargeResponseHeader(..) => Failure::own(
                 Step::Token,
                 Kind::Protocol,
-                format!("{who} answered with more than {HEADERS_LIMIT} octets of HTTP headers"),
+                message!(TokenHeaders, peer = who, most = HEADERS_LIMIT),
             ),
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => Failure::new(
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => Failure::own(
                 Step::Token,
                 Kind::Configuration,
-                format!("{} is no https URL", self.oauth2.token_uri),
+                message!(TokenNoHttps, uri = &self.oauth2.token_uri),
             ),
-            error => Failure::new(Step::Token, Kind::Network, format!("{who}: {error}")),
+            error => Failure::own(
+                Step::Token,
+                Kind::Network,
+                message!(NetFailed, peer = who, error = error.to_string()),
+            ),
         };
         match failure.key {
             Some(_) => failure,
@@ -219,13 +232,16 @@ impl<'a> Request<'a> {
 }
 
 /// What may be logged of it.
-impl fmt::Display for Request<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Request<'_> {
+    /// Says what is asked for, without any secret.
+    fn told(&self) -> Arg {
         let OAuth2 { token_uri, client_id, scope, .. } = self.oauth2;
-        write!(f, "POST {token_uri} client_id={client_id} scope={scope}")?;
+        let request = format!("POST {token_uri} client_id={client_id} scope={scope}");
         match self.proxy() {
-            Some(proxy) => write!(f, " through {}", net::proxy_name(proxy)),
-            None => Ok(()),
+            Some(proxy) => {
+                message!(LogTokenThrough, request = request, proxy = net::proxy_name(proxy)).into()
+            }
+            None => request.into(),
         }
     }
 }
@@ -301,10 +317,6 @@ struct Connection {
 }
 
 /// Why an answer is not read to its end.
-#[derive(Debug, thiserror::Error)]
-#[error("its answer has more than {ANSWER_LIMIT} octets with all headers, chunks and trailers")]
-struct TooLong;
-
 impl Transport for Connection {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
@@ -321,7 +333,8 @@ impl Transport for Connection {
         let amount = self.stream.read(self.buffers.input_append_buf())?;
         self.received += amount;
         if self.received > ANSWER_LIMIT {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong).into());
+            let too_long = message!(TokenAnswerTooLong, most = ANSWER_LIMIT);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, Said(too_long)).into());
         }
         self.buffers.input_appended(amount);
         Ok(amount > 0)

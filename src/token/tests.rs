@@ -307,7 +307,7 @@ fn what_is_no_token_answer_is_a_clear_failure() {
         ),
         (
             http("200 OK", as_json, &huge),
-            "HTTP 200, but the answer has more than 65536 octets and is not JSON of a token",
+            "HTTP 200, but the answer has more than 65536 bytes and is not JSON of a token",
         ),
         (
             http("302 Found", "Location: https://portal.example/login?for=Pl4nted\r\n", ""),
@@ -706,7 +706,7 @@ fn an_assertion_file_without_an_assertion_is_tried_again_later() {
     refused(Some(" \n"), "it is empty");
     refused(Some("Pl4nted.x"), no_assertion);
     refused(Some("Pl4nted.x.y z"), no_assertion);
-    refused(Some(&format!("a.b.{}", "Pl4nted".repeat(5_000))), "larger than 32768 octets");
+    refused(Some(&format!("a.b.{}", "Pl4nted".repeat(5_000))), "larger than 32768 bytes");
     refused(None, "No such file or directory (os error 2)");
 }
 
@@ -756,7 +756,7 @@ fn the_next_secret_is_tried_when_the_first_is_refused() {
         endpoint.logged(),
         [
             "cmsbs.bouncelistener.inbox_2.oauth2.clientSecret was refused (HTTP 401 invalid_client: AADSTS7000222: expired), \
-          cmsbs.bouncelistener.inbox_2.oauth2.clientSecret.next was accepted: write its value in the place of \
+          cmsbs.bouncelistener.inbox_2.oauth2.clientSecret.next was accepted: enter its value in \
           cmsbs.bouncelistener.inbox_2.oauth2.clientSecret"
         ]
     );

@@ -3,6 +3,8 @@
 //! Nothing in [`super`] touches a file in another way, so a test can let each call fail, or keep the files in memory and
 //! take the power away.
 
+use crate::message;
+use crate::text::{Message, Said};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -116,15 +118,20 @@ pub enum FileKind {
     Special,
 }
 
-impl fmt::Display for FileKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            FileKind::Regular => "a regular file",
-            FileKind::Directory => "a directory",
-            FileKind::Link => "a symbolic link",
-            FileKind::Special => "a FIFO, socket or device",
-        })
+impl FileKind {
+    fn told(self) -> Message {
+        match self {
+            FileKind::Regular => message!(KindFile),
+            FileKind::Directory => message!(KindDirectory),
+            FileKind::Link => message!(KindLink),
+            FileKind::Special => message!(KindSpecial),
+        }
     }
+}
+
+/// Makes the error for something of the wrong kind under a name.
+pub(super) fn not_a(found: FileKind, wanted: Message) -> io::Error {
+    io::Error::other(Said(message!(KindWrong, found = found.told(), wanted = wanted)))
 }
 
 /// Writes all octets, in as many calls as that takes.

@@ -14,6 +14,8 @@ use super::protected::{self, Protected};
 use super::status;
 use crate::engine::record::{FileEvent, FileWork, Found, Record, Seq};
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::message;
+use crate::text::Id;
 
 /// The files of one mailbox. Each call may take as long as the file system wants.
 #[derive(Debug)]
@@ -161,8 +163,8 @@ impl Files {
             return events;
         }
         let Some(Held { directory, .. }) = &self.held else {
-            let observed = "void decisions are not kept: the mailbox directory is not held";
-            return vec![FileEvent::VoidNotKept(Failure::new(Step::Storage, Kind::Storage, observed))];
+            let failure = Failure::own(Step::Storage, Kind::Storage, message!(VoidNotKept));
+            return vec![FileEvent::VoidNotKept(failure)];
         };
         vec![match journal::keep_void(directory, &self.lines, records) {
             Ok(path) => FileEvent::VoidKept(path),
@@ -193,8 +195,8 @@ impl Files {
         match held.is_in_place(self.disk.as_ref()) {
             Ok(None) => None,
             Ok(Some(what)) => {
-                let observed = format!("{}: {what} was removed or replaced", self.path.display());
-                Some(Failure::new(Step::Storage, Kind::Storage, observed))
+                let said = message!(DirectoryReplaced, path = self.path.display(), what = what.message());
+                Some(Failure::own(Step::Storage, Kind::Storage, said))
             }
             Err(error) => Some(protected::failed(&self.path, &error)),
         }
@@ -203,15 +205,15 @@ impl Files {
 
 impl Held {
     /// Returns which of the files is not there any more.
-    fn is_in_place(&self, disk: &dyn Disk) -> io::Result<Option<&'static str>> {
+    fn is_in_place(&self, disk: &dyn Disk) -> io::Result<Option<Id>> {
         if !self.directory.is_in_place(disk)? {
-            return Ok(Some("the mailbox directory"));
+            return Ok(Some(Id::PartDirectory));
         }
         if !self.lock.is_in_place(&self.directory)? {
-            return Ok(Some("the lock"));
+            return Ok(Some(Id::PartLock));
         }
         match &self.journal {
-            State::Open(journal) if !journal.is_in_place(&self.directory)? => Ok(Some("the journal")),
+            State::Open(journal) if !journal.is_in_place(&self.directory)? => Ok(Some(Id::PartJournal)),
             _ => Ok(None),
         }
     }

@@ -13,6 +13,8 @@ use super::protected::Protected;
 use super::reader::{self, Contents};
 use crate::engine::record::{Copy, Pending, Record};
 use crate::failure::Failure;
+use crate::message;
+use crate::text::Said;
 
 /// An open journal in which everything can be trusted.
 #[derive(Debug)]
@@ -47,12 +49,12 @@ impl Journal {
         if let Some(why) = contents.foreign.take() {
             file = None;
             let aside = set_aside(directory)?;
-            let why = format!("{why}; it counts for nothing and was renamed to {aside}");
-            oddities.push(directory.failed(JOURNAL, &io::Error::other(why)));
+            let why = message!(JournalForeign, why = why, aside = aside);
+            oddities.push(directory.failed(JOURNAL, &io::Error::other(Said(why))));
             contents = Contents::default();
         }
         if contents.lost_header {
-            let why = "its header is damaged; its records are intact and are carried out";
+            let why = Said(message!(JournalHeaderDamaged));
             oddities.push(directory.failed(JOURNAL, &io::Error::other(why)));
         }
         let Contents { pending, damaged, is_fresh, .. } = contents;

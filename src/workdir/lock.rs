@@ -14,6 +14,8 @@ use super::disk::{self, DiskFile};
 use super::owner::Process;
 use super::protected::Protected;
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::message;
+use crate::text::Said;
 
 /// Holds the mailbox as long as it exists.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Lock {
                 return Ok(Self(file));
             }
         }
-        Err(failed(std::io::Error::other("it is removed again and again")))
+        Err(failed(std::io::Error::other(Said(message!(LockUnstable)))))
     }
 
     /// Says whether the next reader would find this lock.
@@ -71,21 +73,25 @@ fn busy(directory: &Protected, process: &Process) -> Failure {
     match owner {
         Some(owner) if owner.is(process) => this_process(&owner, &path.to_string()),
         Some(Process { program, pid, host, since, .. }) => {
-            let by = format!("process {pid} ({program} on {host}, since {since})");
-            Failure::new(Step::Call, Kind::Busy, format!("the lock is held by {by}: {path}"))
+            let said = message!(
+                LockHeldBy,
+                pid = pid.to_string(),
+                program = program,
+                host = host,
+                since = since.to_string(),
+                path = &path
+            );
+            Failure::own(Step::Call, Kind::Busy, said)
         }
-        None => Failure::new(Step::Call, Kind::Busy, format!("the lock is held by another process: {path}")),
+        None => Failure::own(Step::Call, Kind::Busy, message!(LockHeld, path = &path)),
     }
 }
 
 fn this_process(owner: &Process, path: &str) -> Failure {
     let Process { pid, since, .. } = owner;
-    let observed = format!(
-        "the lock is held by this process ({pid}) itself, since {since}: another BounceMailbox in this JVM has the mailbox open: {path}"
-    );
-    Failure::new(Step::Call, Kind::Busy, observed).remedy(format!(
-        "Close the other BounceMailbox, or use that one. If it was left by a web application that has ended, it is closed when the garbage collector finds it: \"jcmd {pid} GC.run\"."
-    ))
+    let (pid, since) = (pid.to_string(), since.to_string());
+    let said = message!(LockHeldByUs, pid = &pid, since = since, path = path);
+    Failure::own(Step::Call, Kind::Busy, said).advised(message!(LockHeldByUsRemedy, pid = pid))
 }
 
 pub(super) const LOCK: &str = "lock";

@@ -7,8 +7,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{self, Directory, Disk, DiskFile, FileKind, Metadata, Owner, Rights, if_there};
+use super::disk::{self, Directory, Disk, DiskFile, FileKind, Metadata, Owner, Rights, if_there, not_a};
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::message;
+use crate::text::Said;
 
 /// An open mailbox directory.
 #[derive(Debug)]
@@ -84,21 +86,18 @@ impl Protected {
         if links == 0 {
             return Ok(None);
         }
-        let refused = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        let refused = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, Said(why)));
         if let Some(Rights { owner, mode }) = rights {
             let users = [Some(0), self.user, self.owner.map(|owner| owner.user)];
             if !users.contains(&Some(owner.user)) {
-                return refused(format!("it belongs to another user ({})", owner.user));
+                return refused(message!(FileOfOther, owner = owner.user.to_string()));
             }
             if links > 1 {
-                return refused("it has another name elsewhere (a hard link)".to_owned());
+                return refused(message!(FileLinked));
             }
             if mode & OTHERS_WRITE != 0 {
                 let path = self.path.join(name);
-                return refused(format!(
-                    "others may write it; \"chmod go-w {}\" changes that",
-                    path.display()
-                ));
+                return refused(message!(FileForOthers, path = path.display()));
             }
         }
         Ok(Some(file))
@@ -139,7 +138,7 @@ impl Protected {
     pub(super) fn must_be_regular(&self, name: &str) -> io::Result<()> {
         match if_there(self.directory.metadata_of(name))?.map(|found| found.kind) {
             None | Some(FileKind::Regular) => Ok(()),
-            Some(other) => Err(io::Error::other(format!("it is {other}, not a regular file"))),
+            Some(other) => Err(not_a(other, message!(KindFile))),
         }
     }
 
@@ -157,7 +156,7 @@ impl Protected {
 }
 
 pub(super) fn failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Step::Storage, Kind::Storage, format!("{}: {error}", path.display()))
+    Failure::own(Step::Storage, Kind::Storage, message!(FileFailed, path = path.display(), error = error))
 }
 
 type Opened = (Box<dyn Directory>, Option<Rights>);
@@ -170,7 +169,7 @@ fn work_directory(disk: &dyn Disk, path: &Path, user: Option<u32>, make: bool) -
     };
     let above = match disk.directory(above_path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(failed(above_path, &io::Error::new(error.kind(), "there is no such directory")));
+            return Err(failed(above_path, &io::Error::new(error.kind(), Said(message!(DirectoryMissing)))));
         }
         above => above.map_err(|error| failed(above_path, &error))?,
     };
@@ -223,18 +222,14 @@ fn checked(
     let path = path.display();
     let why = if ![Some(0), Some(user), root_for].contains(&Some(owner.user)) {
         let wanted = root_for.unwrap_or(user);
-        format!(
-            "{path}: the directory belongs to another user ({}), who could change lock and journal; \"chown {wanted} {path}\" changes that",
-            owner.user
-        )
+        let (owner, wanted) = (owner.user.to_string(), wanted.to_string());
+        message!(DirectoryOfOther, path = &path, owner = owner, wanted = wanted)
     } else if mode & OTHERS_WRITE != 0 {
-        format!(
-            "{path}: other users may write in the directory, and could change lock and journal; \"chmod go-w {path}\" changes that"
-        )
+        message!(DirectoryForOthers, path = &path)
     } else {
         return Ok(rights);
     };
-    Err(Failure::new(Step::Storage, Kind::Storage, why))
+    Err(Failure::own(Step::Storage, Kind::Storage, why))
 }
 
 fn utf8_name(path: &Path) -> Option<&str> {

@@ -7,6 +7,8 @@ use super::disk::{DiskFile, retried};
 use super::line::{self, Line, Lines};
 use crate::engine::record::{Copy, Pending, Record};
 use crate::imap::uids::{Uid, UidValidity};
+use crate::message;
+use crate::text::Message;
 
 /// What a journal says.
 #[derive(Debug, Default)]
@@ -18,7 +20,7 @@ pub(super) struct Contents {
     /// Nothing but whole headers of the current version is in it.
     pub is_fresh: bool,
     /// It is not this mailbox's journal, for this reason.
-    pub foreign: Option<String>,
+    pub foreign: Option<Message>,
     /// No header is whole, though there are records.
     pub lost_header: bool,
 }
@@ -106,7 +108,7 @@ struct Reading {
     damage: Option<u8>,
     damaged_header: bool,
     torn_header: bool,
-    foreign: Option<String>,
+    foreign: Option<Message>,
 }
 
 impl Reading {
@@ -118,10 +120,14 @@ impl Reading {
         self.end_damage();
         match line {
             Line::Header(header) if header.name != *lines.name() => {
-                self.foreign = Some("it is another mailbox's".to_owned());
+                self.foreign = Some(message!(JournalOfOther));
             }
             Line::Header(header) if header.version > line::VERSION => {
-                self.foreign = Some(format!("its version is {}, not {}", header.version, line::VERSION));
+                self.foreign = Some(message!(
+                    JournalVersion,
+                    found = header.version.to_string(),
+                    known = line::VERSION.to_string()
+                ));
             }
             Line::Header(header) => {
                 self.version = self.version.max(Some(header.version));
@@ -191,7 +197,7 @@ impl Reading {
         let torn = self.damage.is_some() || self.torn_header;
         let nothing = self.headers == 0 && self.records == 0;
         if nothing && self.damaged_header {
-            self.foreign.get_or_insert_with(|| "it has no header".to_owned());
+            self.foreign.get_or_insert_with(|| message!(JournalNoHeader));
         }
         Contents {
             pending: self.pending.into_iter().flatten().collect(),

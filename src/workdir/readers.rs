@@ -10,6 +10,7 @@ use once_cell::sync::Lazy;
 
 use super::name::MailboxName;
 use crate::failure::{Failure, Kind, Result, Step};
+use crate::message;
 
 /// Keeps other readers of this process away as long as it exists.
 #[derive(Debug)]
@@ -22,10 +23,8 @@ pub fn register(name: &MailboxName) -> Result<Reader> {
         return Ok(Reader(name.clone()));
     }
     let MailboxName { user, folder, .. } = name;
-    let observed =
-        format!("another BounceMailbox in this process has the mailbox {user}/{folder} open already");
-    let remedy = "Close the other BounceMailbox, or use that one.";
-    Err(Failure::new(Step::Call, Kind::Busy, observed).remedy(remedy))
+    let said = message!(MailboxOpenAlready, user = user, folder = folder);
+    Err(Failure::own(Step::Call, Kind::Busy, said).advised(message!(MailboxOpenAlreadyRemedy)))
 }
 
 impl Drop for Reader {

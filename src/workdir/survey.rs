@@ -10,6 +10,7 @@ use super::lock::LOCK;
 use super::name::MailboxName;
 use super::protected::{Protected, failed};
 use super::reader;
+use crate::text::Arg;
 
 /// Decisions in the journal of a mailbox that is not configured any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +62,14 @@ fn look(file: &dyn DiskFile) -> Option<(MailboxName, usize)> {
 }
 
 /// Says why no lock and no journal could be in a mailbox directory, as far as that shows without writing anything.
-pub fn obstacle(disk: &dyn Disk, directory: &Path) -> Option<String> {
+pub fn obstacle(disk: &dyn Disk, directory: &Path) -> Option<Arg> {
     let opened = match Protected::open(disk, directory) {
         Ok(opened) => opened?,
-        Err(failure) => return Some(failure.observed),
+        Err(failure) => return Some(failure.told()),
     };
     [LOCK, JOURNAL].into_iter().find_map(|name| {
         let error = opened.open_file(name).err()?;
-        Some(failed(&directory.join(name), &error).observed)
+        Some(failed(&directory.join(name), &error).told())
     })
 }
 

@@ -12,8 +12,10 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid};
 use rustix::fs::{fchmod, fchown, fstat, mkdirat, openat, readlinkat, renameat, statat, unlinkat};
 
-use super::disk::{Directory, Disk, DiskFile, FileKind, Metadata, Owner, Rights};
+use super::disk::{Directory, Disk, DiskFile, FileKind, Metadata, Owner, Rights, not_a};
 use super::owner::Process;
+use crate::message;
+use crate::text::Said;
 
 /// The file system of the machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,8 +82,8 @@ fn trusted_link(directory: &OwnedFd, name: &OsStr, link: &Stat) -> io::Result<Pa
     let ours = |stat: &Stat| stat.st_uid == 0 || stat.st_uid == user;
     let writable = above.st_mode & 0o022 != 0 && above.st_mode & 0o1000 == 0;
     if !ours(link) || !ours(&above) || writable {
-        let why = format!("the symbolic link {} could be another user's", Path::new(name).display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        let why = message!(LinkOfOther, name = Path::new(name).display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, Said(why)));
     }
     let target = readlinkat(directory, name, Vec::new())?;
     Ok(OsString::from_vec(target.into_bytes()).into())
@@ -135,7 +137,7 @@ impl Directory for RealDirectory {
     fn open_directory(&self, name: &str) -> io::Result<Box<dyn Directory>> {
         let found = self.metadata_of(name)?.kind;
         if found != FileKind::Directory {
-            return Err(io::Error::other(format!("it is {found}, not a directory")));
+            return Err(not_a(found, message!(KindDirectory)));
         }
         let directory = openat(&self.fd, name, READ | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         Ok(Box::new(RealDirectory { fd: directory, readable: true }))
@@ -220,7 +222,7 @@ fn give(file: impl AsFd, owner: Owner) -> io::Result<()> {
 fn regular(metadata: Metadata) -> io::Result<()> {
     match metadata.kind {
         FileKind::Regular => Ok(()),
-        other => Err(io::Error::other(format!("it is {other}, not a regular file"))),
+        other => Err(not_a(other, message!(KindFile))),
     }
 }
 

@@ -5,8 +5,9 @@ use std::io;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::disk::{Directory, Disk, DiskFile, FileKind, Metadata, Owner};
+use super::disk::{Directory, Disk, DiskFile, FileKind, Metadata, Owner, not_a};
 use super::owner::Process;
+use crate::message;
 
 /// The file system of the machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,7 +30,7 @@ impl Disk for RealDisk {
 fn directory(path: PathBuf, found: &fs::Metadata) -> io::Result<Box<dyn Directory>> {
     match metadata(found).kind {
         FileKind::Directory => Ok(Box::new(RealDirectory(path))),
-        other => Err(io::Error::other(format!("it is {other}, not a directory"))),
+        other => Err(not_a(other, message!(KindDirectory))),
     }
 }
 
@@ -40,7 +41,7 @@ impl Directory for RealDirectory {
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let found = self.metadata_of(name)?.kind;
         if found != FileKind::Regular {
-            return Err(io::Error::other(format!("it is {found}, not a regular file")));
+            return Err(not_a(found, message!(KindFile)));
         }
         let file = options().custom_flags(OPEN_REPARSE_POINT).open(self.0.join(name))?;
         Ok(Box::new(RealFile(file)))

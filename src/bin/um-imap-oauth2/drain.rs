@@ -91,7 +91,7 @@ fn one(
     interruption: &Interruption,
     configs: &mut Vec<MailboxConfig>,
 ) -> Exit {
-    let log = Log::default();
+    let log = Log::default().speaking(language);
     let terminal = Terminal::new(language);
     let result = terminal.print_meanwhile(&log, || {
         let config = configuration(&arguments.of.um_home, listener, &arguments.work, language, &log)?;

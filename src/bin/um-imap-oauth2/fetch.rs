@@ -18,6 +18,7 @@ use um_imap_oauth2::log::{Level, Log};
 use um_imap_oauth2::mailbox::{Access, Mailbox, Message, Outcome};
 use um_imap_oauth2::message;
 use um_imap_oauth2::net::{Anchors, Trust};
+use um_imap_oauth2::text::Arg;
 
 use super::directory::Directory;
 use super::{
@@ -54,7 +55,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let mut done = Done::default();
     let terminal = Terminal::new(language);
-    let log = Log::default();
+    let log = Log::default().speaking(language);
     let result = terminal.print_meanwhile(&log, || fetch(arguments, language, &log, &terminal, &mut done));
     let warnings = terminal.warnings.load(Ordering::Relaxed);
     let result = match print_summary(arguments, language, &done, warnings, result.as_ref().err()) {
@@ -161,8 +162,8 @@ pub(super) fn configuration(
     let loaded = loaded.map_err(|failure| unconfigured(failure, listener, language))?;
     for finding in loaded.findings {
         match finding.severity {
-            Severity::Info => log.info(finding.text),
-            Severity::Warning => log.warning(finding.text),
+            Severity::Info => log.info(message!(LogFinding, finding = Arg::Shown(finding.text))),
+            Severity::Warning => log.warning(message!(LogFinding, finding = Arg::Shown(finding.text))),
         }
     }
     let mut config = loaded.config;
@@ -266,7 +267,7 @@ impl Terminal {
                 last.clone_from(&record.text);
                 self.warnings.fetch_add(1, Ordering::Relaxed);
             }
-            self.beside(|| say(&format!("{level}: {}", record.text)));
+            self.beside(|| say(&format!("{level}: {record}")));
         }
     }
 

@@ -42,17 +42,15 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
             return fail(&unconfigured(failure, listener, language), language);
         }
     };
-    let log = Log::default();
+    let log = Log::default().speaking(language);
     let looked_at = look(&loaded.config, &environment, &log);
-    let problem = looked_at.as_ref().ok().and_then(|looked_at| looked_at.problem.as_ref());
-    let in_log = problem.map(ToString::to_string);
     let mut exit = Exit::Well;
     // What is wrong with the token is printed with its explanation.
-    for record in log.take().into_iter().filter(|record| Some(&record.text) != in_log.as_ref()) {
+    for record in log.take().into_iter().filter(|record| record.id != Some("log-token-problem")) {
         if record.level >= Level::Warning {
             exit = Exit::Warnings;
         }
-        say(&record.text);
+        say(&record.to_string());
     }
     let looked_at = match looked_at {
         Ok(looked_at) => looked_at,

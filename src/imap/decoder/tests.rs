@@ -449,7 +449,7 @@ fn lines_that_are_no_imap_are_told_from_data_that_cannot_be_read() {
     assert_eq!(responses(b"* SEARCH x\r\n"), [Event::Response(Response::SearchEnd { readable: false })]);
     assert!(refused(b"* 1 FETCH (BODY[] {1}\r\na BODY[] {1}\r\na)\r\n").contains("two messages"));
     assert!(refused(b"* 1 FETCH (BODY[] {1}\r\na\r\n").contains("cannot be read"));
-    assert!(refused(b"* 1 FETCH (BODY[] {99999999999999999999}\r\n").contains("no number"));
+    assert!(refused(b"* 1 FETCH (BODY[] {99999999999999999999}\r\n").contains("not a number"));
 }
 
 #[test]

@@ -4,6 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
+fn in_english(arg: Option<crate::text::Arg>) -> Option<String> {
+    arg.map(|arg| crate::message!(LogFinding, finding = arg).in_language(crate::text::Language::English))
+}
+
 #[test]
 fn odd_files_in_place_of_ours_are_a_clear_failure() {
     type Oddity = fn(&Path);
@@ -33,7 +37,7 @@ fn odd_files_in_place_of_ours_are_a_clear_failure() {
             make(&place.path(name));
             let observed = unavailable(&mut place.files());
             assert!(observed.contains(what) && observed.contains(name), "{observed}");
-            assert_eq!(obstacle(&RealDisk, &place.directory), Some(observed));
+            assert_eq!(in_english(obstacle(&RealDisk, &place.directory)), Some(observed));
         }
         if what != "hard link" {
             let place = Place::new();
@@ -93,7 +97,7 @@ fn a_directory_that_others_may_write_is_refused_with_the_command_that_mends_it()
             fs::set_permissions(path, fs::Permissions::from_mode(bad)).unwrap();
             let observed = unavailable(&mut place.files());
             assert!(observed.contains(&format!("\"chmod go-w {}\"", path.display())), "{observed}");
-            assert_eq!(obstacle(&RealDisk, &place.directory), Some(observed));
+            assert_eq!(in_english(obstacle(&RealDisk, &place.directory)), Some(observed));
             assert!(place.files().write_status("{}").is_err());
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
