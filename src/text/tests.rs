@@ -708,3 +708,63 @@ fn an_explanation_is_known_by_its_entrys_id_and_what_the_room_explained_itself_i
     assert_eq!(id(strange.clone().cause("c").remedy("r")), None);
     assert_eq!(id(strange.caused_by(refused)).as_deref(), Some("connect-refused"));
 }
+
+#[test]
+fn the_wrappers_texts_are_in_both_languages_with_the_same_values() {
+    let wrapper = concat!(env!("CARGO_MANIFEST_DIR"), "/java/src/main/");
+    let read = |name: &str| {
+        let file = std::fs::read_to_string(format!("{wrapper}resources/um/imap/oauth2/{name}")).unwrap();
+        let lines = file.lines().filter(|line| !line.starts_with('#'));
+        let entry = |line: &str| line.split_once('=').map(|(key, text)| (key.to_owned(), text.to_owned()));
+        lines.filter_map(entry).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (english, german) = (read("messages.properties"), read("messages_de.properties"));
+    assert!(english.keys().eq(german.keys()));
+    let mut code = String::new();
+    for file in std::fs::read_dir(format!("{wrapper}java/um/imap/oauth2")).unwrap() {
+        code += &std::fs::read_to_string(file.unwrap().path()).unwrap();
+    }
+    for (key, text) in &english {
+        let values = |text: &str| {
+            let mut values = holes(text);
+            values.sort();
+            values
+        };
+        assert_eq!(values(text), values(&german[key]), "{key}");
+        assert!(code.contains(&format!("\"{key}\"")), "{key} is not used");
+    }
+    for used in code.split("Texts.text(\"").skip(1) {
+        let key = used.split('"').next().unwrap_or_default();
+        assert!(english.contains_key(key), "{key} has no text");
+    }
+}
+
+#[test]
+fn no_sentence_stands_in_the_code_of_a_failure() {
+    let mut directories = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                // Tests, and the stand-ins for servers in them, make texts of servers.
+                if name != "tests" {
+                    directories.push(path);
+                }
+                continue;
+            }
+            if !name.ends_with(".rs") || name.ends_with("tests.rs") {
+                continue;
+            }
+            let code = std::fs::read_to_string(&path).unwrap();
+            let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            for call in code.split("Failure::new(").skip(1) {
+                let arguments = call.split([';', '?']).next().unwrap_or_default();
+                let words = arguments.split('"').skip(1).step_by(2).filter(|text| text.contains(' '));
+                let words: Vec<_> =
+                    words.filter(|text| text.contains(|c: char| c.is_ascii_lowercase())).collect();
+                assert!(words.is_empty(), "{}: {words:?}", path.display());
+            }
+        }
+    }
+}

@@ -1,9 +1,10 @@
 //! Every entry of the catalogue of explanations, from the bytes that a server sends to what the command line and the Java
-//! wrapper say. `cases.toml` has the cases.
+//! wrapper say, in English and in German. `cases.toml` has the cases.
 
 #![cfg(target_os = "linux")]
 
 mod driver;
+mod german;
 mod peer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +73,7 @@ fn check_and_java_name_the_cause_of_every_entry() {
                                 .said
                                 .map(|said| format!(" ({}, from {})", said.text, said.from))
                                 .unwrap_or_default();
-                            let problem = format!("{} by {who}{said}: {problem}", run.case.id);
+                            let problem = format!("{} by {who} in {:?}{said}: {problem}", run.case.id, run.language);
                             failed.lock().unwrap().push(problem);
                         }
                     }
@@ -173,11 +174,12 @@ fn fetch() -> String {
 
 impl Case {
     fn runs(&self) -> Vec<Run<'_>> {
-        let run = Run { case: self, answer: None, said: None };
+        let run = Run { case: self, answer: None, said: None, language: Language::English };
         let answers = self.token.iter().map(|answer| Run { answer: Some(answer), ..run });
         let said = self.said.iter().map(|said| Run { said: Some(said), ..run });
         let runs: Vec<_> = answers.chain(said).collect();
-        if runs.is_empty() { vec![run] } else { runs }
+        let runs = if runs.is_empty() { vec![run] } else { runs };
+        runs.into_iter().flat_map(|run| [run, Run { language: Language::German, ..run }]).collect()
     }
 
     fn entry(&self) -> &'static Entry {
@@ -190,6 +192,7 @@ struct Run<'a> {
     case: &'a Case,
     answer: Option<&'a Answer>,
     said: Option<&'a Said>,
+    language: Language,
 }
 
 /// What is observed must be this case's.
@@ -223,6 +226,7 @@ impl Run<'_> {
         let json: Value = serde_json::from_str(&text)
             .map_err(|_| format!("{text}{}", String::from_utf8_lossy(&output.stderr)))?;
         let steps = json["mailboxes"][0]["steps"].as_array().ok_or("no steps")?;
+        self.is_in_one_language(&text)?;
         if warning {
             let warnings: Vec<_> = steps.iter().map(|step| step["warnings"].to_string()).collect();
             return match warnings.iter().any(|warning| self.is_caused(warning)) {
@@ -246,7 +250,7 @@ impl Run<'_> {
     fn by_the_library(&self, opening: Duration) -> Outcome {
         let place = Place::new(self);
         let nobody = |_: &str| None;
-        let loaded = config::from_um_home_in(Some(Language::English), place.um_home.path(), None, &nobody);
+        let loaded = config::from_um_home_in(Some(self.language), place.um_home.path(), None, &nobody);
         let config = loaded.map_err(|failure| failure.to_string())?.config;
         let trust =
             Trust::new(Anchors::given(Vec::new()), config.ca_file.as_deref()).map_err(|f| f.to_string())?;
@@ -259,17 +263,26 @@ impl Run<'_> {
     }
 
     fn is_it(&self, id: Option<&str>, cause: Option<&str>, seen: &dyn std::fmt::Display) -> Outcome {
+        self.is_in_one_language(&format!("{seen:#}"))?;
         if id == Some(self.case.id.as_str()) && cause.is_some_and(|cause| self.is_caused(cause)) {
             return Ok(());
         }
         Err(format!("{} instead of: {:#}", id.unwrap_or("nothing known"), seen))
     }
 
+    fn is_in_one_language(&self, text: &str) -> Outcome {
+        let english = match self.language {
+            Language::English => Vec::new(),
+            Language::German => german::english(text),
+        };
+        if english.is_empty() { Ok(()) } else { Err(format!("English: {english:?} in {text}")) }
+    }
+
     /// Whether the entry's own words are in `text`, whatever its holes are filled with.
     fn is_caused(&self, text: &str) -> bool {
         let text = text.replace("\\\"", "\"");
         let mut rest = text.as_str();
-        let words = self.case.entry().text(Language::English).cause.clone();
+        let words = self.case.entry().text(self.language).cause.clone();
         words.split('{').map(|part| part.split_once('}').map_or(part, |(_, words)| words)).all(|words| {
             let words = words.trim();
             match rest.find(words) {
@@ -335,7 +348,7 @@ impl Place {
         fs::create_dir_all(&conf).unwrap();
         fs::create_dir_all(place.um_home.path().join("cmsbs-work")).unwrap();
         let file = conf.join("cmsbs.properties");
-        fs::write(&file, place.properties(case)).unwrap();
+        fs::write(&file, place.properties(run)).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
         // Whoever trusts the peer's certificate trusts the stand-in's, too.
         if let Ok(mut trusted) =
@@ -346,7 +359,7 @@ impl Place {
         place
     }
 
-    fn properties(&self, case: &Case) -> String {
+    fn properties(&self, run: &Run) -> String {
         let written = |key: &str| {
             let prefix = if key.starts_with("cmsbs.") { "" } else { "cmsbs.mail.imap." };
             format!("{prefix}{key}")
@@ -355,7 +368,7 @@ impl Place {
         // So that what passes is not waited for.
         properties.insert(written("fetch.patience"), "1s".to_owned());
         properties.insert("cmsbs.bounce.processAll".to_owned(), "true".to_owned());
-        if case.at_exchange {
+        if run.case.at_exchange {
             // The tunnel leads there whatever the port is, and no other mailbox of the JVM has the same one.
             let exchange = [
                 ("server", "outlook.office365.com"),
@@ -364,7 +377,9 @@ impl Place {
             ];
             properties.extend(exchange.map(|(key, value)| (written(key), self.filled(value))));
         }
-        properties.extend(case.set.iter().map(|(key, value)| (written(key), self.filled(value))));
+        let language = if run.language == Language::English { "en" } else { "de" };
+        properties.insert("cmsbs.lang".to_owned(), language.to_owned());
+        properties.extend(run.case.set.iter().map(|(key, value)| (written(key), self.filled(value))));
         let line = |(key, value): (&String, &String)| format!("{key} = \"{value}\"\n");
         properties.iter().map(line).collect()
     }

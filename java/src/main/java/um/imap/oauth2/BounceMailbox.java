@@ -283,7 +283,7 @@ public final class BounceMailbox implements AutoCloseable {
 
     private void ownMail(BounceMessage mail) {
         if (!mail.isOf(handle)) {
-            throw MailboxException.usage("the mail " + mail.id() + " is not one of this mailbox, " + name);
+            throw MailboxException.usage(Texts.text("usage.otherMailbox", mail.id(), name));
         }
     }
 
@@ -411,7 +411,7 @@ public final class BounceMailbox implements AutoCloseable {
         @Override
         public Iterator<BounceMessage> iterator() {
             if (started.getAndSet(true)) {
-                throw MailboxException.usage("a fetch can be iterated over once; call fetch() again");
+                throw MailboxException.usage(Texts.text("usage.iterated"));
             }
             return this;
         }
@@ -616,8 +616,9 @@ public final class BounceMailbox implements AutoCloseable {
          */
         public BounceMailbox open() {
             if ((settings == null) == (umHome == null)) {
-                throw MailboxException.usage("the builder needs either settings or umHome");
+                throw MailboxException.usage(Texts.text("usage.builder"));
             }
+            Texts.speak(settings == null ? null : settings.ask("cmsbs.lang"));
             Path work = workDirectory != null ? workDirectory : configuredWorkDirectory();
             try {
                 NativeLibrary.INSTANCE.load(work);
@@ -626,8 +627,8 @@ public final class BounceMailbox implements AutoCloseable {
             } catch (RuntimeException | LinkageError e) {
                 // Such as a security manager, which can forbid each step, down to reading a system property.
                 Throwable why = e instanceof ExceptionInInitializerError ? e.getCause() : e;
-                throw MailboxException.library("the native library cannot be loaded: " + why, "",
-                        why instanceof SecurityException ? NativeLibrary.ALLOW : "", e);
+                throw MailboxException.library(Texts.text("library.failed.observed", why), "",
+                        why instanceof SecurityException ? Texts.text("library.security.remedy") : "", e);
             }
             try {
                 return opened(work);

@@ -71,7 +71,7 @@ abstract class MessageOctets {
         @Override
         byte[] bytes() {
             if (size > Integer.MAX_VALUE - 8) {
-                throw MailboxException.usage("the mail has " + size + " octets, which no array of Java can hold");
+                throw MailboxException.usage(Texts.text("usage.large", size));
             }
             byte[] octets = new byte[(int) size];
             try (InputStream in = inputStream()) {

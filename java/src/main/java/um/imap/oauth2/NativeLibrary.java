@@ -42,15 +42,6 @@ import java.util.concurrent.atomic.AtomicReference;
 final class NativeLibrary {
     static final String PROPERTY = "um.imap.oauth2.library";
 
-    private static final String ELSEWHERE = "put the library elsewhere (java -jar um-imap-oauth2.jar install-native DIRECTORY)"
-            + " and name it in the system property " + PROPERTY + ".";
-
-    static final String ALLOW = "Grant um-imap-oauth2.jar this permission in the JVM's policy.";
-
-    private static final String RESTART = "Restart the JVM. If it happens again, report it with this text.";
-
-    private static final String FROM_ONE_BUILD = "Take jar and library from one build, and restart the JVM.";
-
     /** The one of this class loader. */
     static final NativeLibrary INSTANCE = new NativeLibrary(version(NativeLibrary.class), Platform.current());
 
@@ -85,10 +76,8 @@ final class NativeLibrary {
         }
         if (!found.equals(version)) {
             throw MailboxException.library(
-                    "the native library has version " + found + " (" + Native.target() + "), the jar has " + version,
-                    "A library of another version was found first, in the system property " + PROPERTY
-                            + " or on java.library.path.",
-                    FROM_ONE_BUILD, null);
+                    Texts.text("library.version.observed", found, Native.target(), version),
+                    Texts.text("library.version.cause", PROPERTY), Texts.text("library.oneBuild.remedy"), null);
         }
         if (!prepared) {
             prepare();
@@ -119,13 +108,14 @@ final class NativeLibrary {
             throw ofAnotherBuild((UnsatisfiedLinkError) thrown.get());
         }
         if (thrown.get() != null) {
-            throw MailboxException.library("the native library cannot use this JVM: " + thrown.get(), "", RESTART, thrown.get());
+            throw MailboxException.library(Texts.text("library.unprepared.observed", thrown.get()), "",
+                    Texts.text("library.unprepared.remedy"), thrown.get());
         }
     }
 
     /** What a native method is that the library does not have, though it has the jar's version. */
     static MailboxException ofAnotherBuild(UnsatisfiedLinkError e) {
-        return MailboxException.library("the native library that was loaded is not the one of this jar: " + e, "", FROM_ONE_BUILD, e);
+        return MailboxException.library(Texts.text("library.otherBuild.observed", e), "", Texts.text("library.oneBuild.remedy"), e);
     }
 
     /**
@@ -175,9 +165,9 @@ final class NativeLibrary {
             String property = System.getProperty(PROPERTY);
             String origin;
             if (property != null) {
-                origin = fromFile("system property " + PROPERTY, property);
+                origin = fromFile(Texts.text("seen.property", PROPERTY), property);
             } else {
-                seen.add("system property " + PROPERTY + ": not set");
+                seen.add(Texts.text("seen.unset", PROPERTY));
                 origin = fromJar();
                 if (origin == null) {
                     origin = fromLibraryPath();
@@ -198,7 +188,7 @@ final class NativeLibrary {
                 return null;
             }
             if (!Files.isRegularFile(file)) {
-                seen.add(where + ": there is no file " + file.toAbsolutePath());
+                seen.add(Texts.text("seen.noFile", where, file.toAbsolutePath()));
                 return null;
             }
             String origin = load(where, file);
@@ -214,10 +204,10 @@ final class NativeLibrary {
         }
 
         private String fromJar() {
-            String where = "the jar's " + platform.resource();
+            String where = Texts.text("seen.jar", platform.resource());
             URL resource = platform.inJar();
             if (resource == null) {
-                seen.add(where + ": not there; the jar has " + Platform.allInJar());
+                seen.add(Texts.text("seen.notInJar", where, Platform.allInJar()));
                 return null;
             }
             if (workDirectory != null) {
@@ -254,7 +244,7 @@ final class NativeLibrary {
                 }
             }
             if (!found) {
-                seen.add("java.library.path: no " + platform.file() + " in " + path);
+                seen.add(Texts.text("seen.notOnPath", platform.file(), path));
             }
             return null;
         }
@@ -293,8 +283,7 @@ final class NativeLibrary {
         private void refused(String where, OwnDirectory.Refused e) {
             refused = e;
             seen(where, e);
-            Log.log(Log.LIBRARY, Level.WARNING, "The native library is not unpacked to a directory that another account could"
-                    + " change: " + e.getMessage() + ". Mend it with: " + e.command, null);
+            Log.log(Log.LIBRARY, Level.WARNING, Texts.text("library.log.refused", e.getMessage(), e.command), null);
         }
 
         private String load(String where, Path file) {
@@ -302,7 +291,7 @@ final class NativeLibrary {
             try {
                 String fault = platform.fault(path);
                 if (fault != null) {
-                    seen.add(where + ": " + path + " " + fault);
+                    seen.add(Texts.text("seen.fault", where, path, fault));
                     return null;
                 }
                 System.load(path.toString());
@@ -328,34 +317,31 @@ final class NativeLibrary {
 
         private MailboxException failure() {
             String cause = "";
-            String remedy = "Name a library for " + platform.name() + " in the system property " + PROPERTY + ".";
+            String remedy = Texts.text("library.none.remedy", platform.name(), PROPERTY);
             if (last instanceof IllegalCallerException) {
-                cause = "This JVM loads native libraries only for whom it was told to (--illegal-native-access=deny, which newer JDKs make"
-                        + " the default).";
-                remedy = "Start UM's JVM with --enable-native-access=ALL-UNNAMED.";
+                cause = Texts.text("library.denied.cause");
+                remedy = Texts.text("library.denied.remedy");
             } else if (last instanceof SecurityException) {
-                cause = "The JVM's security manager does not allow it.";
-                remedy = ALLOW;
+                cause = Texts.text("library.security.cause");
+                remedy = Texts.text("library.security.remedy");
             } else if (noexec != null) {
-                cause = noexec + " is mounted with noexec, so that no library can be loaded from there.";
-                remedy = "Take a work directory that is mounted without noexec (or another java.io.tmpdir), or " + ELSEWHERE;
+                cause = Texts.text("library.noexec.cause", noexec);
+                remedy = Texts.text("library.noexec.remedy", PROPERTY);
             } else if (refused != null) {
-                cause = "Another account could exchange the library there, and would get the rights of UM: " + refused.getMessage() + ".";
-                remedy = "Mend it with: " + refused.command;
+                cause = Texts.text("library.refused.cause", refused.getMessage());
+                remedy = Texts.text("library.refused.remedy", refused.command);
             } else if (unwritten) {
-                cause = "The library is unpacked to the work directory, where there is one, or to java.io.tmpdir; neither can be written.";
-                remedy = "Let UM write to one of them, or " + ELSEWHERE;
+                cause = Texts.text("library.unwritten.cause");
+                remedy = Texts.text("library.unwritten.remedy", PROPERTY);
             } else if (!Platform.NAMES.contains(platform.name())) {
-                cause = "There are libraries for " + String.join(", ", Platform.NAMES) + " only.";
-                remedy = "Run UM with a 64-bit JVM on one of these, or go on with UM's own reader.";
+                cause = Texts.text("library.platform.cause", String.join(", ", Platform.NAMES));
+                remedy = Texts.text("library.platform.remedy");
             } else if (platform.isMusl() && platform.inJar() == null) {
-                cause = "This JVM runs on the C library musl (Alpine Linux); a library that was built for glibc cannot be"
-                        + " loaded there, and the jar has none for musl.";
-                remedy = "Take a jar that was built with " + platform.name() + ", or name such a library in the system property "
-                        + PROPERTY + ".";
+                cause = Texts.text("library.musl.cause");
+                remedy = Texts.text("library.musl.remedy", platform.name(), PROPERTY);
             }
             return MailboxException.library(
-                    "no native library for " + platform.name() + " could be loaded (" + String.join("; ", seen) + ").",
+                    Texts.text("library.none.observed", platform.name(), String.join("; ", seen)),
                     cause, remedy, last);
         }
     }

@@ -97,12 +97,12 @@ final class OwnDirectory {
         int mode = (Integer) attributes.get("mode");
         long account = account();
         if (owner != account && owner != ROOT) {
-            throw new Refused(path + " belongs to another account (user id " + owner + ", this one is " + account + ")",
+            throw new Refused(Texts.text("directory.owner", path, owner, account),
                     "chown " + account + " '" + path + "'");
         }
         boolean safe = (mode & WRITABLE_FOR_OTHERS) == 0 || stickyHelps && (mode & STICKY) != 0;
         if (!safe) {
-            throw new Refused(path + " can be written by other accounts (mode " + Integer.toOctalString(mode & 07777) + ")",
+            throw new Refused(Texts.text("directory.mode", path, Integer.toOctalString(mode & 07777)),
                     "chmod go-w '" + path + "'");
         }
     }
@@ -121,6 +121,6 @@ final class OwnDirectory {
                 return Long.parseLong(line.split("\\s+")[2]);
             }
         }
-        throw new NoSuchFileException("/proc/self/status", null, "it has no user id");
+        throw new NoSuchFileException("/proc/self/status", null, Texts.text("directory.noUser"));
     }
 }

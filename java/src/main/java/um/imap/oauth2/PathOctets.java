@@ -26,7 +26,7 @@ final class PathOctets {
         Path absolute = path.toAbsolutePath();
         URI uri = absolute.toUri();
         if (!"file".equals(uri.getScheme())) {
-            throw MailboxException.usage(uri + " is no directory of the operating system's");
+            throw MailboxException.usage(Texts.text("usage.path", uri));
         }
         if (File.separatorChar != '/') {
             return absolute.toString().getBytes(StandardCharsets.UTF_8);

@@ -88,7 +88,7 @@ final class Platform {
         String names = NAMES.stream()
                 .filter(name -> new Platform(name).inJar() != null)
                 .collect(Collectors.joining(", "));
-        return names.isEmpty() ? "no native library" : names;
+        return names.isEmpty() ? Texts.text("jar.empty") : names;
     }
 
     /** The mount point above the file if it is mounted with {@code noexec}, else null. */
@@ -132,12 +132,12 @@ final class Platform {
         }
         ByteBuffer header = ByteBuffer.wrap(start).order(ByteOrder.LITTLE_ENDIAN);
         if (start.length < ELF_HEADER || header.getInt(0) != ELF_MAGIC) {
-            return "is no library";
+            return Texts.text("fault.noLibrary");
         }
         // elf(5): e_shoff + e_shentsize * e_shnum; linkers write the section headers last.
         long end = header.getLong(0x28) + (long) header.getChar(0x3a) * header.getChar(0x3c);
         if (end < 0 || Files.size(file) < end) {
-            return "is cut short";
+            return Texts.text("fault.cut");
         }
         // The C library that it needs, among the names of its dynamic section. musl takes glibc's name for its own, so
         // that the library would be loaded, or fail for a symbol that tells nobody anything.
@@ -158,9 +158,9 @@ final class Platform {
             }
         }
         if (glibc && isMusl()) {
-            return "was built for the C library glibc, and this JVM runs on musl (Alpine Linux)";
+            return Texts.text("fault.glibc");
         }
-        return musl && !glibc && !isMusl() ? "was built for the C library musl, and this JVM runs on glibc" : null;
+        return musl && !glibc && !isMusl() ? Texts.text("fault.musl") : null;
     }
 
     private static String read(String file) {

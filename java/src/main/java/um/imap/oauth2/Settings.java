@@ -32,8 +32,8 @@ final class Settings {
             throw e;
         } catch (Throwable e) {
             throw MailboxException.configuration(key,
-                    "the settings function failed with " + e.getClass().getName() + " when it was asked for " + key,
-                    "It has to return null for a key that has no value.", new Wordless(e, CAUSES));
+                    Texts.text("settings.observed", e.getClass().getName(), key), Texts.text("settings.remedy"),
+                    new Wordless(e, CAUSES));
         }
     }
 

@@ -102,7 +102,7 @@ class MainTest {
         Files.writeString(inJar.resolve(PLATFORM.file()), "no library");
         Run run = runWithout(directory, "install-native", directory.resolve("out").toString());
         assertEquals(1, run.code);
-        assertContains(run.text, "library: ", "is no library");
+        assertContains(run.text, "library: ", "is not a library");
     }
 
     @Test

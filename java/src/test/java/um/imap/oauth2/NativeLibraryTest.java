@@ -173,8 +173,8 @@ class NativeLibraryTest {
         Path jar = directory.resolve("jar");
         putIntoJar(jar);
         ChildJvm jvm = new ChildJvm(directory).classPath(jar).with("-Djava.io.tmpdir=" + temporary);
-        assertContains(jvm.run(NAME, temporary.resolve("work").toString()).out, "library: ", "Another account could exchange the library",
-                temporary + " can be written by other accounts (mode 777)", "Mend it with: chmod go-w '" + temporary + "'");
+        assertContains(jvm.run(NAME, temporary.resolve("work").toString()).out, "library: ", "Another account could replace the library",
+                temporary + " can be written by other accounts (mode 777)", "Run: chmod go-w '" + temporary + "'");
     }
 
     @Test
@@ -238,14 +238,14 @@ class NativeLibraryTest {
     void aFileThatIsNoLibraryIsSaid() throws IOException {
         Path garbage = Files.writeString(directory.resolve("garbage.so"), "no library");
         System.setProperty(NativeLibrary.PROPERTY, garbage.toString());
-        assertContains(failure(application(), null), garbage + " is no library");
+        assertContains(failure(application(), null), garbage + " is not a library");
     }
 
     @Test
     void halfALibraryDoesNotEndTheJvm() throws IOException {
         Path half = Files.write(directory.resolve("half.so"), Arrays.copyOf(Files.readAllBytes(LIBRARY), 100_000));
         System.setProperty(NativeLibrary.PROPERTY, half.toString());
-        assertContains(failure(application(), null), half + " is cut short");
+        assertContains(failure(application(), null), half + " is incomplete");
     }
 
     @Test
@@ -256,7 +256,7 @@ class NativeLibraryTest {
         Path link = Files.createSymbolicLink(directory.resolve("link"), mount);
         Path work = link.resolve("work");
         Path file = Files.copy(LIBRARY, link.resolve("copy.so"));
-        String[] named = {"library: ", mount + " is mounted with noexec", "Take a work directory that is mounted without noexec",
+        String[] named = {"library: ", mount + " is mounted with noexec", "Use a work directory (or another java.io.tmpdir) that is mounted without noexec",
             "another java.io.tmpdir", "install-native DIRECTORY", NativeLibrary.PROPERTY};
         assertContains(jvm("noexec", mount, "-Djava.io.tmpdir=" + temporary).run(NAME, work.toString()).out, named);
         assertContains(jvm("noexec", mount, "-D" + NativeLibrary.PROPERTY + "=" + file).run(NAME).out, named);
@@ -269,7 +269,7 @@ class NativeLibraryTest {
     void withoutADirectoryThatCanBeWrittenItIsSaidHowToInstallTheLibrary() throws Exception {
         Path mount = Files.createDirectory(directory.resolve("mount"));
         assertContains(jvm("ro", mount, "-Djava.io.tmpdir=" + mount).run(NAME, mount.resolve("work").toString()).out,
-                "Read-only file system", "neither can be written. Let UM write to one of them, or", "install-native DIRECTORY", NativeLibrary.PROPERTY);
+                "Read-only file system", "Neither can be written. Let UM write to one of them, or", "install-native DIRECTORY", NativeLibrary.PROPERTY);
     }
 
     @Test
@@ -358,7 +358,7 @@ class NativeLibraryTest {
             {"windows-aarch64", "Windows 11", "aarch64"},
         }) {
             assertContains(failureOn(application(), jvm[1], jvm[2], ""), jvm[0], String.join(", ", Platform.NAMES),
-                    "go on with UM's own reader");
+                    "continue with UM's built-in reader");
         }
     }
 
