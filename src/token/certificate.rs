@@ -363,7 +363,7 @@ mod tests {
             (empty, "", "", "it is neither a PEM nor a PKCS#12 file"),
             ("none.pem", "", "", "No such file or directory (os error 2)"),
             ("/dev/zero", "", "", "not a regular file"),
-            (large, "", "", "larger than 1048576 octets"),
+            (large, "", "", "larger than 1048576 bytes"),
         ] {
             let Err(failure) = read(name, password) else { panic!("{name} was taken") };
             assert_eq!(failure.observed, format!("{}: {observed}", fixture(name).display()));
