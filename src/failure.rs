@@ -40,9 +40,9 @@ pub struct Failure {
     /// The id by which the failure is explained, if the library itself has found it. `None`: by what another side said.
     pub own: Option<Id>,
     /// What the library itself says, from which `observed` is rendered.
-    pub said: Option<Message>,
+    pub said: Option<Box<Message>>,
     /// What to do about it, from which `remedy` is rendered, where the place that fails knows better than the catalogue.
-    pub advice: Option<Message>,
+    pub advice: Option<Box<Message>>,
 }
 
 /// The steps from the configuration to a settled mail, in the order in which they are taken.
@@ -163,7 +163,12 @@ impl Failure {
 
     /// Replaces what was observed by a sentence of the library's own.
     pub fn saying(self, said: Message) -> Self {
-        Self { observed: said.in_language(Language::English), own: Some(said.id()), said: Some(said), ..self }
+        Self {
+            observed: said.in_language(Language::English),
+            own: Some(said.id()),
+            said: Some(Box::new(said)),
+            ..self
+        }
     }
 
     /// The whole failure as one line, to stand in another sentence.
@@ -174,7 +179,7 @@ impl Failure {
     /// What was observed, to stand in another sentence.
     pub fn told(&self) -> Arg {
         match &self.said {
-            Some(said) => said.clone().into(),
+            Some(said) => Message::clone(said).into(),
             None => Arg::Shown(self.observed.clone()),
         }
     }
@@ -244,7 +249,7 @@ impl Failure {
     /// Sets the remedy as a sentence of the table.
     pub fn advised(mut self, remedy: Message) -> Self {
         self.remedy = remedy.in_language(Language::English);
-        self.advice = Some(remedy);
+        self.advice = Some(Box::new(remedy));
         self
     }
 

@@ -95,8 +95,8 @@ impl Attempt<'_> {
         let Some(problem) = claims.and_then(|claims| claims.problem(oauth2, &self.config.names)) else {
             return failure;
         };
-        let lines: Vec<_> = failure.observed.lines().chain([problem.observed.as_str()]).collect();
-        Failure { key: problem.key.clone(), ..failure.clone().observing_lines(lines) }
+        let said = message!(LoginRefusedToken, refusal = failure.told(), problem = problem.told());
+        Failure { key: problem.key.clone(), ..failure.clone().saying(said) }
     }
 
     fn log_in<C>(&self, secret: Secret, deadline: Deadline) -> Result<Session<C>> {

@@ -148,7 +148,7 @@ impl Entry {
 /// patterns are spread over several lines is looked for after that.
 pub(super) fn best(failure: &Failure, scene: &Scene) -> Option<&'static Entry> {
     // The words of the library itself are in no pattern's reach.
-    let foreign = failure.said.as_ref().map(Message::foreign_text);
+    let foreign = failure.said.as_deref().map(Message::foreign_text);
     let text = foreign.as_ref().unwrap_or(&failure.observed);
     let mut texts: Vec<Observed> = text.lines().rev().take(MOST_LINES).map(Observed::new).collect();
     texts.push(Observed::new(text));

@@ -172,7 +172,8 @@ impl Id {
         Self::ALL.iter().copied().find(|id| id.name() == name)
     }
 
-    fn sentence(self, language: Language) -> &'static str {
+    /// The sentence as the table has it, with its holes.
+    pub fn sentence(self, language: Language) -> &'static str {
         match language {
             Language::English => self.row().en,
             Language::German => self.row().de,

@@ -226,7 +226,7 @@ impl Run<'_> {
         let json: Value = serde_json::from_str(&text)
             .map_err(|_| format!("{text}{}", String::from_utf8_lossy(&output.stderr)))?;
         let steps = json["mailboxes"][0]["steps"].as_array().ok_or("no steps")?;
-        self.is_in_one_language(&text)?;
+        self.is_in_one_language(&for_people(steps))?;
         if warning {
             let warnings: Vec<_> = steps.iter().map(|step| step["warnings"].to_string()).collect();
             return match warnings.iter().any(|warning| self.is_caused(warning)) {
@@ -244,6 +244,7 @@ impl Run<'_> {
         let own = self.case.inside.is_some() || self.case.own_jvm;
         let own = own.then(|| Driver::start(Some(self.inside(&place, "java"))));
         let seen = own.as_ref().unwrap_or(java).ask(&self.case.java, place.um_home.path());
+        self.is_in_one_language(&seen.text)?;
         self.is_it(Some(&seen.id), Some(&seen.cause), &seen.text)
     }
 
@@ -259,11 +260,11 @@ impl Run<'_> {
         let parts = Parts { times, ..Parts::of(&config, access) };
         let mailbox = Mailbox::open_with(parts, config, trust, access, Log::default());
         let failure = mailbox.and_then(|mailbox| mailbox.fetch()).err().ok_or("it worked")?;
+        self.is_in_one_language(&failure.to_string())?;
         self.is_it(failure.id.as_deref(), Some(&failure.cause), &failure)
     }
 
     fn is_it(&self, id: Option<&str>, cause: Option<&str>, seen: &dyn std::fmt::Display) -> Outcome {
-        self.is_in_one_language(&format!("{seen:#}"))?;
         if id == Some(self.case.id.as_str()) && cause.is_some_and(|cause| self.is_caused(cause)) {
             return Ok(());
         }
@@ -465,6 +466,17 @@ impl Answer {
             }
         }
     }
+}
+
+/// What of the steps of `check` is for people.
+fn for_people(steps: &[Value]) -> String {
+    let mut texts = Vec::new();
+    for step in steps {
+        let failure = &step["failure"];
+        texts.extend([&step["title"], &failure["observed"], &failure["cause"], &failure["remedy"]]);
+        texts.extend([&step["seen"], &step["warnings"]].into_iter().filter_map(Value::as_array).flatten());
+    }
+    texts.into_iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether this user of this machine may make what `inside` needs. In many containers nobody may.

@@ -10,22 +10,14 @@ use um_imap_oauth2::net::{Anchors, Cancel};
 
 use super::{EveryMailbox, Exit, WorkDirectory, by_proxy_of_environment, environment, fail, print};
 
-/// Test each mailbox step by step, from the properties to the folders, and say what to do where a step fails
-///
-/// It tests the configuration, files and secrets, proxy, DNS, TCP and TLS of both hosts, the access token and what it says,
-/// the server's greeting, the login and the mailbox behind it, inbox, Junk Email and target folders, whether handled mail will
-/// be deleted, the clock, and the end of the credential. Without --write nothing changes anywhere.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     pub of: EveryMailbox,
     #[command(flatten)]
     work: WorkDirectory,
-    /// Print JSON, in the format of docs/check.schema.json
     #[arg(long)]
     json: bool,
-    /// Also write a message of our own into a folder of our own, move it, delete it, and remove the folder
     #[arg(long)]
     write: bool,
 }
@@ -113,12 +105,3 @@ fn load(arguments: &Arguments, listener: Option<&str>, language: Language) -> Re
     }
     Ok(loaded)
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  um-imap-oauth2 check --um-home /opt/um
-      every mailbox, and nothing changes anywhere
-  um-imap-oauth2 check --um-home /opt/um --listener inbox_2 --write
-      another mailbox, with a message of our own that is written, moved and deleted
-  um-imap-oauth2 check --um-home /opt/um --json | jq -r '.mailboxes[].steps[] | select(.failure) | .failure.remedy'
-      only what is to be done, for a monitoring system";

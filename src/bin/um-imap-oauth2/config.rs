@@ -4,13 +4,10 @@ use um_imap_oauth2::config::{self, Language, Report, Severity};
 
 use super::{EveryMailbox, Exit, environment, fail, finish, json, unconfigured};
 
-/// Print every effective value of each mailbox, where it comes from, and everything that is wrong or odd
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     pub of: EveryMailbox,
-    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -39,10 +36,3 @@ fn warns(report: &Report) -> bool {
     let mailboxes = report.mailboxes.iter().flat_map(|mailbox| &mailbox.findings);
     report.findings.iter().chain(mailboxes).any(|finding| finding.severity == Severity::Warning)
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  um-imap-oauth2 config --um-home /opt/um
-      every mailbox
-  um-imap-oauth2 config --um-home /opt/um --json | jq '.mailboxes[].errors'
-      only what is wrong, for a program";

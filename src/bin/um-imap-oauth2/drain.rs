@@ -15,12 +15,7 @@ use um_imap_oauth2::text::Message;
 use super::fetch::{Terminal, configuration};
 use super::{EveryMailbox, Exit, WorkDirectory, environment, fail, print, unconfigured};
 
-/// Tell the server what was settled and is only in the journal, and end
-///
-/// For the way back to UM's own reader, which knows no journal: what was counted already would be read and counted again.
-/// Universal Messenger must not read the mailbox meanwhile. No mail is fetched.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     pub of: EveryMailbox,
@@ -173,9 +168,3 @@ fn rank(exit: Exit) -> u8 {
         Exit::Interrupted => 4,
     }
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  um-imap-oauth2 drain --um-home /opt/um
-      tells the servers what every mailbox's journal holds
-  um-imap-oauth2 drain --um-home /opt/um --listener inbox_2";

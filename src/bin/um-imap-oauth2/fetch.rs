@@ -26,28 +26,18 @@ use super::{
     print, say, unconfigured,
 };
 
-/// Write each mail to a file, octet for octet as the server sends it
-///
-/// It reads the unread mail, or all of it where cmsbs.bounce.processAll = true. The files are OUT/<uidvalidity>-<uid>.eml, for
-/// their owner only. Without --settle nothing changes on the server, and the mail stays unread.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     pub of: OneMailbox,
     #[command(flatten)]
     work: WorkDirectory,
-    /// The directory to write to; it is made where it is missing
     #[arg(long, value_name = "OUT")]
     to: PathBuf,
-    /// What each mail is, once its file is safely on the disk: the server then moves or deletes it, as the properties say for
-    /// this outcome. With cmsbs.bounce.debug = false (the default) handled mail is DELETED
     #[arg(long, value_name = "OUTCOME", value_parser = outcome())]
     settle: Option<Outcome>,
-    /// Stop after N mails
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Print a JSON object for each mail, and a last one with the summary
     #[arg(long)]
     json: bool,
 }
@@ -380,12 +370,3 @@ fn outcome() -> impl TypedValueParser<Value = Outcome> {
 /// A record is printed within this time.
 const PRINT_EVERY: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(200);
-
-const EXAMPLES: &str = "\
-Examples:
-  um-imap-oauth2 fetch --um-home /opt/um --to ~/bounces
-      copies the unread mail and changes nothing on the server
-  um-imap-oauth2 fetch --um-home /opt/um --listener inbox_2 --to ~/bounces --limit 10 --json
-      ten mails of another mailbox, told in JSON
-  um-imap-oauth2 fetch --um-home /opt/um --to ~/bounces --settle unrecognised
-      copies the unread mail and moves it to the error folder";

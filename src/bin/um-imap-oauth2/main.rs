@@ -5,16 +5,18 @@ mod config;
 mod directory;
 mod drain;
 mod fetch;
+mod help;
 mod setup;
 mod status;
 mod token;
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use um_imap_oauth2::config::explain_unconfigured;
 use um_imap_oauth2::config::keys::Names;
@@ -32,10 +34,12 @@ fn main() -> ExitCode {
         let language = language_of(&environment).unwrap_or_default();
         say(&message!(CliInternalError, place = place).in_language(language));
     }));
-    let arguments = match Arguments::try_parse() {
+    let given: Vec<_> = std::env::args_os().collect();
+    let at_first_sight = first_look(&given, &environment);
+    let matches = help::in_language(Arguments::command(), at_first_sight).try_get_matches_from(given);
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) if error.use_stderr() && status_is_asked_for() => return status::misused(&error).into(),
-        Err(error) => error.exit(),
+        Err(error) => return misused(&error, at_first_sight),
     };
     let wanted = match arguments.lang {
         Some(Lang::De) => Some(Language::German),
@@ -57,21 +61,58 @@ fn main() -> ExitCode {
     .into()
 }
 
+/// Prints the help that was asked for, or says what is wrong with the arguments.
+fn misused(error: &clap::Error, language: Language) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    if status_is_asked_for() {
+        return status::misused(&help::misuse(error, language)).into();
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        error.exit();
+    }
+    let what = help::misuse(error, language);
+    say(&message!(MisuseError, what = what).in_language(language));
+    say(&message!(MisuseMore).in_language(language));
+    Exit::Failed.into()
+}
+
 /// Whether the command is `status`, whatever is wrong with the arguments.
 fn status_is_asked_for() -> bool {
     let matches = Arguments::command().ignore_errors(true).try_get_matches();
     matches.is_ok_and(|matches| matches.subcommand_name() == Some("status"))
 }
 
-/// Reads the bounce mailbox of Universal Messenger, as UM's own properties describe it
+/// The language before the arguments are understood: that of `--lang`, of the environment, or of the properties in `--um-home`.
+fn first_look(given: &[OsString], environment: &dyn Fn(&str) -> Option<String>) -> Language {
+    let value = |option: &str| {
+        given.iter().enumerate().find_map(|(at, argument)| {
+            let argument = argument.to_str()?.strip_prefix(option)?;
+            match argument.strip_prefix('=') {
+                Some(value) => Some(OsString::from(value)),
+                None if argument.is_empty() => given.get(at + 1).cloned(),
+                None => None,
+            }
+        })
+    };
+    match value("--lang").as_deref().and_then(OsStr::to_str) {
+        Some("de") => return Language::German,
+        Some("en") => return Language::English,
+        _ => {}
+    }
+    language_of(environment).unwrap_or_else(|| match value("--um-home") {
+        Some(home) => configured_language(Path::new(&home), environment),
+        None => Language::English,
+    })
+}
+
 #[derive(Parser)]
 #[command(
     name = "um-imap-oauth2",
     version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("UM_IMAP_OAUTH2_TARGET"), ")"),
-    after_help = AFTER_HELP
 )]
 struct Arguments {
-    /// The language of messages [default: that of LANG if it is one of these, else cmsbs.lang]
     #[arg(long, global = true)]
     lang: Option<Lang>,
     #[command(subcommand)]
@@ -82,7 +123,6 @@ struct Arguments {
 enum Command {
     Check(check::Arguments),
     Config(config::Arguments),
-    /// Print a page of docs/ that is made from the program's own tables
     #[command(hide = true)]
     Document {
         page: Page,
@@ -94,31 +134,24 @@ enum Command {
     Token(token::Arguments),
 }
 
-// No comment for the documentation here: it would take the place of the command's own help.
 #[derive(Debug, clap::Args)]
 struct EveryMailbox {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
     #[arg(long, value_name = "DIR")]
     um_home: PathBuf,
-    /// This listener alone (cmsbs.bounce.listeners), not every mailbox
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 struct OneMailbox {
-    /// UM's directory, which contains cmsbs-conf/cmsbs.properties
     #[arg(long, value_name = "DIR")]
     um_home: PathBuf,
-    /// A further mailbox (cmsbs.bounce.listeners) instead of the primary one
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 struct WorkDirectory {
-    /// The directory with journal, lock and status, where UM's code names one (Builder.workDirectory) [default:
-    /// cmsbs-work/um-imap-oauth2 in UM's directory]
     #[arg(long, value_name = "DIR")]
     work_directory: Option<PathBuf>,
 }
@@ -321,22 +354,6 @@ fn language_of(environment: &dyn Fn(&str) -> Option<String>) -> Option<Language>
 /// Columns before the text of a labelled line.
 const LABEL: usize = 13;
 
-const AFTER_HELP: &str = "\
-Examples:
-  um-imap-oauth2 setup --um-home /opt/um
-      what to do on Microsoft's side
-  um-imap-oauth2 check --um-home /opt/um
-      whether it works, and if not, why
-  um-imap-oauth2 fetch --um-home /opt/um --to ~/bounces
-      the unread mail, in files; nothing changes on the server
-
-Exit codes (status has its own):
-  0    all is well
-  1    it is done, with warnings
-  2    it failed, and fails again until somebody changes something; or a wrong argument
-  3    it failed, and may succeed at another time
-  130  it was interrupted (Ctrl-C); what was under way was brought to a clean end";
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -351,14 +368,77 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_examples() {
-        let shown = Arguments::command();
-        let shown = shown.get_subcommands().filter(|command| !command.is_hide_set());
-        for mut command in shown.cloned() {
-            let help = command.render_long_help().to_string();
-            let example = format!("um-imap-oauth2 {} --um-home", command.get_name());
-            assert!(help.contains("Examples:") && help.contains(&example), "{help}");
+    fn every_command_and_option_has_its_help_in_each_language_and_every_text_its_place() {
+        let mut placed = std::collections::HashSet::new();
+        for (language, examples, other) in
+            [(Language::English, "Examples:", "Usage:"), (Language::German, "Beispiele:", "Aufruf:")]
+        {
+            let command = help::in_language(Arguments::command(), language);
+            for mut command in command.get_subcommands().filter(|command| !command.is_hide_set()).cloned() {
+                let name = command.get_name().to_owned();
+                placed.extend(["", "-long", "-after"].map(|part| format!("help-{name}{part}")));
+                for argument in command.get_arguments() {
+                    let option = argument.get_long().unwrap_or_default();
+                    if name != "help" {
+                        assert!(argument.get_help().is_some(), "{name} --{option}");
+                    }
+                    placed.extend([format!("help-{name}-{option}"), format!("help-option-{option}")]);
+                }
+                if name != "help" {
+                    let shown = command.render_long_help().to_string();
+                    let example = format!("um-imap-oauth2 {name} --um-home");
+                    assert!(shown.contains(examples) && shown.contains(&example), "{shown}");
+                    assert!(shown.contains(other), "{shown}");
+                }
+            }
         }
+        placed.extend(["help-program", "help-program-after", "help-option-version"].map(str::to_owned));
+        let named_in_code = ["help-heading-", "help-word-"];
+        for id in Id::ALL.iter().map(|id| id.name()).filter(|name| name.starts_with("help-")) {
+            let in_code = named_in_code.iter().any(|prefix| id.starts_with(prefix));
+            assert!(in_code || placed.contains(id), "{id} is nowhere");
+        }
+    }
+
+    #[test]
+    fn the_first_look_takes_the_argument_before_the_environment_before_the_properties() {
+        let look = |given: &[&str], lang: Option<&str>| {
+            let given: Vec<_> = given.iter().map(OsString::from).collect();
+            first_look(&given, &|name| lang.filter(|_| name == "LANG").map(str::to_owned))
+        };
+        assert_eq!(look(&["--lang", "de"], Some("en_GB")), Language::German);
+        assert_eq!(look(&["--lang=en", "--foo"], Some("de_DE")), Language::English);
+        assert_eq!(look(&["--help"], Some("de_DE.UTF-8")), Language::German);
+        assert_eq!(look(&["--help"], None), Language::English);
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("cmsbs-conf")).unwrap();
+        std::fs::write(home.path().join("cmsbs-conf/cmsbs.properties"), "cmsbs.lang = de\n").unwrap();
+        assert_eq!(look(&["check", "--um-home", home.path().to_str().unwrap()], None), Language::German);
+    }
+
+    #[test]
+    fn wrong_arguments_are_explained_in_the_users_language() {
+        let said = |given: &[&str]| {
+            [Language::English, Language::German].map(|language| {
+                let command = help::in_language(Arguments::command(), language);
+                let given = ["um-imap-oauth2"].iter().chain(given);
+                help::misuse(&command.try_get_matches_from(given).unwrap_err(), language)
+            })
+        };
+        let [english, german] = said(&["check"]);
+        assert_eq!(english, "these arguments are missing: --um-home <DIR>");
+        assert_eq!(german, "Diese Argumente fehlen: --um-home <DIR>");
+        let [_, german] = said(&["status", "--um-home", "x", "--max-age", "soon"]);
+        assert_eq!(german, "'soon' ist kein gültiger Wert für --max-age <MINUTES>");
+        let [_, german] = said(&["check", "--lang", "fr"]);
+        assert!(
+            german.starts_with("'fr' ist kein gültiger Wert für --lang <LANG> [mögliche Werte: de, en"),
+            "{german}"
+        );
+        let [_, german] = said(&["check", "--um-hom", "x"]);
+        assert_eq!(german, "Unbekanntes Argument '--um-hom'; meinten Sie '--um-home'?");
+        assert_eq!(said(&["foo"])[1], "Unbekannter Befehl 'foo'");
+        assert_eq!(said(&["check", "--um-home"])[1], "--um-home <DIR> braucht einen Wert");
     }
 
     #[test]

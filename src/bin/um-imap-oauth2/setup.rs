@@ -10,12 +10,7 @@ use um_imap_oauth2::text::{Arg, Message};
 
 use super::{Exit, OneMailbox, environment, finish, in_words, say, unconfigured};
 
-/// Print how to set up Microsoft's side for a mailbox, from the portal to PowerShell, with the values of your properties
-///
-/// It asks no server and changes nothing. What is missing in the properties stands in <angle brackets>; the command can be run before
-/// there are any.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     pub of: OneMailbox,
@@ -259,13 +254,6 @@ static CLOUDS: [Cloud; 3] = [
         environment: " -ExchangeEnvironmentName O365China",
     },
 ];
-
-const EXAMPLES: &str = "\
-Examples:
-  um-imap-oauth2 setup --um-home /opt/um
-      the primary mailbox
-  um-imap-oauth2 setup --um-home /opt/um --listener inbox_2 --lang en > set-up.txt
-      another one, in English, to be sent to whoever administers the tenant";
 
 #[cfg(test)]
 mod tests {

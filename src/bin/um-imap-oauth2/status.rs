@@ -16,22 +16,14 @@ use um_imap_oauth2::text::{Arg, Message};
 
 use super::{EveryMailbox, Exit, WorkDirectory, environment, in_words, json, print, say, unconfigured};
 
-/// Say how the mailboxes are doing, as Universal Messenger left it in its work directory
-///
-/// Asks no server and changes nothing. The account that runs it must be able to read UM's properties, the files that their
-/// $file keys name, and UM's work directory (cmsbs-work/um-imap-oauth2). In its text stands ¦ for |, after which monitoring
-/// systems expect performance data; --json leaves it as it is.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     #[command(flatten)]
     pub of: EveryMailbox,
     #[command(flatten)]
     work: WorkDirectory,
-    /// A mailbox that was not read for so many minutes is a failing one
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     max_age: u32,
-    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -82,9 +74,7 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
 }
 
 /// Says that the arguments are of no use, in the way of monitoring systems.
-pub fn misused(error: &clap::Error) -> Exit {
-    let text = error.to_string();
-    let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+pub fn misused(what: &str) -> Exit {
     // Whoever does not get this line gets the exit code.
     let _ = print(&format!("UNKNOWN - {}\n", one_line(what)), Language::English);
     Level::Unknown.into()
@@ -270,15 +260,3 @@ fn ago(time: TimeDelta) -> Message {
         _ => message!(AgoSeconds, number = number(time.num_seconds())),
     }
 }
-
-const AFTER_HELP: &str = "\
-Exit codes, as Nagios, Icinga and their like know them:
-  0    OK: all mailboxes are read
-  1    WARNING: they are read, and something needs attention
-  2    CRITICAL: a mailbox is not read
-  3    UNKNOWN: Universal Messenger has left nothing in its work directory, this account may not read it or the properties, or
-       an argument is wrong
-
-Examples:
-  um-imap-oauth2 status --um-home /opt/um
-  um-imap-oauth2 status --um-home /opt/um --listener inbox_2 --max-age 240 --json";

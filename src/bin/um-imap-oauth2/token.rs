@@ -19,15 +19,10 @@ use super::{
     unconfigured,
 };
 
-/// Ask for an access token and print what it is good for: audience, roles, tenant, application, validity. Never the token
-///
-/// The proxy is that of the properties, else that of HTTPS_PROXY and NO_PROXY.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     pub of: OneMailbox,
-    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -166,10 +161,3 @@ fn moment(time: &DateTime<Utc>) -> String {
 const LIMIT: Duration = Duration::from_secs(90);
 /// Columns before the text of a labelled line.
 const LABEL: usize = 14;
-
-const EXAMPLES: &str = "\
-Examples:
-  um-imap-oauth2 token --um-home /opt/um
-      what the token of the primary mailbox is good for
-  um-imap-oauth2 token --um-home /opt/um --listener inbox_2 --json
-      that of another mailbox, in JSON";
