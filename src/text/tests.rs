@@ -713,16 +713,21 @@ fn an_explanation_is_known_by_its_entrys_id_and_what_the_room_explained_itself_i
 fn the_wrappers_texts_are_in_both_languages_with_the_same_values() {
     let wrapper = concat!(env!("CARGO_MANIFEST_DIR"), "/java/src/main/");
     let read = |name: &str| {
-        let file = std::fs::read_to_string(format!("{wrapper}resources/um/imap/oauth2/{name}")).unwrap();
-        let lines = file.lines().filter(|line| !line.starts_with('#'));
-        let entry = |line: &str| line.split_once('=').map(|(key, text)| (key.to_owned(), text.to_owned()));
-        lines.filter_map(entry).collect::<std::collections::BTreeMap<_, _>>()
+        let file = std::fs::read_to_string(format!("{wrapper}java/um/imap/oauth2/{name}.java")).unwrap();
+        let entry = |line: &str| {
+            let (key, text) = line.trim().strip_prefix("{\"")?.strip_suffix("\"},")?.split_once("\", \"")?;
+            Some((key.to_owned(), text.to_owned()))
+        };
+        file.lines().filter_map(entry).collect::<std::collections::BTreeMap<_, _>>()
     };
-    let (english, german) = (read("messages.properties"), read("messages_de.properties"));
-    assert!(english.keys().eq(german.keys()));
+    let (english, german) = (read("TextsEnglish"), read("TextsGerman"));
+    assert!(english.len() > 30 && english.keys().eq(german.keys()));
     let mut code = String::new();
     for file in std::fs::read_dir(format!("{wrapper}java/um/imap/oauth2")).unwrap() {
-        code += &std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let path = file.unwrap().path();
+        if !matches!(path.file_stem().and_then(|name| name.to_str()), Some("TextsEnglish" | "TextsGerman")) {
+            code += &std::fs::read_to_string(path).unwrap();
+        }
     }
     for (key, text) in &english {
         let values = |text: &str| {

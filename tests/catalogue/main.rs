@@ -55,9 +55,9 @@ fn check_and_java_name_the_cause_of_every_entry() {
     let possible = |run: &Run| namespaces || run.case.inside.is_none();
     let wanted = |run: &Run| only.as_ref().is_none_or(|id| run.case.id == *id);
     let mut runs: Vec<_> =
-        cases.iter().flat_map(Case::runs).filter(|run| possible(run) && wanted(run)).collect();
+        cases.iter().flat_map(Case::runs).filter(|[run, _]| possible(run) && wanted(run)).collect();
     // A JVM of its own takes the longest, so they are not the last to begin.
-    runs.sort_by_key(|run| run.case.inside.is_some());
+    runs.sort_by_key(|[run, _]| run.case.inside.is_some());
     let runs = Mutex::new(runs);
     let java = Driver::start(None);
     let failed = Mutex::new(Vec::new());
@@ -66,15 +66,13 @@ fn check_and_java_name_the_cause_of_every_entry() {
             scope.spawn(|| {
                 loop {
                     let next = runs.lock().unwrap().pop();
-                    let Some(run) = next else { break };
-                    for (who, result) in run.go(&java) {
-                        if let Err(problem) = result {
-                            let said = run
-                                .said
-                                .map(|said| format!(" ({}, from {})", said.text, said.from))
-                                .unwrap_or_default();
-                            let problem = format!("{} by {who} in {:?}{said}: {problem}", run.case.id, run.language);
-                            failed.lock().unwrap().push(problem);
+                    // One after the other: a JVM opens a mailbox once.
+                    let Some(languages) = next else { break };
+                    for run in languages {
+                        for (who, result) in run.go(&java) {
+                            if let Err(problem) = result {
+                                failed.lock().unwrap().push(run.failed(who, &problem));
+                            }
                         }
                     }
                 }
@@ -173,13 +171,14 @@ fn fetch() -> String {
 }
 
 impl Case {
-    fn runs(&self) -> Vec<Run<'_>> {
+    /// Each in both languages.
+    fn runs(&self) -> Vec<[Run<'_>; 2]> {
         let run = Run { case: self, answer: None, said: None, language: Language::English };
         let answers = self.token.iter().map(|answer| Run { answer: Some(answer), ..run });
         let said = self.said.iter().map(|said| Run { said: Some(said), ..run });
         let runs: Vec<_> = answers.chain(said).collect();
         let runs = if runs.is_empty() { vec![run] } else { runs };
-        runs.into_iter().flat_map(|run| [run, Run { language: Language::German, ..run }]).collect()
+        runs.into_iter().map(|run| [run, Run { language: Language::German, ..run }]).collect()
     }
 
     fn entry(&self) -> &'static Entry {
@@ -199,6 +198,12 @@ struct Run<'a> {
 type Outcome = Result<(), String>;
 
 impl Run<'_> {
+    fn failed(&self, who: &str, problem: &str) -> String {
+        let said = self.said.map(|said| format!(" ({}, from {})", said.text, said.from));
+        let said = said.unwrap_or_default();
+        format!("{} by {who} in {:?}{said}: {problem}", self.case.id, self.language)
+    }
+
     fn go(&self, java: &Driver) -> Vec<(&'static str, Outcome)> {
         let case = self.case;
         if let Some(limit) = case.limit_ms {

@@ -1,20 +1,15 @@
 package um.imap.oauth2;
 
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.InputStreamReader;
-import java.io.Reader;
-import java.nio.charset.StandardCharsets;
 import java.util.Locale;
-import java.util.Properties;
+import java.util.ResourceBundle;
 
 /**
  * What the wrapper itself says, in English and German: a table beside it, since the native library, which has all other texts,
  * may not be loaded. A test of the library holds both languages against each other.
  */
 final class Texts {
-    private static final Properties ENGLISH = read("messages.properties");
-    private static final Properties GERMAN = read("messages_de.properties");
+    private static final ResourceBundle ENGLISH = new TextsEnglish();
+    private static final ResourceBundle GERMAN = new TextsGerman();
 
     private static volatile boolean german;
 
@@ -33,7 +28,7 @@ final class Texts {
 
     /** The text of this key, with the values in the place of {@code {0}}, {@code {1}} and so on. */
     static String text(String key, Object... values) {
-        String template = (german ? GERMAN : ENGLISH).getProperty(key, key);
+        String template = (german ? GERMAN : ENGLISH).getString(key);
         StringBuilder text = new StringBuilder();
         for (int i = 0; i < template.length(); i++) {
             int value = i + 2 < template.length() && template.charAt(i) == '{' && template.charAt(i + 2) == '}'
@@ -46,18 +41,5 @@ final class Texts {
             }
         }
         return text.toString();
-    }
-
-    private static Properties read(String name) {
-        Properties texts = new Properties();
-        try (InputStream in = Texts.class.getResourceAsStream(name)) {
-            if (in != null) {
-                Reader reader = new InputStreamReader(in, StandardCharsets.UTF_8);
-                texts.load(reader);
-            }
-        } catch (IOException | RuntimeException e) {
-            // Such as a security manager that forbids it: then the keys have to do.
-        }
-        return texts;
     }
 }

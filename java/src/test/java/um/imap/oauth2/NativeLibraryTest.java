@@ -162,7 +162,7 @@ class NativeLibraryTest {
         open(application(directory), shared.resolve("work")).close();
         assertEquals(List.of(), files(shared));
         OwnDirectory.Refused refused = assertThrows(OwnDirectory.Refused.class, () -> OwnDirectory.check(shared));
-        assertContains(refused.getMessage(), "another account (user id 12345");
+        assertContains(refused.getMessage(), "another account (user ID 12345");
         assertEquals("chown 0 '" + shared + "'", refused.command);
     }
 
