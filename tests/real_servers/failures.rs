@@ -32,7 +32,7 @@ fn a_wrong_scope_is_a_failure_of_the_token() {
 
 #[test]
 fn another_ones_mailbox_is_a_failure_of_the_login() {
-    for dialect in ["EXCHANGE", "NO_SASL_IR"] {
+    for dialect in ["EXCHANGE", "NO_SASL_IR", "OAUTHBEARER", "OAUTHBEARER_IN_TWO_STEPS"] {
         let other = Account::new().user;
         let failure = Account::speaking(dialect).with("cmsbs.mail.imap.user", &other).failure();
         assert_eq!((failure.step, failure.kind), (Step::Login, Kind::Login), "{failure}");

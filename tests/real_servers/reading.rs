@@ -176,3 +176,11 @@ fn a_fetch_tells_how_many_mails_it_has_found() {
     assert_eq!(opened.found(second).unwrap(), 29);
     assert!(opened.found(first).is_err());
 }
+
+#[test]
+fn oauthbearer_opens_a_mailbox_where_there_is_no_xoauth2() {
+    for dialect in ["OAUTHBEARER", "OAUTHBEARER_IN_TWO_STEPS"] {
+        let account = Account::speaking(dialect).with_mails(&mails(3));
+        assert_eq!(account.open().read().len(), 3, "{dialect}");
+    }
+}
