@@ -80,6 +80,9 @@ faults-of-files:
 servers:
 	tests/servers/install
 
+# Calls from many threads in no order (StormTest): STORM=1000000 takes minutes.
+STORM ?= 200000
+
 test: servers
 	tests/servers/with-servers $(MAKE) --no-print-directory test-beside-servers
 
@@ -89,7 +92,7 @@ test-beside-servers:
 	cargo build --locked
 	$(MAKE) --no-print-directory simulate
 	set -e; for crate in $(CRATES); do cargo test --locked --manifest-path $$crate/Cargo.toml; done
-	$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) verify
+	$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) -Dstorm.calls=$(STORM) verify
 	set -e; for java in $$(java/jdks target/jdks); do \
 		$(MAVEN) -Dnative.library=$(TARGET)/debug/$(LIBRARY) -Dstandin=$(abspath $(STANDIN)) \
 			-Djvm=$$java -Dstorm.calls=2000 -Dcycles=100 surefire:test; \
