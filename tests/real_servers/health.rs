@@ -28,7 +28,8 @@ fn status_tells_monitoring_systems_how_the_mailbox_is_doing() {
     account.open().read();
     let (code, text) = status(&account, &["--lang", "de"]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains(&format!("die Anmeldedaten laufen am {soon} ab")), "{text}");
+    let day = soon.format("%d.%m.%Y");
+    assert!(text.contains(&format!("der Nachweis läuft am {day} ab")), "{text}");
 
     let account = account.with("cmsbs.mail.imap.oauth2.clientSecret", "not-the-secret");
     let failure = account.failure();
