@@ -127,16 +127,7 @@ fn state(found: Found) -> State {
 }
 
 fn records(state: &State) -> Vec<Record> {
-    let mut records = Vec::new();
-    for Pending { uid_validity, uid, identity, action, copy } in state.values().cloned() {
-        records.push(Record::Decided { uid_validity, uid, identity, action });
-        match copy {
-            Copy::NotSent => {}
-            Copy::Sent(target) => records.push(Record::Copying { uid_validity, uids: vec![uid], target }),
-            Copy::Done => records.push(Record::Copied { uid_validity, uids: vec![uid] }),
-        }
-    }
-    records
+    state.values().flat_map(Pending::records).collect()
 }
 
 fn validity(number: u32) -> UidValidity {

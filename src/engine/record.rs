@@ -82,6 +82,20 @@ pub struct Pending {
     pub copy: Copy,
 }
 
+impl Pending {
+    /// Returns the records that say the same.
+    pub fn records(&self) -> Vec<Record> {
+        let Pending { uid_validity, uid, identity, ref action, copy } = *self;
+        let decided = Record::Decided { uid_validity, uid, identity, action: action.clone() };
+        let copied = match copy {
+            Copy::NotSent => None,
+            Copy::Sent(target) => Some(Record::Copying { uid_validity, uids: vec![uid], target }),
+            Copy::Done => Some(Record::Copied { uid_validity, uids: vec![uid] }),
+        };
+        std::iter::once(decided).chain(copied).collect()
+    }
+}
+
 /// How far a move by COPY has got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Copy {

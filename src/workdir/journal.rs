@@ -11,7 +11,7 @@ use super::disk::{self, DiskFile, remove_if_there};
 use super::line::Lines;
 use super::protected::Protected;
 use super::reader::{self, Contents};
-use crate::engine::record::{Copy, Pending, Record};
+use crate::engine::record::{Pending, Record};
 use crate::failure::Failure;
 use crate::message;
 use crate::text::Said;
@@ -63,7 +63,8 @@ impl Journal {
             Some(file) if is_fresh => Some(Self::go_on(directory, lines, file)),
             file => {
                 drop(file);
-                Some(Self::replace(directory, lines, &records(&pending)))
+                let records: Vec<Record> = pending.iter().flat_map(Pending::records).collect();
+                Some(Self::replace(directory, lines, &records))
             }
         };
         Ok(Opened { journal, pending, damaged, oddities })
@@ -161,20 +162,6 @@ fn make_way(directory: &Protected) -> io::Result<()> {
 
 fn void(number: u32) -> String {
     format!("{JOURNAL}.void{number}")
-}
-
-/// Returns the records that say the same as these decisions.
-fn records(pending: &[Pending]) -> Vec<Record> {
-    let mut records = Vec::new();
-    for Pending { uid_validity, uid, identity, action, copy } in pending.iter().cloned() {
-        records.push(Record::Decided { uid_validity, uid, identity, action });
-        match copy {
-            Copy::NotSent => {}
-            Copy::Sent(target) => records.push(Record::Copying { uid_validity, uids: vec![uid], target }),
-            Copy::Done => records.push(Record::Copied { uid_validity, uids: vec![uid] }),
-        }
-    }
-    records
 }
 
 pub(super) const JOURNAL: &str = "journal";

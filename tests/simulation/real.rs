@@ -140,22 +140,8 @@ impl Disk {
             self.broken = Some(format!("the journal has lost {first:?}"));
         }
         self.lost.extend(missing.iter().map(|pending| (pending.uid_validity.get(), pending.uid.get())));
-        self.written = records(&found.pending);
+        self.written = found.pending.iter().flat_map(Pending::records).collect();
         self.synced = self.written.clone();
         self.uncertain = false;
     }
-}
-
-fn records(pending: &[Pending]) -> Vec<Record> {
-    use um_imap_oauth2::engine::record::Copy;
-    let mut records = Vec::new();
-    for Pending { uid_validity, uid, identity, action, copy } in pending.iter().cloned() {
-        records.push(Record::Decided { uid_validity, uid, identity, action });
-        match copy {
-            Copy::NotSent => {}
-            Copy::Sent(target) => records.push(Record::Copying { uid_validity, uids: vec![uid], target }),
-            Copy::Done => records.push(Record::Copied { uid_validity, uids: vec![uid] }),
-        }
-    }
-    records
 }
