@@ -176,7 +176,7 @@ impl Failure {
         Arg::Shown(self.to_string())
     }
 
-    /// What was observed, to stand in another sentence.
+    /// Returns the observation for use inside another sentence.
     pub fn told(&self) -> Arg {
         match &self.said {
             Some(said) => Message::clone(said).into(),

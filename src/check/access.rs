@@ -28,7 +28,7 @@ pub(super) fn token(
         token::ask_once(oauth2, run.names, trust, deadline, run.cancel, &log);
     *clock_ahead = ahead;
     for record in log.take() {
-        // What the token lacks and when the credential ends have steps of their own.
+        // Missing permissions and the end of the credential have steps of their own.
         let known = matches!(record.id, Some("log-token-problem" | "log-credential-expires"));
         if record.level >= Level::Warning && !known {
             notes.warn(&record.text);

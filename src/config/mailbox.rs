@@ -87,7 +87,7 @@ type Read<T> = std::result::Result<T, Refused>;
 impl Reader<'_> {
     /// Everything is read before the first `?`, so that every error is found.
     fn config(&mut self, language: Language) -> Read<MailboxConfig> {
-        // What an unknown listener lacks is no news.
+        // An unknown listener is reported alone, without the keys that it lacks.
         self.check_listener()?;
         let server = self.required(&keys::SERVER, values::host);
         let port = self.required(&keys::PORT, values::port);

@@ -309,7 +309,7 @@ mod tests {
         }
     }
 
-    /// What `config` says and whether it refuses the mailbox.
+    /// Returns the messages of `config`, and whether it refuses the mailbox.
     fn reported(changes: &[(&str, &str)]) -> (String, bool) {
         let home = private_directory();
         let line = |(key, value): (String, String)| format!("{key} = \"{value}\"\n");

@@ -1,4 +1,4 @@
-//! What the server says goes to those who asked for it.
+//! Passes the server's answers to the parts of the engine that asked.
 
 use std::time::Duration;
 

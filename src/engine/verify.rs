@@ -304,7 +304,7 @@ impl Engine {
             return;
         }
         uids.iter().for_each(|uid| self.report(Report::DecisionVoid(uid)));
-        // What was read before the connection was lost is the old message.
+        // A message in the buffer from before the loss is the old one.
         let old = self.queue.remove(&uids.common(&self.unsure));
         self.discard(old);
         self.decided.subtract(uids);

@@ -4,8 +4,8 @@ import java.util.Locale;
 import java.util.ResourceBundle;
 
 /**
- * What the wrapper itself says, in English and German: a table beside it, since the native library, which has all other texts,
- * may not be loaded. A test of the library holds both languages against each other.
+ * Holds the texts of the Java part in English and German. All other texts are in the native library, which may not be loaded.
+ * A test of the library holds both languages against each other.
  */
 final class Texts {
     private static final ResourceBundle ENGLISH = new TextsEnglish();
