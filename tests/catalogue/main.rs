@@ -338,7 +338,7 @@ struct Place {
 impl Place {
     fn new(run: &Run) -> Self {
         let case = run.case;
-        let standin = Standin::start(scenario(run)).unwrap();
+        let standin = standin_of_its_own(run);
         let scratch = tempfile::tempdir().unwrap();
         let tunnel = case.at_exchange.then(|| "tunnel".to_owned());
         let peer = case
@@ -400,6 +400,20 @@ impl Place {
             .replace("{port}", &port.to_string())
             .replace("{tomorrow}", &tomorrow.to_string())
             .replace("{token_host}", &format!("https://localhost:{}", self.standin.token_port()))
+    }
+}
+
+/// Starts a stand-in on ports that no other had before: a JVM keeps tokens and what it knows of a mailbox by host and port,
+/// and the system gives a port out again.
+fn standin_of_its_own(run: &Run) -> Standin {
+    static PORTS: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let standin = Standin::start(scenario(run)).unwrap();
+        let mut ports = PORTS.lock().unwrap();
+        let used = [standin.imap_port(), standin.token_port()].map(|port| !ports.insert(port));
+        if used == [false, false] {
+            return standin;
+        }
     }
 }
 
