@@ -16,6 +16,7 @@ use crate::engine::History;
 use crate::engine::problem::Problem;
 use crate::engine::time::Time;
 use crate::failure::{Failure, Kind, Step};
+use crate::message;
 use crate::token::{self, Expiry};
 use crate::workdir::STATUS;
 
@@ -82,6 +83,7 @@ impl Shared {
             problems.chain(facts.refusal).chain(facts.journal).map(failure).collect();
         let expiry = core.credential.and_then(|(_, expiry)| expiry);
         warnings.extend(expiry.and_then(|expiry| self.near(&expiry, worked_before)));
+        warnings.extend(core.alerts.iter().map(|alert| self.told_by_server(alert, worked_before)));
         let failed = core.broken.clone().or_else(|| history.failure.as_ref().map(failure));
         Health {
             mailbox: format!("{}/{}", self.config.user, self.config.folders.inbox),
@@ -136,6 +138,12 @@ impl Shared {
         if core.authentication(&self.config).renewed_by(&authentication).is_none() {
             core.credential = Some((Instant::now(), expiry));
         }
+    }
+
+    /// Explains a text that the server wants the administrator to see.
+    fn told_by_server(&self, alert: &str, worked_before: bool) -> Failure {
+        let failure = Failure::own(Step::Select, Kind::Refused, message!(ServerAlert, alert = alert));
+        self.wording.failure(Problem::Failed(failure), worked_before)
     }
 
     /// Warns of a credential that ends soon.

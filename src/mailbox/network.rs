@@ -11,7 +11,6 @@ use crate::failure::{Failure, Result};
 use crate::imap::commands::Command;
 use crate::imap::responses::{self, Code, Condition, Response};
 use crate::imap::session::{Received, Session};
-use crate::message;
 
 use super::commands;
 use super::connect::Attempt;
@@ -103,7 +102,8 @@ impl Network<'_> {
                 };
                 self.link = link;
                 self.session = Some(session);
-                self.report_alerts();
+                core.alerts.clear();
+                shared.show_alerts(&mut core, self.alerts());
                 (self.incoming, self.numbers, self.copying) = (None, FolderNumbers::default(), false);
                 shared.handle(&mut core, Input::Connected(connected));
             }
@@ -177,13 +177,8 @@ impl Network<'_> {
         Ok(true)
     }
 
-    /// Passes on the texts that the server wants the administrator to see (RFC 9051 §7.1).
-    fn report_alerts(&mut self) {
-        let alerts = self.session.as_mut().map(Session::take_alerts).unwrap_or_default();
-        for alert in alerts {
-            let user = &self.shared.config.user;
-            self.shared.log.warning(message!(LogAlert, user = user, alert = alert));
-        }
+    fn alerts(&mut self) -> Vec<String> {
+        self.session.as_mut().map(Session::take_alerts).unwrap_or_default()
     }
 
     fn tell(&self, event: Event) {
@@ -194,7 +189,10 @@ impl Network<'_> {
     }
 
     fn done(&mut self, id: CommandId, condition: Condition) {
-        self.report_alerts();
+        let alerts = self.alerts();
+        if !alerts.is_empty() {
+            self.shared.show_alerts(&mut self.shared.lock(), alerts);
+        }
         if let Some(event) = self.code(condition.code.as_ref()) {
             self.tell(event);
         }

@@ -14,7 +14,7 @@ use crate::engine::time::Time;
 use crate::engine::{Engine, problem::Problem};
 use crate::failure::{Failure, Kind, Result, Step, panicked};
 use crate::imap::commands::Command;
-use crate::imap::limits::Times;
+use crate::imap::limits::{self, Times};
 use crate::imap::uids::Uid;
 use crate::log::Log;
 use crate::message;
@@ -72,6 +72,8 @@ pub(super) struct Core {
     pub broken: Option<Failure>,
     /// The configured login with a newer credential.
     pub renewed: Option<Authentication>,
+    /// What the server wants the administrator to see, on this connection or the last one (RFC 9051 §7.1).
+    pub alerts: Vec<String>,
     /// The end of the credential in use, and when that was looked up.
     pub credential: Option<(Instant, Option<Expiry>)>,
     closing: bool,
@@ -129,6 +131,7 @@ impl Shared {
             worker: Some(outside.files),
             broken: None,
             renewed: None,
+            alerts: Vec::new(),
             credential: None,
             closing: false,
         };
@@ -259,6 +262,17 @@ impl Shared {
                     core.network = Thread::Stopped;
                 }
                 self.for_callers.notify();
+            }
+        }
+    }
+
+    /// Shows texts that the server wants the administrator to see in the log, `health` and `status.json` (RFC 9051 §7.1).
+    pub(super) fn show_alerts(self: &Arc<Self>, core: &mut Core, alerts: Vec<String>) {
+        for alert in alerts {
+            if core.alerts.len() < limits::LAST_LINES && !core.alerts.contains(&alert) {
+                self.log.warning(message!(LogAlert, user = &self.config.user, alert = &alert));
+                core.alerts.push(alert);
+                self.write_status(core, STATUS_PAUSE);
             }
         }
     }

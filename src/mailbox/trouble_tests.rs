@@ -356,6 +356,21 @@ fn in_an_outage(server: &str, change: impl FnOnce(&mut MailboxConfig)) -> Played
     played
 }
 
+#[test]
+fn a_notice_for_the_administrator_is_shown_in_health_until_a_new_connection_comes_without_it() {
+    let notice = "S: * NO [ALERT] Mailbox is at 99% of its quota\n";
+    let first = login(EXCHANGE) + notice + &search(&[]) + LOOK;
+    let played = play("notice", &[first, login(EXCHANGE) + &search(&[])]);
+    played.mailbox.fetch().unwrap();
+    let health = played.mailbox.health();
+    assert_eq!(health.state, Grade::Warning);
+    let [warning] = &health.warnings[..] else { panic!("{health:?}") };
+    assert_eq!(warning.id.as_deref(), Some("server-alert"));
+    assert!(warning.observed.contains("Mailbox is at 99% of its quota"), "{warning}");
+    played.mailbox.fetch().unwrap();
+    assert_eq!(played.mailbox.health().state, Grade::Well);
+}
+
 /// Whether it is so within some seconds.
 pub(super) fn comes(so: impl Fn() -> bool) -> bool {
     let begun = Instant::now();
