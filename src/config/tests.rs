@@ -535,7 +535,7 @@ fn a_refused_configuration_is_explained_without_placeholders() {
             let loaded = from_um_home_in(Some(language), home.0.path(), None, &|_| None);
             let Err(failure) = loaded else { continue };
             let texts = [failure.cause, failure.remedy];
-            assert!(crate::text::placeholders(&texts).is_empty(), "{line}: {texts:?}");
+            assert!(crate::text::tests::texts::placeholders(&texts).is_empty(), "{line}: {texts:?}");
             explained.extend(failure.id);
         }
     }

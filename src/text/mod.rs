@@ -27,8 +27,6 @@ pub use message::{Arg, Id, Language, Message, Said};
 
 #[cfg(test)]
 pub(crate) use explain::named_keys;
-#[cfg(test)]
-pub(crate) use tests::placeholders;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
