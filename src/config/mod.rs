@@ -10,6 +10,7 @@ mod mailbox;
 mod names;
 mod plausible;
 mod problem;
+mod reader;
 mod report;
 mod syntax;
 mod values;

@@ -8,8 +8,8 @@ use ureq::http::Uri;
 
 use super::keys::{self, Key};
 use super::layers::{Layers, Value};
-use super::mailbox::Reader;
 use super::problem::{Problem, Problems, Shown};
+use super::reader::Reader;
 use super::{Authentication, Credential, MailboxConfig, Security, values};
 use crate::message;
 use crate::text::is_exchange_online;
@@ -169,22 +169,6 @@ impl Reader<'_> {
         self.problems.warning(Problem { origin, key, what, remedy });
     }
 
-    /// Whether the value stands in quotation marks that are part of it. One at one end alone is reported, too.
-    pub(super) fn check_quotes(&mut self, value: &Value) -> bool {
-        let text = value.text().trim();
-        let pair = |(open, close): &(char, char)| {
-            text.strip_prefix(*open).is_some_and(|rest| rest.ends_with(*close))
-        };
-        let is_quote = |c: char| QUOTES.iter().any(|(open, close)| c == *open || c == *close);
-        let wrapped = QUOTES.iter().any(pair);
-        if wrapped {
-            self.warn(value, message!(ConfigQuotesInValue), message!(ConfigQuotesInValueRemedy));
-        } else if text.starts_with(is_quote) || text.ends_with(is_quote) {
-            self.warn(value, message!(ConfigQuoteAtEnd), message!(ConfigQuoteAtEndRemedy));
-        }
-        wrapped
-    }
-
     fn check_file(&mut self, key: &Key, file: &Path) {
         let (Err(error), Some(value)) = (File::open(file), self.value(key)) else { return };
         self.problems.error(Problem {
@@ -253,19 +237,6 @@ const OTHER_SERVICES: [(&str, &str); 9] = [
 const SHARED_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 /// Characters. Entra makes secrets of 34 to 44 characters.
 const SHORTEST_SECRET: usize = 30;
-
-/// Quotes that come from a word processor, a PDF, or one pair too many. The last three are Windows-1252's, read as ISO-8859-1.
-const QUOTES: [(char, char); 9] = [
-    ('"', '"'),
-    ('\'', '\''),
-    ('„', '“'),
-    ('“', '”'),
-    ('”', '”'),
-    ('«', '»'),
-    ('\u{84}', '\u{93}'),
-    ('\u{93}', '\u{94}'),
-    ('\u{91}', '\u{92}'),
-];
 
 #[cfg(test)]
 mod tests {
