@@ -14,13 +14,14 @@ mod write;
 use std::time::Instant;
 
 use crate::config::mailbox_values;
-use crate::config::{Authentication, Language, Loaded, keys};
+use crate::config::{Authentication, Language, Loaded, OAuth2, keys};
 use crate::failure::{Failure, Kind, Result};
 use crate::log::Log;
 use crate::mailbox;
-use crate::net::{Anchors, Cancel};
+use crate::net::{Anchors, Cancel, Trust};
 use crate::sanitize;
 use crate::text::{Circumstances, explain, on_first_use};
+use crate::token::AccessToken;
 
 pub use report::{Connection, Name, Outcome, Report, Status, Step, json};
 
@@ -110,24 +111,8 @@ impl Run<'_> {
         let mut token = None;
         let mut clock_ahead = None;
         if let Authentication::OAuth2(oauth2) = &config.authentication {
-            if let Some(trust) = trust.as_ref().filter(|_| network.token && files.is_some()) {
-                let answered = &mut clock_ahead;
-                token =
-                    self.step(Name::Token, |run, notes| access::token(run, oauth2, trust, answered, notes));
-            } else {
-                self.not_reached(&[Name::Token]);
-            }
-            // The server refuses a token that lacks what it needs: the login is not reached.
-            token = match token {
-                Some(token) => {
-                    let claims = |run: &Self, notes: &mut Notes| access::claims(run, oauth2, &token, notes);
-                    self.step(Name::Claims, claims).map(|()| token)
-                }
-                None => {
-                    self.not_reached(&[Name::Claims]);
-                    None
-                }
-            };
+            let trust = trust.as_ref().filter(|_| network.token && files.is_some());
+            token = self.token(oauth2, trust, &mut clock_ahead);
         }
 
         server::test(self, config, trust.as_ref().filter(|_| network.imap), token.as_ref());
@@ -156,6 +141,26 @@ impl Run<'_> {
                 None => self.not_reached(&[Name::Write]),
             }
         }
+    }
+
+    /// Gets a token and reads its claims. The server refuses a token that lacks what it needs: the login is not reached then.
+    fn token(
+        &mut self,
+        oauth2: &OAuth2,
+        trust: Option<&Trust>,
+        clock_ahead: &mut Option<i64>,
+    ) -> Option<AccessToken> {
+        let Some(trust) = trust else {
+            self.not_reached(&[Name::Token, Name::Claims]);
+            return None;
+        };
+        let token = |run: &Self, notes: &mut Notes| access::token(run, oauth2, trust, clock_ahead, notes);
+        let Some(token) = self.step(Name::Token, token) else {
+            self.not_reached(&[Name::Claims]);
+            return None;
+        };
+        self.step(Name::Claims, |run, notes| access::claims(run, oauth2, &token, notes))?;
+        Some(token)
     }
 
     /// Takes a step and notes how it ended. `None` where it failed.

@@ -30,14 +30,32 @@ pub(super) fn test(run: &mut Run, config: &MailboxConfig, trust: Option<&Trust>)
             Ok(())
         });
     }
-    for (host, way) in hosts.iter().zip(&mut ways) {
+    go_through_proxies(run, &hosts, &mut ways);
+    look_up(run, &hosts, &mut ways);
+    connect(run, &hosts, &mut ways);
+    let mut reached = Reached { token: false, imap: false };
+    for (host, way) in hosts.iter().zip(ways) {
+        let encrypted = encrypt(run, host, way, trust);
+        match host.connection {
+            Connection::Token => reached.token = encrypted,
+            Connection::Imap => reached.imap = encrypted,
+        }
+    }
+    reached
+}
+
+fn go_through_proxies(run: &mut Run, hosts: &[Host], ways: &mut [Option<Way>]) {
+    for (host, way) in hosts.iter().zip(ways) {
         if let Some(proxy) = &host.proxy {
             *way = run.step_at(Name::Proxy, Some(host.connection), Some(&host.shown()), |run, notes| {
                 through_proxy(run, host, proxy, notes)
             });
         }
     }
-    for (host, way) in hosts.iter().zip(&mut ways).filter(|(host, _)| host.proxy.is_none()) {
+}
+
+fn look_up(run: &mut Run, hosts: &[Host], ways: &mut [Option<Way>]) {
+    for (host, way) in hosts.iter().zip(ways).filter(|(host, _)| host.proxy.is_none()) {
         *way = run.step_at(Name::Dns, Some(host.connection), Some(&host.name), |run, notes| {
             let addresses = net::resolve(&host.name, host.port, Deadline::after(LIMIT), run.cancel);
             let addresses = addresses.map_err(|failure| host.blame(failure))?;
@@ -47,7 +65,10 @@ pub(super) fn test(run: &mut Run, config: &MailboxConfig, trust: Option<&Trust>)
             Ok(Way::Addresses(addresses))
         });
     }
-    for (host, way) in hosts.iter().zip(&mut ways).filter(|(host, _)| host.proxy.is_none()) {
+}
+
+fn connect(run: &mut Run, hosts: &[Host], ways: &mut [Option<Way>]) {
+    for (host, way) in hosts.iter().zip(ways).filter(|(host, _)| host.proxy.is_none()) {
         let Some(Way::Addresses(addresses)) = way.take() else {
             run.not_reached_at(Name::Tcp, Some(host.connection), Some(&host.shown()));
             continue;
@@ -62,25 +83,18 @@ pub(super) fn test(run: &mut Run, config: &MailboxConfig, trust: Option<&Trust>)
             Ok(Way::Open(stream))
         });
     }
-    let mut reached = Reached { token: false, imap: false };
-    for (host, way) in hosts.iter().zip(ways) {
-        let encrypted = match (way, trust) {
-            (Some(Way::Open(stream)), Some(trust)) => {
-                run.step_at(Name::Tls, Some(host.connection), Some(&host.shown()), |run, notes| {
-                    encrypt(run, host, stream, trust, notes).map_err(|failure| host.blame(failure))
-                })
-            }
-            _ => {
-                run.not_reached_at(Name::Tls, Some(host.connection), Some(&host.shown()));
-                None
-            }
-        };
-        match host.connection {
-            Connection::Token => reached.token = encrypted.is_some(),
-            Connection::Imap => reached.imap = encrypted.is_some(),
-        }
-    }
-    reached
+}
+
+/// Returns whether the host was reached by TLS.
+fn encrypt(run: &mut Run, host: &Host, way: Option<Way>, trust: Option<&Trust>) -> bool {
+    let (Some(Way::Open(stream)), Some(trust)) = (way, trust) else {
+        run.not_reached_at(Name::Tls, Some(host.connection), Some(&host.shown()));
+        return false;
+    };
+    let encrypted = run.step_at(Name::Tls, Some(host.connection), Some(&host.shown()), |run, notes| {
+        shake_hands(run, host, stream, trust, notes).map_err(|failure| host.blame(failure))
+    });
+    encrypted.is_some()
 }
 
 /// The other end of one of the connections.
@@ -150,7 +164,7 @@ fn through_proxy(run: &Run, host: &Host, proxy: &Proxy, notes: &mut Notes) -> Re
     Ok(Way::Open(stream))
 }
 
-fn encrypt(run: &Run, host: &Host, stream: Stream, trust: &Trust, notes: &mut Notes) -> Result<()> {
+fn shake_hands(run: &Run, host: &Host, stream: Stream, trust: &Trust, notes: &mut Notes) -> Result<()> {
     let language = run.language;
     let deadline = Deadline::after(LIMIT);
     match host.security {
