@@ -107,14 +107,9 @@ fn fetch(
             done.mails += 1;
             done.octets += octets;
             if arguments.json {
-                let mail = Mail {
-                    uid: id.uid,
-                    uidvalidity: id.uid_validity,
-                    flags,
-                    internal_date,
-                    file: file.to_string_lossy().into_owned(),
-                    octets,
-                };
+                let file = file.to_string_lossy().into_owned();
+                let (uid, uidvalidity) = (id.uid, id.uid_validity);
+                let mail = Mail { uid, uidvalidity, flags, internal_date, file, octets };
                 terminal.beside(|| deliver_json(&mail, language))?;
             }
             if let Some(outcome) = arguments.settle {
