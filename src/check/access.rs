@@ -53,6 +53,7 @@ pub(super) fn claims(run: &Run, oauth2: &OAuth2, token: &AccessToken, notes: &mu
         (message!(CheckRoles).in_language(language), Some(claims.roles.join(", "))),
         (message!(CheckTenant).in_language(language), claims.tenant.clone()),
         (message!(CheckApplication).in_language(language), claims.application.clone()),
+        (message!(CheckObjectId).in_language(language), claims.object_id.clone()),
         (message!(CheckValidUntil).in_language(language), claims.valid_until.as_ref().map(time)),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {

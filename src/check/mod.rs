@@ -20,10 +20,10 @@ use crate::log::Log;
 use crate::mailbox;
 use crate::net::{Anchors, Cancel, Trust};
 use crate::sanitize;
-use crate::text::{Circumstances, explain, on_first_use};
-use crate::token::AccessToken;
+use crate::text::{Circumstances, OBJECT_ID, explain, on_first_use};
+use crate::token::{AccessToken, object_id};
 
-pub use report::{Connection, Name, Outcome, Report, Status, Step, json};
+pub use report::{Connection, Detail, Name, Outcome, Report, Status, Step, json};
 
 /// How to test.
 pub struct Options<'a> {
@@ -54,7 +54,10 @@ pub fn check(loaded: &Result<Loaded>, listener: Option<&str>, options: Options) 
     let mailbox = config.map(|config| format!("{}, {}:{}", config.user, config.server, config.port));
     let mailbox = mailbox.map(sanitize::line);
     let values = config.map(mailbox_values);
-    let values = |hole: &str| values.as_ref().and_then(|values| values(hole));
+    let values = |hole: &str| match hole {
+        OBJECT_ID => config.and_then(object_id),
+        hole => values.as_ref().and_then(|values| values(hole)),
+    };
     let Options { anchors, write, language, cancel, log, watch } = options;
     let nobodys = keys::Names::of(listener);
     let names = loaded.as_ref().map_or(&nobodys, |loaded| &loaded.config.names);

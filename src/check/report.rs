@@ -1,6 +1,5 @@
 //! What a test of a mailbox found, for people and for programs.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,7 +8,7 @@ use crate::config::Language;
 use crate::failure::{Failure, Retry};
 use crate::message;
 use crate::sanitize;
-use crate::text::Message;
+use crate::text::{Colour, Layout, parts};
 
 /// One mailbox, step by step. No secret is in it.
 #[derive(Debug, Clone)]
@@ -104,6 +103,15 @@ pub enum Outcome {
     Failed,
 }
 
+/// How much of a test is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Which steps went well, and everything about the others.
+    Problems,
+    /// Also how long each step took and what was seen at it.
+    EveryStep,
+}
+
 impl Report {
     /// What is to be said of all of it.
     pub fn outcome(&self) -> Outcome {
@@ -115,22 +123,59 @@ impl Report {
         heading(self.listener.as_deref(), &self.mailbox, self.language)
     }
 
-    /// The line after them.
-    pub fn summary(&self, colour: bool) -> String {
-        let language = self.language;
-        let (outcome, code) = match self.outcome() {
-            Outcome::Well => (message!(CheckAllWell).in_language(language), GREEN),
-            Outcome::Warnings => (message!(CheckWarnings).in_language(language), YELLOW),
-            Outcome::TryLater => (message!(CheckTryLater).in_language(language), RED),
-            Outcome::Failed => (message!(CheckFailed).in_language(language), RED),
-        };
-        painted(&outcome, code, colour)
+    /// All of it, for people.
+    pub fn text(&self, layout: &Layout, detail: Detail) -> String {
+        format!("{}\n\n{}\n{}", self.heading(), self.steps_text(layout, detail), self.verdict(layout))
     }
 
-    /// All of it, for people.
-    pub fn text(&self, colour: bool) -> String {
-        let steps: String = self.steps.iter().map(|step| step.text(self.language, colour)).collect();
-        format!("{}\n\n{steps}\n{}\n", self.heading(), self.summary(colour))
+    /// The steps that were taken, those that ended alike in one line unless there is to be more detail.
+    pub fn steps_text(&self, layout: &Layout, detail: Detail) -> String {
+        if detail == Detail::EveryStep {
+            return self.steps.iter().map(|step| step.text(self.language, layout)).collect();
+        }
+        let statuses = [Status::Done, Status::Warning, Status::Failed, Status::NotReached];
+        statuses.iter().map(|status| self.alike(*status, layout)).collect()
+    }
+
+    fn alike(&self, status: Status, layout: &Layout) -> String {
+        let mut names: Vec<_> = self.steps.iter().filter(|step| step.status == status).collect();
+        names.dedup_by_key(|step| step.name);
+        let titles: Vec<_> = names.iter().map(|step| step.name.title(self.language)).collect();
+        match titles.is_empty() {
+            true => String::new(),
+            false => layout.lines(&status.label(self.language, layout), &titles.join(", ")),
+        }
+    }
+
+    /// Everything that needs attention, the first cause last, and how the mailbox is.
+    pub fn verdict(&self, layout: &Layout) -> String {
+        let mut text = String::new();
+        for step in &self.steps {
+            for warning in &step.warnings {
+                let title = layout.painted(&format!("{}:", step.title), Colour::Yellow);
+                text += &layout.prose("", &format!("{title} {warning}"));
+                text.push('\n');
+            }
+        }
+        let failed: Vec<_> = self.steps.iter().filter(|step| step.failure.is_some()).collect();
+        for step in failed.iter().rev() {
+            text += &step.failure_text(self.language, layout);
+            text.push('\n');
+        }
+        text + &layout.prose("", &self.summary(failed.first().map(|step| &*step.title), layout))
+    }
+
+    fn summary(&self, first: Option<&str>, layout: &Layout) -> String {
+        let problems = self.steps.iter().filter(|step| step.failure.is_some()).count();
+        let warnings = self.steps.iter().map(|step| step.warnings.len()).sum::<usize>();
+        let first = first.unwrap_or_default();
+        let (summary, colour) = match self.outcome() {
+            Outcome::Well => (message!(CheckAllWell), Colour::Green),
+            Outcome::Warnings => (message!(CheckWarnings, warnings = warnings), Colour::Yellow),
+            Outcome::TryLater => (message!(CheckTryLater, problems = problems, first = first), Colour::Red),
+            Outcome::Failed => (message!(CheckFailed, problems = problems, first = first), Colour::Red),
+        };
+        layout.painted(&summary.in_language(self.language), colour)
     }
 }
 
@@ -152,51 +197,37 @@ impl Step {
         }
     }
 
-    /// Its lines, for people.
-    pub fn text(&self, language: Language, colour: bool) -> String {
-        let (status, code) = match self.status {
-            Status::Done => (message!(CheckStatusDone).in_language(language), GREEN),
-            Status::Warning => (message!(CheckStatusWarning).in_language(language), YELLOW),
-            Status::Failed => (message!(CheckStatusFailed).in_language(language), RED),
-            Status::NotReached => (message!(CheckStatusNotReached).in_language(language), DIM),
+    /// Its lines, for people: how it ended, and what was seen.
+    pub fn text(&self, language: Language, layout: &Layout) -> String {
+        let label = self.status.label(language, layout);
+        let mut text = match self.status {
+            Status::NotReached => format!("{label}{}\n", self.title),
+            _ => format!("{label}{}  {}\n", self.title, duration(self.took)),
         };
-        let padding = " ".repeat(STATUS.saturating_sub(status.chars().count()));
-        let mut text = format!("  {}{padding}  {}", painted(&status, code, colour), self.title);
-        if self.status != Status::NotReached {
-            let _ = write!(text, "{} ", " ".repeat(TITLE.saturating_sub(self.title.chars().count())));
-            let _ = write!(text, "{:>9}", duration(self.took));
-        }
-        text.push('\n');
         let indent = " ".repeat(STATUS + 6);
-        let mut line = |label: &str, value: &str| {
-            if !value.is_empty() {
-                let padding = " ".repeat(LABEL.saturating_sub(label.chars().count()));
-                let inner = if label.is_empty() { String::new() } else { format!("{label}{padding}") };
-                let next = format!("\n{indent}{}", " ".repeat(inner.chars().count()));
-                let _ = writeln!(text, "{indent}{inner}{}", value.replace('\n', &next));
-            }
-        };
-        self.seen.iter().for_each(|seen| line("", seen));
-        for warning in &self.warnings {
-            line("", &painted(warning, YELLOW, colour));
-        }
-        let label = |label: Message| format!("{}:", label.in_language(language));
-        if let Some(failure) = &self.failure {
-            line(&label(message!(LabelObserved)), &painted(&failure.observed, RED, colour));
-            line(&label(message!(LabelProperty)), failure.key.as_deref().unwrap_or_default());
-            line(&label(message!(LabelCause)), &failure.cause);
-            line(&label(message!(LabelRemedy)), &failure.remedy);
-            let later = match failure.retry {
-                Retry::Never => String::new(),
-                Retry::Later => message!(RetryLater).in_language(language),
-                Retry::After(time) => {
-                    let seconds = time.as_secs();
-                    message!(RetryAfter, seconds = seconds).in_language(language)
-                }
-            };
-            line(&label(message!(LabelRetry)), &later);
-        }
+        self.seen.iter().for_each(|seen| text += &layout.lines(&indent, seen));
         text
+    }
+
+    /// Why it failed, with cause and remedy.
+    fn failure_text(&self, language: Language, layout: &Layout) -> String {
+        let Some(failure) = &self.failure else { return String::new() };
+        format!("{}\n{}", layout.painted(&self.title, Colour::Bold), parts(failure, language, layout))
+    }
+}
+
+impl Status {
+    /// The word before a step's title, as wide as the others.
+    fn label(self, language: Language, layout: &Layout) -> String {
+        let (status, colour) = match self {
+            Status::Done => (message!(CheckStatusDone), Colour::Green),
+            Status::Warning => (message!(CheckStatusWarning), Colour::Yellow),
+            Status::Failed => (message!(CheckStatusFailed), Colour::Red),
+            Status::NotReached => (message!(CheckStatusNotReached), Colour::Dim),
+        };
+        let status = status.in_language(language);
+        let padding = " ".repeat(STATUS.saturating_sub(status.chars().count()));
+        format!("  {}{padding}  ", layout.painted(&status, colour))
     }
 }
 
@@ -353,17 +384,5 @@ fn duration(time: Duration) -> String {
     }
 }
 
-/// With the escape sequences of ECMA-48 §8.3.117 where `colour`.
-fn painted(text: &str, code: &str, colour: bool) -> String {
-    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-}
-
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
-const RED: &str = "31";
-const DIM: &str = "2";
-
-/// Columns of a status, a title, and a label.
+/// Columns of a status.
 const STATUS: usize = 14;
-const TITLE: usize = 42;
-const LABEL: usize = 13;

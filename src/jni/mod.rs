@@ -20,7 +20,7 @@ use jni::{Env, NativeMethod, native_method};
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::check::{self, Connection};
+use crate::check::{self, Connection, Detail};
 use crate::config::keys::{FILE_SUFFIX, LANG};
 use crate::config::{self, Language, Loaded};
 use crate::failure::{Failure, Kind, Step, keep_the_place_of_panics};
@@ -28,6 +28,7 @@ use crate::log::Level;
 use crate::mailbox::{Body, FetchId, MessageId, Outcome};
 use crate::message;
 use crate::net::JvmProxy;
+use crate::text::Layout;
 use exception::{Error, ThrowMailboxException};
 
 /// The JVM calls this once, before any other function of the library.
@@ -365,7 +366,8 @@ fn check<'local>(
     let report = registry::check(mailbox, unread)?;
     // In step with the constructor of CheckReport.
     let json = check::json(std::slice::from_ref(&report)).map_err(Failure::internal)?;
-    let mut told = vec![report.outcome().name().to_owned(), report.text(false), json];
+    let mut told =
+        vec![report.outcome().name().to_owned(), report.text(&Layout::default(), Detail::EveryStep), json];
     for step in &report.steps {
         let connection = step.connection.map(Connection::name).unwrap_or_default();
         told.extend([step.name.name(), connection, &step.title, step.status.name()].map(str::to_owned));

@@ -11,7 +11,8 @@ use crate::failure::{Failure, Kind, Retry, Step};
 use crate::imap::backoff::if_throttled;
 use crate::log::Log;
 use crate::message;
-use crate::text::{Arg, Circumstances, MOVED_TO, explain};
+use crate::text::{Arg, Circumstances, MOVED_TO, OBJECT_ID, explain};
+use crate::token::object_id;
 
 use super::outcome::targets;
 
@@ -151,6 +152,7 @@ impl Wording {
         let configured = mailbox_values(&self.config);
         let values = |hole: &str| match hole {
             MOVED_TO => moved_to.map(str::to_owned),
+            OBJECT_ID => object_id(&self.config),
             hole => configured(hole),
         };
         let circumstances = Circumstances {

@@ -164,6 +164,17 @@ pub(super) fn unknown(language: Language) -> &'static Unknown {
     CATALOGUE.unknown.of(language)
 }
 
+/// Returns the template for a mailbox whose application's Object ID is known: commands have a hole for it in place of the mark
+/// that says where to insert it.
+pub(super) fn with_object_id(template: &str, language: Language) -> String {
+    let phrase = |name: &str| CATALOGUE.phrases.get(name).map(|phrase| folded(phrase.of(language)));
+    let template = match (phrase("enterprise"), phrase("enterprise_known")) {
+        (Some(unknown), Some(known)) => template.replace(&unknown, &known),
+        _ => template.to_owned(),
+    };
+    template.replace("'ENTERPRISE-OBJECT-ID'", "{object_id}")
+}
+
 /// Whether a mail server's name is one of Exchange Online's, in any of Microsoft's clouds.
 pub(crate) fn is_exchange_online(server: &str) -> bool {
     let server = Subject::new(server);

@@ -28,6 +28,9 @@ pub trait KeyNames {
 /// A name for [`Circumstances::values`]: the folder to which a mail was to be moved that no property names.
 pub const MOVED_TO: &str = "moved to";
 
+/// A name for [`Circumstances::values`]: the Object ID of the enterprise application, if an access token has told it.
+pub const OBJECT_ID: &str = "object_id";
+
 /// Fills in cause and remedy, the entry's id, and the key, kind and retry that the catalogue knows better than the room that failed.
 ///
 /// A cause or remedy that is filled already stays. A failure that says nothing itself is explained by what led to it.
@@ -104,7 +107,15 @@ fn apply(failure: &mut Failure, entry: &Entry, scene: &Scene) {
     }
 
     let text = entry.text(scene.circumstances.language);
-    let fill = |template: &str| catalogue::fill(template, &|hole| scene.hole(hole, failure.key.as_deref()));
+    let fill = |template: &str| {
+        let hole = |hole: &str| scene.hole(hole, failure.key.as_deref());
+        match scene.value(OBJECT_ID) {
+            Some(_) => {
+                catalogue::fill(&catalogue::with_object_id(template, scene.circumstances.language), &hole)
+            }
+            None => catalogue::fill(template, &hole),
+        }
+    };
     let silent = failure.cause.is_empty() && failure.remedy.is_empty();
     if entry.rank != Rank::Fallback {
         failure.id = Some(entry.id.clone());

@@ -16,14 +16,18 @@
 mod catalogue;
 mod document;
 mod explain;
+mod layout;
 mod message;
+mod parts;
 mod pattern;
 
 pub(crate) use catalogue::is_exchange_online;
 pub use catalogue::{Entry, Rank, Text, entries};
 pub use document::document;
-pub use explain::{Circumstances, KeyNames, MOVED_TO, explain, on_first_use};
+pub use explain::{Circumstances, KeyNames, MOVED_TO, OBJECT_ID, explain, on_first_use};
+pub use layout::{Colour, Layout};
 pub use message::{Arg, Id, Language, Message, Said};
+pub use parts::{label, parts};
 
 #[cfg(test)]
 pub(crate) use explain::named_keys;

@@ -22,6 +22,9 @@ pub struct Claims {
     pub roles: Vec<String>,
     pub tenant: Option<String>,
     pub application: Option<String>,
+    /// The Object ID of the application's service principal in this tenant: in Entra's portal, of the enterprise application.
+    /// Only where it is a GUID, since it goes into commands ("Access token claims reference", `oid`).
+    pub object_id: Option<String>,
     pub valid_from: Option<DateTime<Utc>>,
     pub valid_until: Option<DateTime<Utc>>,
 }
@@ -52,6 +55,7 @@ impl Claims {
             tenant: text("tid"),
             // Entra's first and second version, and RFC 9068.
             application: ["appid", "azp", "client_id"].into_iter().find_map(text),
+            object_id: text("oid").filter(|id| is_guid(id)),
             valid_from: time("nbf").or_else(|| time("iat")),
             valid_until: time("exp"),
         })
@@ -84,6 +88,12 @@ impl Claims {
         }
         None
     }
+}
+
+fn is_guid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && text.chars().all(|char| char == '-' || char.is_ascii_hexdigit())
 }
 
 fn plain(text: &str) -> String {
@@ -123,16 +133,18 @@ mod tests {
     #[test]
     fn a_tokens_claims_are_read() {
         let claims = r#"{"aud":"https://outlook.office365.com","roles":["IMAP.AccessAsApp"],"tid":"a tenant","appid":"an\u001bapp",
+            "oid":"3f0c9a52-71de-4b8e-a6d4-0c5e92b7d81f",
             "iat":1700000000,"nbf":1700000000.5,"exp":1700003599}"#;
         let claims = Claims::of(&token(claims)).unwrap();
         assert_eq!(claims.audience, ["https://outlook.office365.com"]);
         assert_eq!(claims.roles, ["IMAP.AccessAsApp"]);
         assert_eq!(claims.tenant.as_deref(), Some("a tenant"));
         assert_eq!(claims.application.as_deref(), Some(r"an\u{1b}app"));
+        assert_eq!(claims.object_id.as_deref(), Some("3f0c9a52-71de-4b8e-a6d4-0c5e92b7d81f"));
         assert_eq!(claims.valid_from.unwrap().timestamp_millis(), 1_700_000_000_500);
         assert_eq!(claims.valid_until.unwrap().timestamp(), 1_700_003_599);
         assert_eq!(Claims::of(&token("{}")), Some(Claims::default()));
-        let odd = r#"{"aud":7,"roles":{"a":1},"exp":1e300,"nbf":"soon"}"#;
+        let odd = r#"{"aud":7,"oid":"'; Remove-Mailbox x; '","roles":{"a":1},"exp":1e300,"nbf":"soon"}"#;
         assert_eq!(Claims::of(&token(odd)), Some(Claims { valid_until: None, ..Claims::default() }));
     }
 

@@ -7,6 +7,7 @@ mod cache;
 mod certificate;
 mod claims;
 mod expiry;
+mod object_id;
 mod proof;
 mod request;
 
@@ -29,6 +30,7 @@ use crate::sanitize;
 
 pub use claims::Claims;
 pub use expiry::{Expiring, Expiry};
+pub use object_id::object_id;
 
 use answer::Issued;
 use cache::Urgency;
@@ -66,6 +68,7 @@ pub fn access_token(
         });
     if let Ok(token) = &token {
         sanitize::remember([token.secret()]);
+        object_id::remember(oauth2, token);
     }
     // The failure may be another mailbox's that has the same credential.
     token.map_err(|failure| written(names, failure))
@@ -86,6 +89,7 @@ pub fn ask_once(
     let lifetime = issued.as_ref().ok().map(|issued| issued.lifetime);
     let token = issued.map(|issued| AccessToken::new(issued.secret));
     let token = token.map_err(|failure| written(names, failure));
+    token.iter().for_each(|token| object_id::remember(oauth2, token));
     Asked { token, lifetime, clock_ahead: request.clock_ahead() }
 }
 

@@ -304,11 +304,31 @@ fn text_for_people_is_plain_in_a_pipe_and_in_either_language() {
     let (code, english, _) = case.run(&["--lang", "en"]);
     assert_eq!(code, 2);
     assert!(!english.contains('\x1b'), "{english}");
-    assert!(english.contains("\n  FAILED          Access to the mailbox "), "{english}");
+    assert!(english.contains("\n  FAILED          Access to the mailbox\n"), "{english}");
+    assert!(english.contains("\n  not reached     Inbox, Junk Email, Target folders\n"), "{english}");
     assert!(english.contains("Remedy: "), "{english}");
     let (_, german, _) = case.run(&["--lang", "de"]);
     assert!(german.contains("FEHLER") && german.contains("Abhilfe: "), "{german}");
     assert!(german.contains("nicht erreicht  Posteingang"), "{german}");
+}
+
+#[test]
+fn the_answer_stands_at_the_end_with_commands_that_can_be_copied() {
+    let case = Case::new(json!({"mailboxes": [{"user": USER, "permitted": []}]}));
+    let (_, text, _) = case.run(&["--lang", "en"]);
+    // The Object ID comes from the access token.
+    let command = format!(
+        "\n                 Add-MailboxPermission -Identity \"{USER}\" -User c2f4e6a8-1357-4b9d-8ace-02468ace1357 \
+         -AccessRights FullAccess\n"
+    );
+    assert!(text.contains(&command), "{text}");
+    let last: Vec<_> = text.lines().rev().take(3).collect();
+    assert!(last[0].starts_with("    um-imap-oauth2 check --um-home "), "{text}");
+    assert_eq!(last[1], "Then test again:");
+    assert!(last[2].starts_with("1 problem, first: Access to the mailbox."), "{text}");
+    let (_, every_step, _) = case.run(&["--lang", "en", "--verbose"]);
+    assert!(every_step.contains("\n  OK              Login  "), "{every_step}");
+    assert!(every_step.contains("Object ID of the enterprise application c2f4e6a8-"), "{every_step}");
 }
 
 #[test]

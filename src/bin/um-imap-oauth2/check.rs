@@ -2,13 +2,18 @@
 
 use std::io::{self, IsTerminal};
 
-use um_imap_oauth2::check::{self, Options, Outcome, Progress, Report};
+use indicatif::ProgressBar;
+use um_imap_oauth2::check::{self, Detail, Options, Outcome, Progress as News, Report};
 use um_imap_oauth2::config::{self, Authentication, Language, Loaded};
 use um_imap_oauth2::failure::{Failure, Result};
 use um_imap_oauth2::log::Log;
+use um_imap_oauth2::message;
 use um_imap_oauth2::net::{Anchors, Cancel};
 
-use super::{EveryMailbox, Exit, WorkDirectory, by_proxy_of_environment, environment, fail, print};
+use super::{
+    EveryMailbox, Exit, WorkDirectory, by_proxy_of_environment, environment, fail, print, terminal,
+    this_command,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -20,6 +25,9 @@ pub struct Arguments {
     json: bool,
     #[arg(long)]
     write: bool,
+    /// Every step, with what was seen at it.
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 /// Fails as the worst mailbox does.
@@ -41,6 +49,9 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     }
     if cancel.is_cancelled() {
         return Exit::Interrupted;
+    }
+    if !arguments.json && printed.is_ok() {
+        printed = print(&next(arguments, &reports, language), language);
     }
     if let Err(failure) = printed {
         return fail(&failure, language);
@@ -71,15 +82,17 @@ fn one(
     printed: &mut Result<()>,
 ) -> Report {
     let loaded = load(arguments, listener, language);
-    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let layout = terminal::out();
+    let progress = Progress::new(arguments);
     let mut tell = |text: &str| {
         if !arguments.json && printed.is_ok() {
             *printed = print(text, language);
         }
     };
-    let mut watch = |progress: Progress| match progress {
-        Progress::Heading(heading) => tell(&format!("{heading}\n\n")),
-        Progress::Step(step) => tell(&step.text(language, colour)),
+    let mut watch = |news: News| match news {
+        News::Heading(heading) => tell(&format!("{heading}\n\n")),
+        News::Step(step) if arguments.verbose => tell(&step.text(language, &layout)),
+        News::Step(step) => progress.passed(&step.title),
     };
     let options = Options {
         anchors: Anchors::platform(),
@@ -90,10 +103,55 @@ fn one(
         watch: &mut watch,
     };
     let report = check::check(&loaded, listener, options);
+    progress.end();
+    if !arguments.verbose {
+        tell(&report.steps_text(&layout, Detail::Problems));
+    }
     if !cancel.is_cancelled() {
-        tell(&format!("\n{}\n\n", report.summary(colour)));
+        tell(&format!("\n{}", report.verdict(&layout)));
     }
     report
+}
+
+/// What to do next, as a command.
+fn next(arguments: &Arguments, reports: &[Report], language: Language) -> String {
+    let layout = terminal::out();
+    let failed = reports.iter().filter(|report| report.outcome() > Outcome::Warnings).count();
+    let mut text = String::new();
+    if failed > 0 && reports.len() > 1 {
+        let said = message!(CheckMailboxesFailed, failed = failed, all = reports.len());
+        text += &format!("\n{}", layout.lines("", &said.in_language(language)));
+    }
+    let (said, write) = match (failed, arguments.write) {
+        (0, true) => return text,
+        (0, false) => (message!(CheckNextWrite), true),
+        (_, write) => (message!(CheckNextCheck), write),
+    };
+    let command = this_command("check", &arguments.of, write.then_some("--write"));
+    text + &layout.prose("", &format!("{} `{command}`", said.in_language(language)))
+}
+
+/// Shows at a terminal which step was taken last.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn new(arguments: &Arguments) -> Self {
+        let shown = !arguments.json && !arguments.verbose && io::stdout().is_terminal();
+        Self(shown.then(ProgressBar::new_spinner))
+    }
+
+    fn passed(&self, title: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(title.to_owned());
+            bar.tick();
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 fn load(arguments: &Arguments, listener: Option<&str>, language: Language) -> Result<Loaded> {

@@ -122,7 +122,10 @@ fn help_of(argument: &Arg, command: &str, language: Language) -> Option<String> 
             help += " ";
             help += &message!(MisuseValues, values = values.join(", ")).in_language(language);
         }
-        if let [default] = argument.get_default_values() {
+        // Where UM is, its own text says.
+        if option != "um-home"
+            && let [default] = argument.get_default_values()
+        {
             help += " ";
             let default = default.to_string_lossy().into_owned();
             help += &message!(MisuseDefault, value = default).in_language(language);

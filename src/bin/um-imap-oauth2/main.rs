@@ -8,10 +8,10 @@ mod fetch;
 mod help;
 mod setup;
 mod status;
+mod terminal;
 mod token;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
 use um_imap_oauth2::mailbox::was_read;
 use um_imap_oauth2::message;
 use um_imap_oauth2::net::environment_proxy;
-use um_imap_oauth2::text::{Id, on_first_use};
+use um_imap_oauth2::text::{Id, Layout, label, on_first_use, parts};
 
 fn main() -> ExitCode {
     // The text of a panic can hold anything, the content of a mail too.
@@ -35,8 +35,10 @@ fn main() -> ExitCode {
         say(&message!(CliInternalError, place = place).in_language(language));
     }));
     let given: Vec<_> = std::env::args_os().collect();
-    let at_first_sight = first_look(&given, &environment);
-    let matches = help::in_language(Arguments::command(), at_first_sight).try_get_matches_from(given);
+    let home = usual_home(&environment, Path::new("."));
+    let at_first_sight = first_look(&given, home.as_deref(), &environment);
+    let command = help::in_language(with_home(Arguments::command(), home.as_deref()), at_first_sight);
+    let matches = command.try_get_matches_from(given);
     let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => return misused(&error, at_first_sight),
@@ -59,6 +61,23 @@ fn main() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments, language(&arguments.of.um_home)),
     }
     .into()
+}
+
+/// Returns where UM is if `--um-home` does not say: `UM_HOME`, or the current directory if it looks like it.
+fn usual_home(environment: &dyn Fn(&str) -> Option<String>, current: &Path) -> Option<PathBuf> {
+    let set = environment("UM_HOME").filter(|set| !set.is_empty()).map(PathBuf::from);
+    set.or_else(|| current.join("cmsbs-conf").is_dir().then(|| current.to_owned()))
+}
+
+/// Makes `home` the default of every `--um-home`.
+fn with_home(command: clap::Command, home: Option<&Path>) -> clap::Command {
+    let Some(home) = home else { return command };
+    command.mut_subcommands(|sub| {
+        sub.mut_args(|argument| match argument.get_id() == "um_home" {
+            true => argument.required(false).default_value(home.as_os_str().to_owned()),
+            false => argument,
+        })
+    })
 }
 
 /// Prints the help that was asked for, or says what is wrong with the arguments.
@@ -84,8 +103,13 @@ fn status_is_asked_for() -> bool {
     matches.is_ok_and(|matches| matches.subcommand_name() == Some("status"))
 }
 
-/// The language before the arguments are understood: that of `--lang`, of the environment, or of the properties in `--um-home`.
-fn first_look(given: &[OsString], environment: &dyn Fn(&str) -> Option<String>) -> Language {
+/// The language before the arguments are understood: that of `--lang`, of the environment, or of the properties in `--um-home` or
+/// `home`.
+fn first_look(
+    given: &[OsString],
+    home: Option<&Path>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Language {
     let value = |option: &str| {
         given.iter().enumerate().find_map(|(at, argument)| {
             let argument = argument.to_str()?.strip_prefix(option)?;
@@ -101,9 +125,9 @@ fn first_look(given: &[OsString], environment: &dyn Fn(&str) -> Option<String>) 
         Some("en") => return Language::English,
         _ => {}
     }
-    language_of(environment).unwrap_or_else(|| match value("--um-home") {
-        Some(home) => configured_language(Path::new(&home), environment),
-        None => Language::English,
+    language_of(environment).unwrap_or_else(|| {
+        let home = value("--um-home").map(PathBuf::from).or_else(|| home.map(Path::to_owned));
+        home.map_or(Language::English, |home| configured_language(&home, environment))
     })
 }
 
@@ -239,40 +263,35 @@ fn unconfigured(failure: Failure, listener: Option<&str>, language: Language) ->
     explain_unconfigured(failure, language, &Names::of(listener))
 }
 
+/// Returns the command that tests or shows the same mailboxes.
+fn this_command(name: &str, of: &EveryMailbox, option: Option<&str>) -> String {
+    let mut words = vec!["um-imap-oauth2".to_owned(), name.to_owned()];
+    words.extend(option.map(str::to_owned));
+    words.extend(["--um-home".to_owned(), quoted(&of.um_home.display().to_string())]);
+    words.extend(of.listener.iter().flat_map(|listener| ["--listener".to_owned(), quoted(listener)]));
+    words.join(" ")
+}
+
+/// Returns a word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |char: char| char.is_alphanumeric() || "/._-:@\\".contains(char);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    if cfg!(windows) { format!("\"{word}\"") } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// Says what failed, and ends so.
 fn fail(failure: &Failure, language: Language) -> Exit {
-    say(&in_words(failure, language));
+    say(&in_words(failure, language, &terminal::err()));
     Exit::of(failure)
 }
 
-/// Each part of a failure on a line of its own.
-fn in_words(failure: &Failure, language: Language) -> String {
-    let label = |id: Id| id.message().in_language(language);
-    let again = match failure.retry {
-        Retry::Never => String::new(),
-        Retry::Later => message!(RetryLater).in_language(language),
-        Retry::After(time) => message!(RetryAfter, seconds = time.as_secs()).in_language(language),
-    };
-    let mut text = String::new();
-    let mut line = |id: Id, value: &str| {
-        if !value.is_empty() {
-            let value = value.replace('\n', &format!("\n{:LABEL$}", ""));
-            let _ = writeln!(text, "{:LABEL$}{value}", format!("{}:", label(id)));
-        }
-    };
-    line(Id::LabelStep, failure.step.name());
-    line(Id::LabelObserved, &failure.observed);
-    line(Id::LabelProperty, failure.key.as_deref().unwrap_or_default());
-    line(Id::LabelCause, &failure.cause);
-    line(Id::LabelRemedy, &failure.remedy);
-    line(Id::LabelRetry, &again);
-    let mut source = failure.source.as_deref();
-    while let Some(failure) = source {
-        line(Id::LabelCausedBy, &format!("{}: {}", failure.step, failure.observed));
-        source = failure.source.as_deref();
-    }
-    text.truncate(text.trim_end().len());
-    text
+/// Each part of a failure on lines of its own.
+fn in_words(failure: &Failure, language: Language, layout: &Layout) -> String {
+    let step = layout.lines(&label(Id::LabelStep, language), failure.step.name());
+    let text = step + &parts(failure, language, layout);
+    text.trim_end().to_owned()
 }
 
 /// Prints what a command found, and ends with `exit` where that went well.
@@ -351,9 +370,6 @@ fn language_of(environment: &dyn Fn(&str) -> Option<String>) -> Option<Language>
     }
 }
 
-/// Columns before the text of a labelled line.
-const LABEL: usize = 13;
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -404,7 +420,7 @@ mod tests {
     fn the_first_look_takes_the_argument_before_the_environment_before_the_properties() {
         let look = |given: &[&str], lang: Option<&str>| {
             let given: Vec<_> = given.iter().map(OsString::from).collect();
-            first_look(&given, &|name| lang.filter(|_| name == "LANG").map(str::to_owned))
+            first_look(&given, None, &|name| lang.filter(|_| name == "LANG").map(str::to_owned))
         };
         assert_eq!(look(&["--lang", "de"], Some("en_GB")), Language::German);
         assert_eq!(look(&["--lang=en", "--foo"], Some("de_DE")), Language::English);
@@ -414,6 +430,28 @@ mod tests {
         std::fs::create_dir(home.path().join("cmsbs-conf")).unwrap();
         std::fs::write(home.path().join("cmsbs-conf/cmsbs.properties"), "cmsbs.lang = de\n").unwrap();
         assert_eq!(look(&["check", "--um-home", home.path().to_str().unwrap()], None), Language::German);
+    }
+
+    #[test]
+    fn um_home_need_not_be_given_where_the_environment_or_the_current_directory_tells() {
+        let um = tempfile::tempdir().unwrap();
+        std::fs::create_dir(um.path().join("cmsbs-conf")).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let set = |name: &str| (name == "UM_HOME").then(|| "/opt/um".to_owned());
+        let unset = |_: &str| None;
+        assert_eq!(usual_home(&set, um.path()).as_deref(), Some(Path::new("/opt/um")));
+        assert_eq!(usual_home(&unset, um.path()).as_deref(), Some(um.path()));
+        assert_eq!(usual_home(&unset, elsewhere.path()), None);
+        let home = |given: &[&str]| {
+            let command = with_home(Arguments::command(), Some(um.path()));
+            let matches = command.try_get_matches_from(["um-imap-oauth2", "check"].iter().chain(given));
+            match Arguments::from_arg_matches(&matches.unwrap()).unwrap().command {
+                Command::Check(arguments) => arguments.of.um_home,
+                _ => unreachable!("check was given"),
+            }
+        };
+        assert_eq!(home(&[]), um.path());
+        assert_eq!(home(&["--um-home", "/other"]), Path::new("/other"));
     }
 
     #[test]
@@ -451,7 +489,7 @@ mod tests {
             .retry(Retry::After(Duration::from_secs(90)))
             .caused_by(Failure::new(Step::Token, Kind::Token, "HTTP 400"));
         assert_eq!(
-            in_words(&failure, Language::English),
+            in_words(&failure, Language::English, &Layout::default()),
             "Step:        login\n\
              Observed:    NO AUTHENTICATE failed.\n             \
                           BYE\n\
@@ -461,7 +499,8 @@ mod tests {
              Retry:       Trying again can help, but not before 90 s have passed.\n\
              Caused by:   token: HTTP 400"
         );
-        let german = in_words(&Failure::new(Step::Search, Kind::Refused, "BAD"), Language::German);
+        let german =
+            in_words(&Failure::new(Step::Search, Kind::Refused, "BAD"), Language::German, &Layout::default());
         assert_eq!(german, "Schritt:     search\nBeobachtet:  BAD");
     }
 

@@ -8,7 +8,7 @@ use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, Severity, S
 use um_imap_oauth2::message;
 use um_imap_oauth2::text::{Arg, Message};
 
-use super::{Exit, OneMailbox, environment, finish, in_words, say, unconfigured};
+use super::{Exit, OneMailbox, environment, fail, finish, say, unconfigured};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
             (mailbox.map(|MailboxReport { settings, .. }| settings).unwrap_or_default(), exit)
         }
         Err(failure) => {
-            say(&in_words(&unconfigured(failure, listener, language), language));
+            fail(&unconfigured(failure, listener, language), language);
             (Vec::new(), Exit::Warnings)
         }
     };

@@ -14,7 +14,9 @@ use um_imap_oauth2::message;
 use um_imap_oauth2::sanitize;
 use um_imap_oauth2::text::{Arg, Message};
 
-use super::{EveryMailbox, Exit, WorkDirectory, environment, in_words, json, print, say, unconfigured};
+use super::{
+    EveryMailbox, Exit, WorkDirectory, environment, in_words, json, print, say, terminal, unconfigured,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -67,7 +69,7 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     match text.and_then(|text| print(&text, language)) {
         Ok(()) => worst.into(),
         Err(failure) => {
-            say(&in_words(&failure, language));
+            say(&in_words(&failure, language, &terminal::err()));
             Level::Unknown.into()
         }
     }
@@ -177,7 +179,7 @@ impl State {
         let heading = message!(StatusOf, mailbox = &health.mailbox, text = last);
         let lines = [heading].into_iter().chain(lines).map(|line| line.in_language(self.language));
         let failures = health.failure.iter().chain(&health.warnings);
-        lines.chain(failures.map(|failure| in_words(failure, self.language))).collect()
+        lines.chain(failures.map(|failure| in_words(failure, self.language, &terminal::out()))).collect()
     }
 
     fn unknown(&self, unknown: &Unknown) -> String {
@@ -190,7 +192,7 @@ impl State {
             // For the first line.
             Unknown::Refused(failure) => {
                 let first = failure.observed.lines().next().unwrap_or_default();
-                Arg::lines(&format!("{first}\n{}", in_words(failure, self.language)))
+                Arg::lines(&format!("{first}\n{}", in_words(failure, self.language, &terminal::out())))
             }
             Unknown::NoPlace => message!(StatusNoDirectory).into(),
             Unknown::NoFile(path) => message!(StatusNoFile, path = path.display()).into(),

@@ -81,6 +81,8 @@ struct Json<'a> {
     roles: &'a [String],
     tenant: Option<&'a str>,
     application: Option<&'a str>,
+    /// Of the enterprise application.
+    object_id: Option<&'a str>,
     valid_from: Option<String>,
     valid_until: Option<String>,
     credential_expires: Option<String>,
@@ -97,6 +99,7 @@ impl LookedAt {
             roles: &claims.roles,
             tenant: claims.tenant.as_deref(),
             application: claims.application.as_deref(),
+            object_id: claims.object_id.as_deref(),
             valid_from: claims.valid_from.map(|time| moment(&time)),
             valid_until: claims.valid_until.map(|time| moment(&time)),
             credential_expires: self.expiry.map(|expiry| expiry.last_day.to_string()),
@@ -115,6 +118,7 @@ impl LookedAt {
             line(message!(TokenLabelRoles), Some(claims.roles.join(", ")));
             line(message!(TokenLabelTenant), claims.tenant.clone());
             line(message!(TokenLabelApplication), claims.application.clone());
+            line(message!(TokenLabelObject), claims.object_id.clone());
             line(message!(TokenLabelValidFrom), claims.valid_from.as_ref().map(moment));
             line(message!(TokenLabelValidUntil), claims.valid_until.as_ref().map(moment));
         }

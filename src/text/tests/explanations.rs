@@ -214,6 +214,25 @@ fn values_with_braces_and_line_ends_do_no_harm() {
 }
 
 #[test]
+fn an_object_id_that_a_token_has_told_stands_in_every_command() {
+    let known = |hole: &str| match hole {
+        OBJECT_ID => Some("c2f4e6a8-1357-4b9d-8ace-02468ace1357".to_owned()),
+        hole => value(hole),
+    };
+    let failure = || Failure::new(Step::Login, Kind::Login, "NO AUTHENTICATE failed.");
+    for (language, said) in
+        [(Language::English, "the access token says so"), (Language::German, "sie steht im Zugriffstoken")]
+    {
+        let explained =
+            |values| explain(failure(), &Circumstances { language, values, ..circumstances(false) });
+        let remedy = explained(&known).remedy;
+        assert!(remedy.contains("-ObjectId c2f4e6a8-1357-4b9d-8ace-02468ace1357"), "{remedy}");
+        assert!(remedy.contains(said) && !remedy.contains("ENTERPRISE"), "{remedy}");
+        assert!(explained(&value).remedy.contains("-ObjectId 'ENTERPRISE-OBJECT-ID'"));
+    }
+}
+
+#[test]
 fn a_remedy_names_microsofts_tools_for_microsofts_hosts_only() {
     let elsewhere = |hole: &str| match hole {
         "server" => Some("imap.example.com".to_owned()),

@@ -140,6 +140,7 @@ const HOLES: &[&str] = &[
     "server",
     "port",
     "user",
+    "object_id",
     "client_id",
     "scope",
     "tenant",

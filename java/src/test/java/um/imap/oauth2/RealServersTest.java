@@ -356,7 +356,7 @@ class RealServersTest {
             assertEquals(Optional.empty(), inbox.failure());
             assertEquals(Optional.of("imap"), step(report, "greeting").connection());
             assertTrue(report.toJson().contains("\"outcome\": \"well\""), report.toJson());
-            assertTrue(report.toString().contains("All is well."), report.toString());
+            assertTrue(report.toString().contains("All is well: "), report.toString());
             assertFalse(report.toString().contains("\u001b"), "no colours");
         }
         assertEquals(counted(mails), onDisk(""));
