@@ -25,6 +25,7 @@ use um_imap_oauth2::failure::{Failure, Kind, Result, Retry, Step};
 use um_imap_oauth2::mailbox::was_read;
 use um_imap_oauth2::message;
 use um_imap_oauth2::net::environment_proxy;
+use um_imap_oauth2::sanitize;
 use um_imap_oauth2::text::{Id, Layout, label, on_first_use, parts};
 
 fn main() -> ExitCode {
@@ -269,7 +270,7 @@ fn this_command(name: &str, of: &EveryMailbox, option: Option<&str>) -> String {
     words.extend(option.map(str::to_owned));
     words.extend(["--um-home".to_owned(), quoted(&of.um_home.display().to_string())]);
     words.extend(of.listener.iter().flat_map(|listener| ["--listener".to_owned(), quoted(listener)]));
-    words.join(" ")
+    sanitize::line(words.join(" "))
 }
 
 /// Returns a word as a shell reads it.

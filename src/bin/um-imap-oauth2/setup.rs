@@ -8,7 +8,7 @@ use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, Severity, S
 use um_imap_oauth2::message;
 use um_imap_oauth2::text::{Arg, Message};
 
-use super::{Exit, OneMailbox, environment, fail, finish, say, unconfigured};
+use super::{Exit, OneMailbox, environment, fail, finish, quoted, say, unconfigured};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -227,12 +227,6 @@ struct Cloud {
     environment: &'static str,
 }
 
-/// In quotes where a shell needs them.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/\\:._-".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("\"{text}\"") }
-}
-
 /// The first one is that of most tenants.
 static CLOUDS: [Cloud; 3] = [
     Cloud {
@@ -364,7 +358,7 @@ mod tests {
             let nothing =
                 Setup { settings: Vec::new(), language, listener: None, um_home: Path::new("/o m") }.text();
             assert_eq!(nothing.matches(mark).count(), 4, "{nothing}");
-            assert!(nothing.ends_with("check --um-home \"/o m\"\n"), "{nothing}");
+            assert!(nothing.ends_with("check --um-home '/o m'\n"), "{nothing}");
         }
     }
 
