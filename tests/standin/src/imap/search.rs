@@ -60,9 +60,6 @@ fn key(args: &mut Args, folder: &Folder, view: &RoaringBitmap) -> Read<RoaringBi
     }
     let word = args.word()?.to_ascii_uppercase();
     let flagged = |flag: &str| folder.flagged(flag) & view;
-    let each =
-        |wanted: &dyn Fn(u32) -> bool| view.iter().filter(|uid| wanted(*uid)).collect::<RoaringBitmap>();
-    let octets = |uid| folder.content(uid).map(|content| content.bytes().into_owned()).unwrap_or_default();
     let found = match word.as_str() {
         "ALL" | "OLD" => view.clone(),
         "NEW" | "RECENT" => RoaringBitmap::new(),
@@ -89,6 +86,17 @@ fn key(args: &mut Args, folder: &Folder, view: &RoaringBitmap) -> Read<RoaringBi
             args.space()?;
             one | key(args, folder, view)?
         }
+        _ => return by_content(&word, args, folder, view),
+    };
+    Ok(found)
+}
+
+/// Reads a key for which each message is looked at.
+fn by_content(word: &str, args: &mut Args, folder: &Folder, view: &RoaringBitmap) -> Read<RoaringBitmap> {
+    let each =
+        |wanted: &dyn Fn(u32) -> bool| view.iter().filter(|uid| wanted(*uid)).collect::<RoaringBitmap>();
+    let octets = |uid| folder.content(uid).map(|content| content.bytes().into_owned()).unwrap_or_default();
+    let found = match word {
         "LARGER" | "SMALLER" => {
             args.space()?;
             let limit = args.number()? as usize;
@@ -117,7 +125,7 @@ fn key(args: &mut Args, folder: &Folder, view: &RoaringBitmap) -> Read<RoaringBi
                 args.space()?;
                 name
             } else {
-                word
+                word.to_owned()
             };
             let wanted = args.text()?;
             each(&|uid| {
