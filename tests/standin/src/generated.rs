@@ -5,11 +5,14 @@ use crate::scenario::Generate;
 /// The octets of the `n`-th generated mail (from 0): a delivery status report, each with its own recipient, reason and
 /// Message-ID.
 pub fn mail(spec: &Generate, n: u32) -> Vec<u8> {
-    let size = size(spec, n);
+    padded(report(n).into_bytes(), &format!("\r\n--=_{n:08}--\r\n"), size(spec, n))
+}
+
+fn report(n: u32) -> String {
     let (code, reason) = REASONS[n as usize % REASONS.len()];
     let class = if code.starts_with('5') { "failed" } else { "delayed" };
     let host = n % 977;
-    let mut mail = format!(
+    format!(
         "Return-Path: <>\r\n\
          Received: from mx{host}.example.net (mx{host}.example.net [198.51.100.{byte}])\r\n\
          \tby mail.example.com with ESMTPS id G{n:08}\r\n\
@@ -54,8 +57,10 @@ pub fn mail(spec: &Generate, n: u32) -> Vec<u8> {
         date = date(n),
         status = code,
     )
-    .into_bytes();
-    let end = format!("\r\n--=_{n:08}--\r\n");
+}
+
+/// Fills a mail up so that it has `size` octets with its end.
+fn padded(mut mail: Vec<u8>, end: &str, size: usize) -> Vec<u8> {
     let filler =
         b"The quick brown fox jumps over the lazy dog, and what it says here does not matter at all.\r\n";
     mail.reserve(size.saturating_sub(mail.len()) + end.len());

@@ -83,32 +83,8 @@ enum Request {
 
 fn answer(standin: &Standin, users: &[String], request: Request) -> Value {
     match request {
-        Request::Folders => users
-            .iter()
-            .map(|user| {
-                let folders: Value = standin
-                    .folders(user)
-                    .into_iter()
-                    .map(|folder| {
-                        let count = standin.count(user, &folder);
-                        (folder, json!(count))
-                    })
-                    .collect();
-                (user.clone(), folders)
-            })
-            .collect(),
-        Request::Counters => {
-            let counters = standin.counters();
-            json!({
-                "connections": counters.connections,
-                "token_connections": counters.token_connections,
-                "token_requests": counters.token_requests,
-                "tokens_issued": counters.tokens_issued,
-                "logins": counters.logins,
-                "refused_logins": counters.refused_logins,
-                "commands": counters.commands,
-            })
-        }
+        Request::Folders => users.iter().map(|user| (user.clone(), folders(standin, user))).collect(),
+        Request::Counters => counters(standin),
         Request::Transcript => standin
             .transcript()
             .into_iter()
@@ -146,6 +122,28 @@ fn answer(standin: &Standin, users: &[String], request: Request) -> Value {
             json!({})
         }
     }
+}
+
+/// Returns the folders of a mailbox with the number of mails in each.
+fn folders(standin: &Standin, user: &str) -> Value {
+    let counted = |folder: String| {
+        let count = standin.count(user, &folder);
+        (folder, json!(count))
+    };
+    standin.folders(user).into_iter().map(counted).collect()
+}
+
+fn counters(standin: &Standin) -> Value {
+    let counters = standin.counters();
+    json!({
+        "connections": counters.connections,
+        "token_connections": counters.token_connections,
+        "token_requests": counters.token_requests,
+        "tokens_issued": counters.tokens_issued,
+        "logins": counters.logins,
+        "refused_logins": counters.refused_logins,
+        "commands": counters.commands,
+    })
 }
 
 fn print(value: &Value) -> std::io::Result<()> {
