@@ -323,3 +323,6 @@ impl Engine {
         hanging.into_iter().chain(patience).chain(self.journal.sync_at()).min()
     }
 }
+
+#[cfg(test)]
+mod tests;
