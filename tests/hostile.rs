@@ -15,7 +15,59 @@ use um_imap_oauth2::net::{Deadline, Trust};
 /// All in one test: the memory is that of the process.
 #[test]
 fn a_hostile_server_gets_an_error_and_no_memory() {
-    let before: Vec<Answer> = vec![
+    let before = while_logging_in();
+    for command in ["GREETING", "CAPABILITY", "AUTHENTICATE", "LIST", "SELECT"] {
+        for answer in &before {
+            match log_in(command, answer) {
+                // A text in a greeting announces nothing, and the line behind it is passed over.
+                Ok(_) if command == "GREETING" && answer.name.starts_with("parentheses behind") => {
+                    check_memory(command, answer);
+                }
+                result => check(command, answer, result.err()),
+            }
+        }
+    }
+
+    let after = after_the_login();
+    for command in [
+        Command::Noop,
+        Command::Search { unseen: true },
+        Command::Fetch((1..9).filter_map(Uid::new).collect()),
+    ] {
+        for answer in &after {
+            let name = command.text();
+            let word = name.split(' ').find(|&word| word != "UID").unwrap();
+            let failure = log_in(word, answer).and_then(|mut session| session.run(&command, ()).map(drop));
+            check(&name, answer, failure.err());
+        }
+    }
+
+    let literals = answer("literals of line ends", "", &literals_of_line_ends(), 32);
+    check("LIST", &literals, log_in("LIST", &literals).err());
+    for (name, body) in [("an endless search", " 4294967295"), ("a search without a number", " ")] {
+        let (answer, search) = (answer(name, "* SEARCH", body, FOR_EVER), Command::Search { unseen: true });
+        let failure = log_in("SEARCH", &answer).and_then(|mut session| session.run(&search, ()).map(drop));
+        check("SEARCH", &answer, failure.err());
+    }
+
+    // As much as is taken, in the shape that needs most memory.
+    let attributes = format!("* LIST ({}) NIL a\r\n", ["\\a"; 20_000].join(" "));
+    let shapes = [
+        answer("folders", "", "* LIST () NIL a\r\n", 100_000).then("TAG OK done\r\n"),
+        answer("attributes", "", &attributes, (2_000_000 / attributes.len()) as u64).then("TAG OK done\r\n"),
+        answer("codes", "", "* OK [UIDVALIDITY 7]\r\n", 90_000).then("TAG OK done\r\n"),
+    ];
+    for answer in &shapes {
+        if let Err(failure) = log_in("LIST", answer) {
+            panic!("{}: {failure:?}", answer.name);
+        }
+        check_memory("LIST", answer);
+    }
+}
+
+/// Answers to the commands up to SELECT.
+fn while_logging_in() -> Vec<Answer> {
+    vec![
         answer("1,000,000 parentheses", "* LIST (", "(", 1_000_000),
         answer("1,000,000 parentheses in what is unknown", "* X-FOO ", "(", 1_000_000),
         answer("parentheses as deep as a line", "* LIST ", "(", 60_000).then("\r\n"),
@@ -52,20 +104,12 @@ fn a_hostile_server_gets_an_error_and_no_memory() {
         answer("endless capabilities", "", "* CAPABILITY IMAP4rev1 a b c d\r\n", FOR_EVER),
         answer("endless challenges", "", "+ \r\n", FOR_EVER),
         answer("challenges without a blank", "", "+\r\n", FOR_EVER),
-    ];
-    for command in ["GREETING", "CAPABILITY", "AUTHENTICATE", "LIST", "SELECT"] {
-        for answer in &before {
-            match log_in(command, answer) {
-                // A text in a greeting announces nothing, and the line behind it is passed over.
-                Ok(_) if command == "GREETING" && answer.name.starts_with("parentheses behind") => {
-                    check_memory(command, answer);
-                }
-                result => check(command, answer, result.err()),
-            }
-        }
-    }
+    ]
+}
 
-    let after: Vec<Answer> = vec![
+/// Answers to commands on the selected inbox.
+fn after_the_login() -> Vec<Answer> {
+    vec![
         answer("1,000,000 parentheses", "* 1 FETCH (UID 1 X ", "(", 1_000_000),
         answer("1,000,000 parentheses in what is unknown", "* X-FOO ", "(", 1_000_000),
         answer("a line without end", "* 1 FETCH (UID 1 FLAGS (", "x", FOR_EVER),
@@ -84,41 +128,7 @@ fn a_hostile_server_gets_an_error_and_no_memory() {
         answer("endless messages", "", "* 1 FETCH (BODY[] {3}\r\nabc UID 1)\r\n", FOR_EVER),
         answer("endless empty messages", "", "* 1 FETCH (BODY[] {0}\r\n UID 1)\r\n", FOR_EVER),
         answer("two messages in one", "* 1 FETCH (", "BODY[] {1}\r\na ", FOR_EVER),
-    ];
-    for command in [
-        Command::Noop,
-        Command::Search { unseen: true },
-        Command::Fetch((1..9).filter_map(Uid::new).collect()),
-    ] {
-        for answer in &after {
-            let name = command.text();
-            let word = name.split(' ').find(|&word| word != "UID").unwrap();
-            let failure = log_in(word, answer).and_then(|mut session| session.run(&command, ()).map(drop));
-            check(&name, answer, failure.err());
-        }
-    }
-
-    let literals = answer("literals of line ends", "", &literals_of_line_ends(), 32);
-    check("LIST", &literals, log_in("LIST", &literals).err());
-    for (name, body) in [("an endless search", " 4294967295"), ("a search without a number", " ")] {
-        let (answer, search) = (answer(name, "* SEARCH", body, FOR_EVER), Command::Search { unseen: true });
-        let failure = log_in("SEARCH", &answer).and_then(|mut session| session.run(&search, ()).map(drop));
-        check("SEARCH", &answer, failure.err());
-    }
-
-    // As much as is taken, in the shape that needs most memory.
-    let attributes = format!("* LIST ({}) NIL a\r\n", ["\\a"; 20_000].join(" "));
-    let shapes = [
-        answer("folders", "", "* LIST () NIL a\r\n", 100_000).then("TAG OK done\r\n"),
-        answer("attributes", "", &attributes, (2_000_000 / attributes.len()) as u64).then("TAG OK done\r\n"),
-        answer("codes", "", "* OK [UIDVALIDITY 7]\r\n", 90_000).then("TAG OK done\r\n"),
-    ];
-    for answer in &shapes {
-        if let Err(failure) = log_in("LIST", answer) {
-            panic!("{}: {failure:?}", answer.name);
-        }
-        check_memory("LIST", answer);
-    }
+    ]
 }
 
 #[track_caller]

@@ -9,7 +9,9 @@ use imap_codec::decode::Decoder as _;
 use imap_codec::imap_types::core::NString;
 use imap_codec::imap_types::fetch::MessageDataItem;
 use imap_codec::imap_types::flag::FlagFetch;
-use imap_codec::imap_types::response::{Data, Response as TheirResponse, Status as TheirStatus, StatusKind};
+use imap_codec::imap_types::response::{
+    Data, Response as TheirResponse, Status as TheirStatus, StatusKind, Tagged,
+};
 use um_imap_oauth2::failure::Result;
 use um_imap_oauth2::imap::Transport;
 use um_imap_oauth2::imap::commands::{Command, Flag};
@@ -274,66 +276,7 @@ fn compare(octets: &[u8], ours: std::result::Result<&Reading, &Malformed>) {
         }
         TheirResponse::Data(Data::Fetch { items, .. }) => {
             let Response::Fetch(fetch) = &read.response else { panic!("{told}") };
-            // Of an item that is there twice the last one counts.
-            let last =
-                |wanted: fn(&MessageDataItem) -> bool| items.as_ref().iter().rev().find(|item| wanted(item));
-            let uid = last(|item| matches!(item, MessageDataItem::Uid(_)));
-            assert_eq!(
-                fetch.uid,
-                uid.and_then(|item| if let MessageDataItem::Uid(uid) = item {
-                    Uid::new(uid.get())
-                } else {
-                    None
-                }),
-                "{told}"
-            );
-            let size = last(|item| matches!(item, MessageDataItem::Rfc822Size(_)));
-            assert_eq!(
-                fetch.size,
-                size.and_then(|item| if let MessageDataItem::Rfc822Size(size) = item {
-                    Some(u64::from(*size))
-                } else {
-                    None
-                }),
-                "{told}"
-            );
-            if let Some(MessageDataItem::Flags(flags)) =
-                last(|item| matches!(item, MessageDataItem::Flags(_)))
-            {
-                let theirs: Vec<String> = flags.iter().map(flag_name).collect();
-                let ours: Vec<String> =
-                    fetch.flags.iter().flatten().map(|flag| flag.to_lowercase()).collect();
-                assert_eq!(ours, theirs, "{told}");
-            }
-            if let Some(MessageDataItem::InternalDate(date)) =
-                last(|item| matches!(item, MessageDataItem::InternalDate(_)))
-            {
-                let text = fetch.internal_date.as_deref().unwrap_or_default();
-                match DateTime::parse_from_str(text.trim(), "%e-%b-%Y %H:%M:%S %z") {
-                    Ok(ours) => assert_eq!(&ours, date.as_ref(), "{told}"),
-                    // It takes a zone of 80 minutes, which is none.
-                    Err(_) => assert!(minutes_of_zone(text) > Some(59), "{told}"),
-                }
-            }
-            let message =
-                last(|item| matches!(item, MessageDataItem::BodyExt { section: None, origin: None, .. }));
-            match (message, &fetch.message) {
-                (None, None) => {}
-                (Some(MessageDataItem::BodyExt { data: NString(None), .. }), Some(Message::Absent)) => {}
-                (
-                    Some(MessageDataItem::BodyExt { data: NString(Some(text)), .. }),
-                    Some(Message::Quoted(octets)),
-                ) => {
-                    assert_eq!(octets, text.as_ref(), "{told}");
-                }
-                (
-                    Some(MessageDataItem::BodyExt { data: NString(Some(text)), .. }),
-                    Some(Message::Streamed),
-                ) => {
-                    assert_eq!(read.message, text.as_ref(), "{told}");
-                }
-                _ => panic!("{told}"),
-            }
+            compare_fetch(items.as_ref(), fetch, &read.message, &told);
         }
         TheirResponse::Data(_) => {
             // Of these nothing is compared but that they end nothing.
@@ -349,20 +292,66 @@ fn compare(octets: &[u8], ours: std::result::Result<&Reading, &Malformed>) {
             let Response::Untagged(condition) = &read.response else { panic!("{told}") };
             assert_eq!(condition.status, status(body.kind), "{told}");
         }
-        TheirResponse::Status(TheirStatus::Tagged(tagged)) => match &read.response {
-            Response::Tagged { tag, condition } => {
-                assert_eq!(tag, tagged.tag.inner(), "{told}");
-                assert_eq!(condition.status, status(tagged.body.kind), "{told}");
-            }
-            // `NO OK x` is a refusal that stands alone rather than an answer to a command with the tag NO.
-            Response::Untagged(condition) => assert_ne!(condition.status, Status::Ok, "{told}"),
-            // No tag of ours has anything but letters and digits.
-            Response::Alien(_) => {
-                let tag = tagged.tag.inner();
-                assert!(!tag.bytes().all(|octet| octet.is_ascii_alphanumeric()), "{told}");
-            }
-            _ => panic!("{told}"),
-        },
+        TheirResponse::Status(TheirStatus::Tagged(tagged)) => compare_tagged(&tagged, &read.response, &told),
+    }
+}
+
+fn compare_fetch(items: &[MessageDataItem], fetch: &Fetch, streamed: &[u8], told: &str) {
+    // Of an item that is there twice the last one counts.
+    let last = |wanted: fn(&MessageDataItem) -> bool| items.iter().rev().find(|item| wanted(item));
+    let uid = items.iter().rev().find_map(|item| match item {
+        MessageDataItem::Uid(uid) => Some(uid.get()),
+        _ => None,
+    });
+    assert_eq!(fetch.uid, uid.and_then(Uid::new), "{told}");
+    let size = items.iter().rev().find_map(|item| match item {
+        MessageDataItem::Rfc822Size(size) => Some(u64::from(*size)),
+        _ => None,
+    });
+    assert_eq!(fetch.size, size, "{told}");
+    if let Some(MessageDataItem::Flags(flags)) = last(|item| matches!(item, MessageDataItem::Flags(_))) {
+        let theirs: Vec<String> = flags.iter().map(flag_name).collect();
+        let ours: Vec<String> = fetch.flags.iter().flatten().map(|flag| flag.to_lowercase()).collect();
+        assert_eq!(ours, theirs, "{told}");
+    }
+    if let Some(MessageDataItem::InternalDate(date)) =
+        last(|item| matches!(item, MessageDataItem::InternalDate(_)))
+    {
+        let text = fetch.internal_date.as_deref().unwrap_or_default();
+        match DateTime::parse_from_str(text.trim(), "%e-%b-%Y %H:%M:%S %z") {
+            Ok(ours) => assert_eq!(&ours, date.as_ref(), "{told}"),
+            // It takes a zone of 80 minutes, which is none.
+            Err(_) => assert!(minutes_of_zone(text) > Some(59), "{told}"),
+        }
+    }
+    let message = last(|item| matches!(item, MessageDataItem::BodyExt { section: None, origin: None, .. }));
+    match (message, &fetch.message) {
+        (None, None) => {}
+        (Some(MessageDataItem::BodyExt { data: NString(None), .. }), Some(Message::Absent)) => {}
+        (Some(MessageDataItem::BodyExt { data: NString(Some(text)), .. }), Some(Message::Quoted(octets))) => {
+            assert_eq!(octets, text.as_ref(), "{told}");
+        }
+        (Some(MessageDataItem::BodyExt { data: NString(Some(text)), .. }), Some(Message::Streamed)) => {
+            assert_eq!(streamed, text.as_ref(), "{told}");
+        }
+        _ => panic!("{told}"),
+    }
+}
+
+fn compare_tagged(tagged: &Tagged, ours: &Response, told: &str) {
+    match ours {
+        Response::Tagged { tag, condition } => {
+            assert_eq!(tag, tagged.tag.inner(), "{told}");
+            assert_eq!(condition.status, status(tagged.body.kind), "{told}");
+        }
+        // `NO OK x` is a refusal that stands alone rather than an answer to a command with the tag NO.
+        Response::Untagged(condition) => assert_ne!(condition.status, Status::Ok, "{told}"),
+        // No tag of ours has anything but letters and digits.
+        Response::Alien(_) => {
+            let tag = tagged.tag.inner();
+            assert!(!tag.bytes().all(|octet| octet.is_ascii_alphanumeric()), "{told}");
+        }
+        _ => panic!("{told}"),
     }
 }
 

@@ -174,12 +174,16 @@ fn season(
         process.kill();
         look_at_the_journal(home, seen);
     }
-    // The last one is let alone until everything is done.
-    let process = Process::start(program(home, &ledger), home);
+    finish(account, Process::start(program(home, &ledger), home), &ledger);
+    look_at_the_mails(account, &ledger, without_move, seen);
+}
+
+/// Lets one process alone until everything is done.
+fn finish(account: &Account, process: Process, ledger: &Path) {
     let open = || account.on_disk("").iter().filter(|mail| !mail.flags.contains('S')).count();
     let mut last = (usize::MAX, 0, Instant::now());
     loop {
-        let now = (open(), fs::metadata(&ledger).unwrap().len());
+        let now = (open(), fs::metadata(ledger).unwrap().len());
         if now.0 == 0 {
             break;
         }
@@ -195,8 +199,11 @@ fn season(
         thread::sleep(Duration::from_millis(20));
     }
     process.kill();
+}
 
-    let (handed_out, settled) = read_ledger(&ledger, seen);
+/// Fails if a mail is not where it was decided.
+fn look_at_the_mails(account: &Account, ledger: &Path, without_move: bool, seen: &mut Seen) {
+    let (handed_out, settled) = read_ledger(ledger, seen);
     let mut places: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for folder in account.folder_names().into_iter().chain([String::new()]) {
         for on_disk in account.on_disk(&folder) {

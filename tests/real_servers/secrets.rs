@@ -54,37 +54,40 @@ fn no_planted_secret_is_in_anything_that_is_written() {
             let key = if key.starts_with("cmsbs.") { (*key).to_owned() } else { format!("{OAUTH2}{key}") };
             account = account.with(&key, value);
         }
-        let home = account.um_home();
-        fs::create_dir_all(home.join("cmsbs-work")).unwrap();
-        let out = home.join("out");
-        let mut said = String::new();
-        let mut failed = 0;
-        for command in [
-            vec!["token"],
-            vec!["token", "--json"],
-            vec!["fetch", "--json", "--to", out.to_str().unwrap()],
-            vec!["fetch", "--settle", "keep", "--to", out.to_str().unwrap()],
-            vec!["config"],
-            vec!["config", "--json"],
-        ] {
-            let mut run = Command::new(env!("CARGO_BIN_EXE_um-imap-oauth2"));
-            run.args(&command).arg("--um-home").arg(home).stdin(Stdio::null());
-            run.env("HTTPS_PROXY", &proxy).env("NO_PROXY", "localhost");
-            let output = run.output().unwrap();
-            failed += usize::from(!output.status.success());
-            said += &String::from_utf8(output.stdout).unwrap();
-            said += &String::from_utf8(output.stderr).unwrap();
-        }
-        assert!(failed >= 2, "{name} does not fail: {said}");
-        for path in
-            tree(home).into_iter().filter(|path| path.is_file() && !path.ends_with("cmsbs.properties"))
-        {
-            said += &String::from_utf8_lossy(&fs::read(path).unwrap());
-        }
+        let said = everything_written(name, account.um_home(), &proxy);
         for form in forms() {
             assert!(!said.contains(&form), "{name}: {form} is in {said}");
         }
     }
+}
+
+/// Runs the commands. Returns what they say and what is in the files that they leave.
+fn everything_written(name: &str, home: &Path, proxy: &str) -> String {
+    fs::create_dir_all(home.join("cmsbs-work")).unwrap();
+    let out = home.join("out");
+    let mut said = String::new();
+    let mut failed = 0;
+    for command in [
+        vec!["token"],
+        vec!["token", "--json"],
+        vec!["fetch", "--json", "--to", out.to_str().unwrap()],
+        vec!["fetch", "--settle", "keep", "--to", out.to_str().unwrap()],
+        vec!["config"],
+        vec!["config", "--json"],
+    ] {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_um-imap-oauth2"));
+        run.args(&command).arg("--um-home").arg(home).stdin(Stdio::null());
+        run.env("HTTPS_PROXY", proxy).env("NO_PROXY", "localhost");
+        let output = run.output().unwrap();
+        failed += usize::from(!output.status.success());
+        said += &String::from_utf8(output.stdout).unwrap();
+        said += &String::from_utf8(output.stderr).unwrap();
+    }
+    assert!(failed >= 2, "{name} does not fail: {said}");
+    for path in tree(home).into_iter().filter(|path| path.is_file() && !path.ends_with("cmsbs.properties")) {
+        said += &String::from_utf8_lossy(&fs::read(path).unwrap());
+    }
+    said
 }
 
 /// What of a secret or an access token would be seen, also in Base64 wherever in it it begins.
