@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use um_imap_oauth2::failure::{Failure, Retry};
 use um_imap_oauth2::imap::limits::Times;
-use um_imap_oauth2::mailbox::{Access, Outcome};
+use um_imap_oauth2::mailbox::{Access, FetchId, Outcome};
 
 use crate::support::{Account, Fault, Harm, Opened, Relay, Way, as_served, corpus, server};
 
@@ -70,48 +70,18 @@ fn session(relay: &Relay, tls: bool, mails: &[Vec<u8>], fault: Option<Fault>) ->
     // Without TLS nobody notices that an octet is another one, and it may be one of a UID, a command or a mail.
     let trusted = tls || !flipped;
 
-    let mut settled = BTreeSet::new();
-    let mut whole = false;
+    let mut read = false;
     for _ in 0..POLLS {
-        let fetch = match timed("fetch", || mailbox.fetch())? {
-            Ok(fetch) => fetch,
-            Err(failure) => {
-                may_be_tried_again(&failure, flipped)?;
-                continue;
+        match timed("fetch", || mailbox.fetch())? {
+            Ok(fetch) => {
+                read_and_settle(&mailbox, fetch, &expected, trusted)?;
+                read = true;
+                break;
             }
-        };
-        let mut handed_out = BTreeSet::new();
-        loop {
-            let message = match timed("next", || mailbox.next(fetch))? {
-                Ok(Some(message)) => message,
-                Ok(None) => break,
-                Err(failure) if trusted => return Err(format!("a fetch that had begun failed: {failure}")),
-                Err(_) => break,
-            };
-            let uid = message.id.uid;
-            let octets = message.body.into_bytes().map_err(|error| error.to_string())?;
-            if !handed_out.insert(uid) || settled.contains(&uid) {
-                return Err(format!("UID {uid} came twice"));
-            }
-            if trusted {
-                if expected.get(&uid) != Some(&octets) {
-                    return Err(format!("UID {uid} came with other octets"));
-                }
-                settle(&mailbox, &message.id).map_err(|failure| format!("settling failed: {failure}"))?;
-                settled.extend(Some(uid).filter(|_| folder(uid) != Some("")));
-            }
+            Err(failure) => may_be_tried_again(&failure, flipped)?,
         }
-        whole = expected.len() == handed_out.len() + settled.difference(&handed_out).count();
-        if whole || !trusted {
-            break;
-        }
-        return Err(format!(
-            "{} of {} mails came, and the fetch ended as if there were no more",
-            handed_out.len(),
-            expected.len()
-        ));
     }
-    if !whole && trusted {
+    if !read && trusted {
         return Err(format!("{POLLS} polls failed"));
     }
     for attempt in 1.. {
@@ -122,7 +92,49 @@ fn session(relay: &Relay, tls: bool, mails: &[Vec<u8>], fault: Option<Fault>) ->
         }
     }
     timed("close", || mailbox.close())?;
+    compare(account.folders(), expected, trusted)
+}
 
+/// Reads a fetch to its end. Without `trusted` nothing is settled, and anything may come.
+fn read_and_settle(
+    mailbox: &Opened,
+    fetch: FetchId,
+    expected: &BTreeMap<u32, Vec<u8>>,
+    trusted: bool,
+) -> Result<(), String> {
+    let mut handed_out = BTreeSet::new();
+    loop {
+        let message = match timed("next", || mailbox.next(fetch))? {
+            Ok(Some(message)) => message,
+            Ok(None) => break,
+            Err(failure) if trusted => return Err(format!("a fetch that had begun failed: {failure}")),
+            Err(_) => break,
+        };
+        let uid = message.id.uid;
+        let octets = message.body.into_bytes().map_err(|error| error.to_string())?;
+        if !handed_out.insert(uid) {
+            return Err(format!("UID {uid} came twice"));
+        }
+        if trusted {
+            if expected.get(&uid) != Some(&octets) {
+                return Err(format!("UID {uid} came with other octets"));
+            }
+            settle(mailbox, &message.id).map_err(|failure| format!("settling failed: {failure}"))?;
+        }
+    }
+    if trusted && handed_out.len() < expected.len() {
+        let (came, all) = (handed_out.len(), expected.len());
+        return Err(format!("{came} of {all} mails came, and the fetch ended as if there were no more"));
+    }
+    Ok(())
+}
+
+/// Fails if the mails are in other folders than was decided.
+fn compare(
+    on_disk: BTreeMap<String, Vec<Vec<u8>>>,
+    expected: BTreeMap<u32, Vec<u8>>,
+    trusted: bool,
+) -> Result<(), String> {
     let mut decided: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
     for (uid, octets) in expected {
         if let Some(folder) = if trusted { folder(uid) } else { Some("") } {
@@ -130,18 +142,14 @@ fn session(relay: &Relay, tls: bool, mails: &[Vec<u8>], fault: Option<Fault>) ->
         }
     }
     decided.values_mut().for_each(|mails| mails.sort());
-    let on_disk = account.folders();
-    if on_disk != decided {
-        let count = |folders: &BTreeMap<String, Vec<Vec<u8>>>| {
-            folders
-                .iter()
-                .map(|(folder, mails)| format!("{folder:?} {}", mails.len()))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        return Err(format!("on the server are {}, decided was {}", count(&on_disk), count(&decided)));
+    if on_disk == decided {
+        return Ok(());
     }
-    Ok(())
+    let count = |folders: &BTreeMap<String, Vec<Vec<u8>>>| {
+        let counts = folders.iter().map(|(folder, mails)| format!("{folder:?} {}", mails.len()));
+        counts.collect::<Vec<_>>().join(", ")
+    };
+    Err(format!("on the server are {}, decided was {}", count(&on_disk), count(&decided)))
 }
 
 /// A third of the mails each to two folders and away, but for some that stay.

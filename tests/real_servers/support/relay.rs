@@ -183,19 +183,7 @@ impl Line {
             };
             of_connection += read;
             let octets = &mut buffer[..read];
-            let before = self.passed.fetch_add(read, Ordering::SeqCst);
-            let harmed = match self
-                .fault
-                .lock()
-                .expect("nobody panics with it")
-                .take_if(|fault| (before..before + read).contains(&fault.at))
-            {
-                Some(Fault { at, harm: Harm::Flip, .. }) => {
-                    octets[at - before] ^= 1 << (at % 8);
-                    None
-                }
-                fault => fault.map(|fault| (fault.at - before, fault.harm)),
-            };
+            let harmed = self.harm(octets);
             let whole = harmed.map_or(read, |(at, _)| at);
             if !self.send(&octets[..whole], sender) {
                 return;
@@ -210,20 +198,39 @@ impl Line {
                 // Until the other way has shut the connection down.
                 Some(Harm::Stall) => while from.read(&mut buffer).is_ok_and(|read| read > 0) {},
                 Some(Harm::Drip) => {
-                    let mut rest = octets[whole..].to_vec();
-                    loop {
-                        for &octet in &rest {
-                            thread::sleep(DRIP);
-                            if !self.send(&[octet], sender) {
-                                return;
-                            }
-                        }
-                        match from.read(&mut buffer) {
-                            Ok(read) if read > 0 => rest = buffer[..read].to_vec(),
-                            _ => return,
-                        }
-                    }
+                    let rest = octets[whole..].to_vec();
+                    return self.drip(rest, from, sender);
                 }
+            }
+        }
+    }
+
+    /// Counts these octets, and flips the bit if it is time. Returns another harm that is due, and where it begins.
+    fn harm(&self, octets: &mut [u8]) -> Option<(usize, Harm)> {
+        let before = self.passed.fetch_add(octets.len(), Ordering::SeqCst);
+        let here = before..before + octets.len();
+        let mut fault = self.fault.lock().expect("nobody panics with it");
+        let Fault { at, harm, .. } = fault.take_if(|fault| here.contains(&fault.at))?;
+        if harm == Harm::Flip {
+            octets[at - before] ^= 1 << (at % 8);
+            return None;
+        }
+        Some((at - before, harm))
+    }
+
+    /// Passes on what is left and what comes, slowly, to the end of the connection.
+    fn drip(&self, mut rest: Vec<u8>, from: &mut TcpStream, sender: &Sender<Piece>) {
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            for &octet in &rest {
+                thread::sleep(DRIP);
+                if !self.send(&[octet], sender) {
+                    return;
+                }
+            }
+            match from.read(&mut buffer) {
+                Ok(read) if read > 0 => rest = buffer[..read].to_vec(),
+                _ => return,
             }
         }
     }
