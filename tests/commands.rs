@@ -49,7 +49,7 @@ fn each_command_explains_the_same_failure_alike() {
     let said = ["config", "setup", "token", "fetch", "drain"]
         .map(|command| home.run(command, &["--lang", "en"]).err);
     assert!(
-        said[0].contains("\nCause:       The file or directory that the message names does not exist.\n"),
+        said[0].contains("\nCause:       The file or directory in the message does not exist.\n"),
         "{said:?}"
     );
     assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
@@ -196,8 +196,8 @@ fn a_mailbox_with_a_password_is_known_to_have_no_token() {
     let password = "cmsbs.mail.imap.authenticationMethod = password\ncmsbs.mail.imap.password = secret\n";
     let home = Home::of(&(properties(&standin()) + password));
     for (language, told) in [
-        ("en", "test this mailbox with `um-imap-oauth2 check`"),
-        ("de", "prüfen Sie dieses Postfach mit `um-imap-oauth2 check`"),
+        ("en", "test this mailbox with um-imap-oauth2 check"),
+        ("de", "prüfen Sie dieses Postfach mit um-imap-oauth2 check"),
     ] {
         let ran = home.run("token", &["--lang", language]);
         assert_eq!(ran.code, 2, "{ran:?}");
@@ -217,7 +217,7 @@ fn what_a_server_refuses_is_explained_once() {
     for ran in [fetched, drained] {
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(ran.err.contains("Observed:    NO [OVERQUOTA] Quota exceeded"), "{ran:?}");
-        for once in ["warning: ", "is full. No bounces arrive any more"] {
+        for once in ["warning: ", "is full. No more bounces arrive"] {
             assert_eq!(ran.err.matches(once).count(), 1, "{ran:?}");
         }
     }
@@ -293,7 +293,9 @@ fn a_program_that_stops_reading_about_the_mails_is_told_so() {
     let standin = standin();
     let (code, said) = Home::of(&properties(&standin)).unread("fetch", &["--json"]);
     assert_eq!(code, Some(2), "{said}");
-    for told in ["standard output: Broken pipe", "has stopped reading", "Let it read the output to the end"] {
+    for told in
+        ["standard output: Broken pipe", "has stopped reading", "Let this program read the output to the end"]
+    {
         assert!(said.contains(told), "{said}");
     }
 }

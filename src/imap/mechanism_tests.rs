@@ -238,7 +238,7 @@ fn a_mailbox_without_uids_is_called_what_it_is_and_not_tried_again() {
     assert!(failure.observed.contains("UIDVALIDITY 0"), "{failure:?}");
     let preauth = refusal("S: * PREAUTH come in");
     assert_eq!((preauth.kind, preauth.retry), (Kind::Protocol, Retry::Never));
-    assert!(preauth.observed.contains("does not ask who logs in"), "{preauth:?}");
+    assert!(preauth.observed.contains("requires no login"), "{preauth:?}");
 }
 
 #[test]

@@ -348,7 +348,7 @@ fn messages_that_vanish_are_reported_once() {
     let script = (1..=5).map(|uid| fetch(&uid.to_string(), &[uid])).collect::<Vec<_>>().join(LOOK);
     let played = play("vanishing", &[login(EXCHANGE) + &script]);
     let warned = |played: &Played| {
-        played.warnings().iter().filter(|text| text.contains("somebody else reads the mailbox")).count()
+        played.warnings().iter().filter(|text| text.contains("Another reader uses the mailbox")).count()
     };
     assert_eq!(played.fetch(), whole([1]));
     assert_eq!(warned(&played), 0);
@@ -390,7 +390,10 @@ fn after_a_cut_only_what_is_still_the_same_mail_is_moved_again() {
     played.mailbox.flush().unwrap();
     played.check();
     let warnings = played.warnings();
-    assert!(warnings.iter().any(|text| text.contains("UID 3 is another mail")), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|text| text.contains("UID 3 is not the mail that was settled")),
+        "{warnings:?}"
+    );
 }
 
 #[test]

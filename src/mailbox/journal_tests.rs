@@ -166,8 +166,8 @@ fn a_uid_that_means_another_mail_now_is_left_alone_and_handed_out() {
     assert_records(work.path(), 0);
     played.check();
     let warnings = played.warnings();
-    assert!(warnings.iter().any(|text| text.contains("UID 1 is another mail")), "{warnings:?}");
-    assert!(warnings.iter().any(|text| text.contains("UID 2 is another mail")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.contains("UID 1 is not the mail")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.contains("UID 2 is not the mail")), "{warnings:?}");
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn without_a_place_for_the_journal_settling_works_and_says_so_once() {
         assert_eq!(
             warnings
                 .iter()
-                .filter(|text| text.contains("second reader") && text.contains("not written down"))
+                .filter(|text| text.contains("second reader") && text.contains("not recorded"))
                 .count(),
             1,
             "{warnings:?}"
@@ -338,7 +338,7 @@ fn lock_and_journal_come_when_they_can_and_hold_what_was_decided_before() {
     assert_eq!(played.mailbox.health().warnings.len(), 1, "the refusal");
     let said: Vec<_> = played.log.take().into_iter().map(|record| record.text).collect();
     let times = |what| said.iter().filter(|text| text.contains(what)).count();
-    assert_eq!((times("not written down"), times("written again")), (1, 1), "{said:?}");
+    assert_eq!((times("not recorded"), times("written again")), (1, 1), "{said:?}");
     assert_records(&work, 1);
     assert!(played.settle(2, Outcome::Handled));
     assert_records(&work, 2);

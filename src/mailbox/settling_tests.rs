@@ -27,7 +27,7 @@ fn what_is_settled_after_a_lost_connection_is_compared_too() {
     assert!(played.settle(2, Outcome::Handled));
     played.mailbox.flush().unwrap();
     played.check();
-    assert!(played.warnings().iter().any(|text| text.contains("UID 2 is another mail")));
+    assert!(played.warnings().iter().any(|text| text.contains("UID 2 is not the mail")));
 }
 
 #[test]
@@ -167,9 +167,9 @@ fn the_folder_of_a_move_that_no_property_names_is_the_one_that_is_explained() {
     }
     let failure = played.mailbox.flush().unwrap_err();
     assert_eq!((failure.key, failure.id.as_deref()), (None, Some("imap-folder-namespace")));
-    assert!(failure.cause.contains("the folder archive/2025 beside the inbox"), "{}", failure.cause);
+    assert!(failure.cause.contains("the folder archive/2025 outside the inbox"), "{}", failure.cause);
     assert!(
-        failure.remedy.contains("Write: move(mail, folder) = \"INBOX.archive/2025\""),
+        failure.remedy.contains("Enter: move(mail, folder) = \"INBOX.archive/2025\""),
         "{}",
         failure.remedy
     );

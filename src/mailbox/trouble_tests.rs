@@ -226,7 +226,7 @@ fn a_mail_at_which_the_connection_ends_is_set_aside_when_all_others_have_come() 
         let health = played.mailbox.health();
         assert_eq!((health.state, health.set_aside, health.failures), (Grade::Warning, 1, 0), "{server}");
         assert!(
-            health.warnings[0].observed.contains("lost at the mail with UID 2,"),
+            health.warnings[0].observed.contains("lost each time the mail with UID 2 was requested"),
             "{:?}",
             health.warnings
         );

@@ -99,7 +99,7 @@ fn an_unknown_issuer_is_named() {
     assert_eq!(
         failure.observed,
         format!(
-            "the certificate of localhost:{port} names 'CN=test CA' as its issuer, but the one that is trusted has not signed it"
+            "the certificate of localhost:{port} names 'CN=test CA' as its issuer, but is not signed by the trusted one"
         )
     );
 
@@ -116,7 +116,7 @@ fn a_certificate_that_signed_itself_is_called_so() {
     let failure = refused(port, "localhost", &Authority::new().trust());
     assert_eq!(
         failure.observed,
-        format!("the certificate of localhost:{port} is signed by itself ('CN=alone') and not trusted")
+        format!("the certificate of localhost:{port} is self-signed ('CN=alone') and not trusted")
     );
 }
 

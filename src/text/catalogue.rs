@@ -209,6 +209,8 @@ pub(super) fn fill(template: &str, value: &dyn Fn(&str) -> Option<String>) -> St
         rest = after;
     }
     filled.push_str(rest);
+    // A part that was chosen may end with a command.
+    filled.truncate(filled.trim_end().len());
     filled
 }
 
@@ -319,9 +321,26 @@ fn with_phrases(template: &str, phrases: &BTreeMap<String, InBoth<String>>, lang
     text
 }
 
-/// Long sentences are broken into lines in the file; in a message they are one.
+/// Joins the lines of a text: long sentences are broken into lines in the file. A line that is a command in backticks stays a line.
 fn folded(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        match lines.last_mut() {
+            _ if line.is_empty() => {}
+            Some(last) if command(last).is_none() && command(&line).is_none() => {
+                last.push(' ');
+                last.push_str(&line);
+            }
+            _ => lines.push(line),
+        }
+    }
+    lines.join("\n")
+}
+
+/// Returns the command if the line is one in backticks and nothing else.
+pub(super) fn command(line: &str) -> Option<&str> {
+    line.strip_prefix('`')?.strip_suffix('`').filter(|command| !command.contains('`'))
 }
 
 /// Names of steps; `imap` stands for all that talk IMAP, `network` for all that open a connection, `any` for all.

@@ -3,6 +3,8 @@
 use textwrap::core::Word;
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
+use super::catalogue;
+
 /// What the output can show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Layout {
@@ -118,8 +120,11 @@ fn blocks(line: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// Finds a command of several words between `` ` ``. One in parentheses belongs to its sentence.
+/// Finds a command of several words between `` ` ``, or one that is the whole text. One in parentheses belongs to its sentence.
 fn command(text: &str) -> Option<(usize, usize)> {
+    if catalogue::command(text).is_some() {
+        return Some((0, text.len()));
+    }
     let mut from = 0;
     loop {
         let begin = from + text[from..].find('`')?;

@@ -4,6 +4,7 @@ mod explanations;
 mod field_guide;
 mod sources;
 pub(crate) mod texts;
+mod wording;
 
 use std::time::Duration;
 

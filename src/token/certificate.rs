@@ -340,7 +340,7 @@ mod tests {
         large.as_file().set_len(1_500_000_000).unwrap();
         let large = large.path().to_str().unwrap();
         for (name, password, key, observed) in [
-            ("small.pem", "", "", "its RSA key is too small: it has less than 2048 bits"),
+            ("small.pem", "", "", "its RSA key is too small: it has fewer than 2048 bits"),
             ("ec.pem", "", "", "its private key is an EC key, not an RSA key"),
             ("ec-sec1.pem", "", "", "its private key is an EC key, not an RSA key"),
             ("encrypted.pem", "wrong Pl4nted", "Password", "the password is wrong"),
@@ -357,13 +357,13 @@ mod tests {
             ("other-key.pem", "", "", "the certificate 'CN=client' does not belong to the private key in it"),
             ("expired.pem", "", "", "the certificate 'CN=expired' expired on 2020-02-29"),
             ("future.pem", "", "", "the certificate 'CN=expired' is not valid before 2120-01-01"),
-            ("certificate.pem", "", "", "there is no private key in it"),
-            ("key.pem", "", "", "there is no certificate in it"),
+            ("certificate.pem", "", "", "it contains no private key"),
+            ("key.pem", "", "", "it contains no certificate"),
             ("make", "", "", "it is neither a PEM nor a PKCS#12 file"),
             (empty, "", "", "it is neither a PEM nor a PKCS#12 file"),
             ("none.pem", "", "", "No such file or directory (os error 2)"),
-            ("/dev/zero", "", "", "not a regular file"),
-            (large, "", "", "larger than 1048576 bytes"),
+            ("/dev/zero", "", "", "it is not a regular file"),
+            (large, "", "", "it is larger than 1048576 bytes"),
         ] {
             let Err(failure) = read(name, password) else { panic!("{name} was taken") };
             assert_eq!(failure.observed, format!("{}: {observed}", fixture(name).display()));

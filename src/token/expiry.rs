@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(say(1, "2027-04-30"), None);
         assert_eq!(
             say(1, "2027-05-01").unwrap(),
-            "the client secret expires on 2027-05-31, in 30 days (KEY): without a new one no mail can be fetched after that"
+            "the client secret expires on 2027-05-31, in 30 days (KEY): without a new credential, no mail can be fetched after that day"
         );
         assert_eq!(say(1, "2027-05-01"), None);
         assert!(say(2, "2027-05-01").is_some(), "another credential");

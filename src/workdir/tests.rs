@@ -314,7 +314,7 @@ fn a_file_that_is_not_this_mailboxs_counts_for_nothing_and_is_kept_aside() {
     let foreign = fs::read(place.path("journal")).unwrap();
     let newer = VERSION_3.as_bytes().to_vec();
     for (content, why) in [
-        (foreign, "another mailbox's"),
+        (foreign, "another mailbox"),
         (newer, "version is 3"),
         (b"\0".repeat(100_000), "no header"),
         (b"Dear diary".to_vec(), "no header"),
@@ -510,7 +510,7 @@ fn an_installation_that_is_missing_is_not_made() {
     let place = Place::new();
     let directory = name().directory(&place.work.path().join("missing/work"));
     let mut files = Files::new(Arc::new(RealDisk), &directory, &name(), true);
-    assert!(unavailable(&mut files).contains("there is no such directory"));
+    assert!(unavailable(&mut files).contains("the directory does not exist"));
     assert!(obstacle(&RealDisk, &directory).is_some());
     assert_eq!(obstacle(&RealDisk, &place.directory), None, "it is made");
     assert_eq!(fs::read_dir(place.work.path()).unwrap().count(), 0);

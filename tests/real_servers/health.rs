@@ -29,7 +29,7 @@ fn status_tells_monitoring_systems_how_the_mailbox_is_doing() {
     let (code, text) = status(&account, &["--lang", "de"]);
     assert_eq!(code, 1, "{text}");
     let day = soon.format("%d.%m.%Y");
-    assert!(text.contains(&format!("der Nachweis läuft am {day} ab")), "{text}");
+    assert!(text.contains(&format!("die Anmeldedaten laufen am {day} ab")), "{text}");
 
     let account = account.with("cmsbs.mail.imap.oauth2.clientSecret", "not-the-secret");
     let failure = account.failure();

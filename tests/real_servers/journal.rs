@@ -87,7 +87,7 @@ fn drain_carries_out_what_is_in_the_journal_and_fetches_nothing() {
         .with("cmsbs.mail.imap.port", &relay.port.to_string())
         .with("cmsbs.mail.imap.fetch.patience", "1s")
         .with_mails(&mails(5));
-    assert_eq!(drain(&account), (0, format!("{}/INBOX: nothing is left to carry out\n", account.user)));
+    assert_eq!(drain(&account), (0, format!("{}/INBOX: nothing is pending\n", account.user)));
     let connections = || relay.connections.load(Ordering::SeqCst);
     assert_eq!(connections(), 0);
 
@@ -105,13 +105,16 @@ fn drain_carries_out_what_is_in_the_journal_and_fetches_nothing() {
     assert!(said.iter().any(|text| text.contains("3 settled mails; they are in the journal")), "{said:?}");
 
     let of_three = |done, left| {
-        format!("{}/INBOX: 3 settled mails in the journal, {done} carried out, {left} left\n", account.user)
+        format!(
+            "{}/INBOX: 3 settled mails in the journal, {done} applied on the server, {left} pending\n",
+            account.user
+        )
     };
     assert_eq!(drain(&account), (3, of_three(0, 3)), "the server does not answer");
     relay.set(Flow::Free);
     assert_eq!(drain(&account), (0, of_three(3, 0)));
     assert_eq!((account.on_disk("").len(), account.on_disk(".error").len()), (2, 3));
-    assert_eq!(drain(&account).1, format!("{}/INBOX: nothing is left to carry out\n", account.user));
+    assert_eq!(drain(&account).1, format!("{}/INBOX: nothing is pending\n", account.user));
 }
 
 #[test]

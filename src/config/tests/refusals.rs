@@ -154,7 +154,7 @@ fn what_is_not_set_has_the_line_to_write_and_its_file() {
         ("server", "The IMAP server.", "Der IMAP-Server."),
         ("user", "The mailbox's primary e-mail address.", "Die primäre E-Mail-Adresse des Postfachs."),
         ("oauth2.clientId", "The application (client) ID of", "Die Anwendungs-ID (Client) der"),
-        ("oauth2.clientSecret", "The value of the client secret.", "Der Wert des geheimen Clientschlüssels."),
+        ("oauth2.clientSecret", "The value of the client secret.", "Der Wert des Clientgeheimnisses."),
     ] {
         let home = Home::with_main(without(key));
         let file = home.0.path().join("cmsbs-conf/cmsbs.properties").display().to_string();

@@ -146,8 +146,8 @@ fn a_scope_that_cannot_work_is_said() {
     for (scope, said) in [
         ("https://outlook.office365.com/IMAP.AccessAsApp", "/.default"),
         ("https://graph.microsoft.com/.default", "Graph"),
-        ("https://partner.outlook.cn/.default", "another cloud"),
-        ("https://outlook.office365.us/.default", "another cloud"),
+        ("https://partner.outlook.cn/.default", "a different cloud"),
+        ("https://outlook.office365.us/.default", "a different cloud"),
     ] {
         let (count, text) = of(scope);
         assert!(count == 1 && text.contains(said), "{text}");

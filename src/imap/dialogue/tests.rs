@@ -173,9 +173,9 @@ fn while_a_message_is_awaited_a_line_that_is_no_response_ends_the_session() {
     let fetch = Command::Fetch(uid(1).into());
     let failure = play(&fetch, "garbage\r\n").err().unwrap();
     assert_eq!(failure.kind, Kind::Protocol);
-    assert!(failure.observed.ends_with("no IMAP response: garbage"), "{failure:?}");
+    assert!(failure.observed.ends_with("not an IMAP response: garbage"), "{failure:?}");
     let failure = play(&fetch, "* 1 FETCH (BODY[] {1}\r\na UID 1)\r\nsecret text\r\n").err().unwrap();
-    assert!(failure.observed.ends_with("no IMAP response: {11 octets}"), "{failure:?}");
+    assert!(failure.observed.ends_with("not an IMAP response: {11 octets}"), "{failure:?}");
     // These forge nothing.
     let harmless = "\r\n\0\r\n* LIST (x\r\n[COPYUID 55 31 6]\r\nNO Server Unavailable. 15\r\n";
     assert_eq!(play(&fetch, harmless).unwrap().1.count, 1);
@@ -198,7 +198,7 @@ fn the_answers_to_a_search_are_ranges_and_have_an_end() {
     assert_eq!(play(&search, "* ESEARCH (TAG \"U1\") UID\r\n").unwrap().0, [end]);
     assert_eq!(play(&search, "").unwrap().0, Vec::<String>::new());
     let failure = play(&search, "* SEARCH 1 x\r\n").err().unwrap();
-    assert!(failure.observed.contains("no UID"), "{failure:?}");
+    assert!(failure.observed.contains("not a UID"), "{failure:?}");
 }
 
 #[test]

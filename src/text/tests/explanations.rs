@@ -221,7 +221,7 @@ fn an_object_id_that_a_token_has_told_stands_in_every_command() {
     };
     let failure = || Failure::new(Step::Login, Kind::Login, "NO AUTHENTICATE failed.");
     for (language, said) in
-        [(Language::English, "the access token says so"), (Language::German, "sie steht im Zugriffstoken")]
+        [(Language::English, "is from the access token"), (Language::German, "stammt aus dem Zugriffstoken")]
     {
         let explained =
             |values| explain(failure(), &Circumstances { language, values, ..circumstances(false) });

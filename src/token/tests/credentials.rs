@@ -84,11 +84,11 @@ fn an_assertion_file_without_an_assertion_is_tried_again_later() {
         assert_eq!(failure.key.as_deref(), Some("cmsbs.mail.imap.oauth2.clientAssertionFile"));
         assert_eq!((failure.step, failure.retry), (Step::Configuration, Retry::Later));
     };
-    let no_assertion = "it does not hold one client assertion (JWT) and nothing else";
+    let no_assertion = "it does not contain exactly one client assertion (JWT)";
     refused(Some(" \n"), "it is empty");
     refused(Some("Pl4nted.x"), no_assertion);
     refused(Some("Pl4nted.x.y z"), no_assertion);
-    refused(Some(&format!("a.b.{}", "Pl4nted".repeat(5_000))), "larger than 32768 bytes");
+    refused(Some(&format!("a.b.{}", "Pl4nted".repeat(5_000))), "it is larger than 32768 bytes");
     refused(None, "No such file or directory (os error 2)");
 }
 
@@ -105,7 +105,8 @@ fn the_next_secret_is_tried_when_the_first_is_refused() {
         endpoint.logged(),
         [
             "cmsbs.bouncelistener.inbox_2.oauth2.clientSecret was refused (HTTP 401 invalid_client: AADSTS7000222: expired), \
-          cmsbs.bouncelistener.inbox_2.oauth2.clientSecret.next was accepted: enter its value in \
+          cmsbs.bouncelistener.inbox_2.oauth2.clientSecret.next was accepted: enter the value of \
+          cmsbs.bouncelistener.inbox_2.oauth2.clientSecret.next in \
           cmsbs.bouncelistener.inbox_2.oauth2.clientSecret"
         ]
     );
@@ -146,7 +147,7 @@ fn the_end_of_a_secret_and_of_a_certificate_is_announced() {
         endpoint.logged(),
         [format!(
             "the client secret expires on {last_day}, in 10 days (cmsbs.mail.imap.oauth2.clientSecretExpires): \
-             without a new one no mail can be fetched after that"
+             without a new credential, no mail can be fetched after that day"
         )]
     );
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/token/fixtures/pkcs8.pem").into();

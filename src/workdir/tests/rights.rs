@@ -96,7 +96,7 @@ fn a_directory_that_others_may_write_is_refused_with_the_command_that_mends_it()
         for path in [work, &place.directory] {
             fs::set_permissions(path, fs::Permissions::from_mode(bad)).unwrap();
             let observed = unavailable(&mut place.files());
-            assert!(observed.contains(&format!("\"chmod go-w {}\"", path.display())), "{observed}");
+            assert!(observed.contains(&format!("chmod go-w {}", path.display())), "{observed}");
             assert_eq!(in_english(obstacle(&RealDisk, &place.directory)), Some(observed));
             assert!(place.files().write_status("{}").is_err());
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -125,10 +125,10 @@ fn what_root_makes_belongs_to_the_owner_of_the_directory_above() {
     drop(files);
     // A third user's directory or file.
     chown(&place.directory, Some(1235), None).unwrap();
-    assert!(unavailable(&mut place.files()).contains("\"chown 1234 "));
+    assert!(unavailable(&mut place.files()).contains("Run: chown 1234 "));
     chown(&place.directory, Some(1234), None).unwrap();
     chown(place.path("journal"), Some(1235), None).unwrap();
-    assert!(unavailable(&mut place.files()).contains("another user (1235)"));
+    assert!(unavailable(&mut place.files()).contains("another account (1235)"));
     // A link that a user made is not followed by root.
     fs::remove_dir_all(place.directory.parent().unwrap()).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();

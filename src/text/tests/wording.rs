@@ -1,0 +1,80 @@
+//! Rules for the wording of all texts, in both languages.
+
+use super::*;
+
+/// The texts of the catalogue and of the table, with the place of each.
+fn texts(language: Language) -> Vec<(String, String)> {
+    let explained = entries().iter().flat_map(|entry| {
+        let text = entry.text(language);
+        [&text.cause, &text.remedy].map(|text| (entry.id.clone(), text.clone()))
+    });
+    let said = Id::ALL.iter().map(|id| (id.name().to_owned(), id.sentence(language).to_owned()));
+    explained.chain(said).collect()
+}
+
+#[test]
+fn a_command_of_a_remedy_is_on_a_line_of_its_own_and_can_be_pasted() {
+    for entry in entries() {
+        for text in [&entry.en, &entry.de] {
+            for line in text.remedy.lines() {
+                let command = catalogue::command(line);
+                assert!(command.is_some() || !line.contains('`'), "{}: {line}", entry.id);
+                let is_pasteable = |command: &str| !command.contains(['<', '…', '“']);
+                assert!(command.is_none_or(is_pasteable), "{}: {line}", entry.id);
+                for verb in ["Get-", "Set-", "Add-", "New-", "Remove-", "Connect-"] {
+                    assert!(command.is_some() || !line.contains(verb), "{}: {line}", entry.id);
+                }
+            }
+            assert!(!text.cause.contains(['`', '<', '\n']), "{}: {}", entry.id, text.cause);
+            assert!(!text.remedy.contains('<'), "{}: {}", entry.id, text.remedy);
+        }
+    }
+}
+
+#[test]
+fn a_command_is_shown_without_backticks_where_it_is_copied_from() {
+    let text = "Run in PowerShell:\n`Get-CASMailbox \"a@b.example\"`\nIt must show `True`.";
+    let shown = "Run in PowerShell:\n    Get-CASMailbox \"a@b.example\"\nIt must show `True`.\n";
+    assert_eq!(Layout::default().prose("", text), shown);
+}
+
+#[test]
+fn each_thing_has_one_word() {
+    let german = ["Nachweis", "Kennwort", "Oktett", "Geheimnis-ID", "unterschrieben", "berichtig"];
+    let english = ["octets", "anew", "whoever", "is no GUID", "cannot be asked", "in its stead"];
+    for (language, words) in [(Language::German, german), (Language::English, english)] {
+        for (place, text) in texts(language) {
+            for word in words {
+                assert!(!text.to_lowercase().contains(&word.to_lowercase()), "{place}: {word}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn german_texts_address_the_reader_and_do_not_end_in_an_infinitive() {
+    // "Den Wert eintragen."
+    let bare = [
+        "eintragen",
+        "schreiben",
+        "setzen",
+        "prüfen",
+        "löschen",
+        "entfernen",
+        "korrigieren",
+        "anlegen",
+        "ausführen",
+    ];
+    for (place, text) in texts(Language::German) {
+        let lines = text.lines().flat_map(|line| line.split(". "));
+        for sentence in lines.map(|sentence| sentence.trim().trim_end_matches('.')) {
+            let last = sentence.rsplit(' ').next().unwrap_or_default();
+            let has_verb = [
+                "Sie", "muss", "müss", "kann", "könn", "konnte", "darf", "dürf", "lass", "läss", "werden",
+                " zu ",
+            ];
+            let is_addressed = has_verb.iter().any(|word| sentence.contains(word));
+            assert!(!bare.contains(&last) || is_addressed, "{place}: {sentence}");
+        }
+    }
+}
