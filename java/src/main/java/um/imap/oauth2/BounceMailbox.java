@@ -344,7 +344,7 @@ public final class BounceMailbox implements AutoCloseable {
                 try {
                     onHealth.accept(health.get());
                 } catch (Throwable e) {
-                    Log.log(Log.LIBRARY, Level.WARNING, "The health function of a mailbox failed", e);
+                    Log.log(Log.LIBRARY, Level.WARNING, Texts.text("log.healthFunction"), e);
                 }
             }
         } while (!news.compareAndSet(known, 0));
@@ -357,7 +357,7 @@ public final class BounceMailbox implements AutoCloseable {
         } catch (MailboxException closed) {
             // Nobody is interested in the health of a closed mailbox.
         } catch (Throwable e) {
-            Log.log(Log.LIBRARY, Level.WARNING, "The health of a mailbox cannot be told", e);
+            Log.log(Log.LIBRARY, Level.WARNING, Texts.text("log.health"), e);
         }
         return Optional.empty();
     }
@@ -375,7 +375,7 @@ public final class BounceMailbox implements AutoCloseable {
         public void run() {
             close();
             if (!byItsUser) {
-                Log.log(Log.MAILBOX, Level.WARNING, "A bounce mailbox was given up without close()", null);
+                Log.log(Log.MAILBOX, Level.WARNING, Texts.text("log.abandoned"), null);
                 Log.drain(number, null);
             }
         }
@@ -387,7 +387,7 @@ public final class BounceMailbox implements AutoCloseable {
                 return true;
             } catch (Throwable e) {
                 // Neither close() nor the garbage collector has anybody to throw it at.
-                Log.log(Log.LIBRARY, Level.WARNING, "A mailbox could not be closed", e);
+                Log.log(Log.LIBRARY, Level.WARNING, Texts.text("log.unclosed"), e);
                 return false;
             }
         }

@@ -43,7 +43,7 @@ final class Log {
             }
         }
         if (thrown != null) {
-            log(LIBRARY, Level.WARNING, "The log function of a mailbox failed", thrown);
+            log(LIBRARY, Level.WARNING, Texts.text("log.logFunction"), thrown);
         }
     }
 

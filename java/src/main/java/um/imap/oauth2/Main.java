@@ -25,6 +25,7 @@ final class Main {
 
     /** Returns the exit code: 0, 1 if it failed, 2 if it was called wrongly. */
     static int run(List<String> arguments, PrintStream out, PrintStream err) {
+        Texts.speak(null);
         if (arguments.size() < 2 || arguments.size() > 3 || !arguments.get(0).equals("install-native")) {
             boolean asked = arguments.equals(List.of("--help"));
             (asked ? out : err).print(usage());
@@ -33,13 +34,13 @@ final class Main {
         Platform here = Platform.current();
         Platform platform = arguments.size() < 3 ? here : Platform.named(arguments.get(2));
         if (platform == null) {
-            err.println("There is no platform " + arguments.get(2) + "; there are " + String.join(", ", Platform.NAMES) + ".");
+            err.println(Texts.text("install.noPlatform", arguments.get(2), String.join(", ", Platform.NAMES)));
             return 2;
         }
         try {
             URL library = platform.inJar();
             if (library == null) {
-                err.println("There is no library for " + platform.name() + " in this jar; it has " + Platform.allInJar() + ".");
+                err.println(Texts.text("install.notInJar", platform.name(), Platform.allInJar()));
                 return 1;
             }
             Path directory = Path.of(arguments.get(1)).toAbsolutePath().normalize();
@@ -47,18 +48,18 @@ final class Main {
             Files.createDirectories(directory);
             Path file = NativeLibrary.write(content, directory, platform);
             readableForAll(file);
-            out.println("Wrote " + file + " (" + platform.name() + ", SHA-256 " + NativeLibrary.sha256(content) + ").");
+            out.println(Texts.text("install.written", file, platform.name(), NativeLibrary.sha256(content)));
             if (platform.name().equals(here.name())) {
                 System.setProperty(NativeLibrary.PROPERTY, file.toString());
                 NativeLibrary.INSTANCE.load(null);
-                out.println("It can be loaded here.");
+                out.println(Texts.text("install.loadable"));
             }
-            out.println("Start UM's JVM with -D" + NativeLibrary.PROPERTY + "=" + file);
+            out.println(Texts.text("install.start", NativeLibrary.PROPERTY, file));
             return 0;
         } catch (MailboxException e) {
             err.println(e.getMessage());
         } catch (IOException | InvalidPathException e) {
-            err.println("The library could not be written to " + arguments.get(1) + ": " + e);
+            err.println(Texts.text("install.unwritten", arguments.get(1), e));
         }
         return 1;
     }
@@ -75,10 +76,6 @@ final class Main {
     }
 
     private static String usage() {
-        return "um-imap-oauth2 " + NativeLibrary.version(NativeLibrary.class) + ", with libraries for: " + Platform.allInJar() + "\n"
-                + "\n"
-                + "java -jar um-imap-oauth2.jar install-native DIRECTORY [PLATFORM]\n"
-                + "    writes the native library into DIRECTORY, for this platform or another one, and loads it if it is for\n"
-                + "    this one. UM's JVM takes it from there with -D" + NativeLibrary.PROPERTY + "=FILE.\n";
+        return Texts.text("install.usage", NativeLibrary.version(NativeLibrary.class), Platform.allInJar(), NativeLibrary.PROPERTY);
     }
 }

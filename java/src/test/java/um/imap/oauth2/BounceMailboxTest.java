@@ -203,7 +203,7 @@ class BounceMailboxTest {
         try {
             BounceMailbox.builder().settings(ExampleSettings.oauth2()).open();
             long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
-            while (!logged.contains("A bounce mailbox was given up without close()")) {
+            while (!logged.contains("A bounce mailbox was abandoned without close()")) {
                 assertTrue(System.nanoTime() < end, logged.toString());
                 System.gc();
                 Thread.sleep(10);

@@ -49,7 +49,7 @@ class LanguageTest {
                     () -> BounceMailbox.builder().umHome(umHome.resolve("nowhere")).open());
             String message = e.getMessage();
             assertTrue(message.contains(german ? "UM_HOME ist" : "UM_HOME is the"), message);
-            assertTrue(message.contains(german ? "gibt es nicht" : "does not exist"), message);
+            assertTrue(message.contains(german ? "ist nicht vorhanden" : "does not exist"), message);
         }
     }
 

@@ -23,6 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 class MainTest {
     private static final Path LIBRARY = Path.of(System.getProperty(NativeLibrary.PROPERTY));
     private static final Platform PLATFORM = Platform.current();
+    private static final String ENGLISH = "-Duser.language=en";
 
     @TempDir
     private Path directory;
@@ -119,8 +120,22 @@ class MainTest {
         }
     }
 
+    @Test
+    void theLanguageIsThatOfTheJvm() throws Exception {
+        run(directory, "--help");
+        Run help = runIn("-Duser.language=de", directory, "--help");
+        assertEquals(0, help.code, help.text);
+        assertContains(help.text, "VERZEICHNIS", "schreibt die native Bibliothek", PLATFORM.name());
+        String out = directory.resolve("out").toString();
+        Run written = runIn("-Duser.language=de", directory, "install-native", out);
+        assertEquals(0, written.code, written.text);
+        assertContains(written.text, " wurde geschrieben (", "kann hier geladen werden", "Starten Sie die JVM des UM mit -D");
+        Run unknown = runIn("-Duser.language=de", directory, "install-native", out, "solaris-sparc");
+        assertContains(unknown.text, "Die Plattform solaris-sparc gibt es nicht.");
+    }
+
     private ChildJvm jvm(String option, Path mount) throws Exception {
-        return new ChildJvm(directory).classPath(directory).underMount(option, mount);
+        return new ChildJvm(directory).with(ENGLISH).classPath(directory).underMount(option, mount);
     }
 
     private static final class Run {
@@ -144,6 +159,10 @@ class MainTest {
     }
 
     private static Run runWithout(Path jar, String... arguments) throws IOException, InterruptedException {
+        return runIn(ENGLISH, jar, arguments);
+    }
+
+    private static Run runIn(String language, Path jar, String... arguments) throws IOException, InterruptedException {
         // Of the classes alone: what else lies beside them was built some other day.
         Path classes = Path.of(System.getProperty("user.dir"), "target/classes/um/imap/oauth2");
         Path copies = Files.createDirectories(jar.resolve("um/imap/oauth2"));
@@ -157,7 +176,7 @@ class MainTest {
         }
         List<String> command = new ArrayList<>();
         command.add(System.getProperty("java.home") + File.separator + "bin" + File.separator + "java");
-        command.addAll(List.of("-cp", jar.toString(), "um.imap.oauth2.Main"));
+        command.addAll(List.of(language, "-cp", jar.toString(), "um.imap.oauth2.Main"));
         command.addAll(List.of(arguments));
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         process.getOutputStream().close();

@@ -320,13 +320,13 @@ class NativeLibraryTest {
         Files.createDirectories(file.getParent());
         Files.copy(LIBRARY, file);
         assertContains(failureOn(application(directory), "Linux", "amd64", ALPINE),
-                "was built for the C library glibc, and this JVM runs on musl");
+                "was built for the C library glibc, but this JVM uses musl");
 
         String text = new String(Files.readAllBytes(LIBRARY), StandardCharsets.ISO_8859_1);
         Path musl = directory.resolve("musl.so");
         Files.writeString(musl, text.replace("\0libc.so.6\0", "\0libc.so\0.6"), StandardCharsets.ISO_8859_1);
         System.setProperty(NativeLibrary.PROPERTY, musl.toString());
-        assertContains(failure(application(), null), "was built for the C library musl, and this JVM runs on glibc");
+        assertContains(failure(application(), null), "was built for the C library musl, but this JVM uses glibc");
     }
 
     @Test
@@ -342,7 +342,7 @@ class NativeLibraryTest {
             assertTrue(Platform.NAMES.contains(jvm[0]));
             String message = failureOn(application(), jvm[1], jvm[2], jvm[3]);
             assertContains(message, "no native library for " + jvm[0] + " could be loaded",
-                    Platform.named(jvm[0]).resource() + ": not there; the jar has no native library",
+                    Platform.named(jvm[0]).resource() + ": not found; the jar contains no native library",
                     NativeLibrary.PROPERTY);
         }
     }

@@ -67,7 +67,7 @@ final class OddServer implements Closeable {
         }
     }
 
-    /** What a client came to. */
+    /** The result of a client: what it read, or how it failed. */
     static final class Result {
         private final Map<Long, String> messages;
         private final String failure;
