@@ -35,13 +35,13 @@ pub struct Failure {
     /// The entry of the catalogue that explains it, by which `docs/troubleshooting.md` names it too: `imap-throttled`. Like
     /// `cause`, it is filled in by [`crate::text::explain`].
     pub id: Option<String>,
-    /// What led to it, where that is a failure of its own.
+    /// The failure that led to this one.
     pub source: Option<Box<Failure>>,
-    /// The id by which the failure is explained, if the library itself has found it. `None`: by what another side said.
+    /// The id of the library's own message, by which the failure is explained. `None`: the text of another side explains it.
     pub own: Option<Id>,
-    /// What the library itself says, from which `observed` is rendered.
+    /// The library's own message. `observed` is rendered from it.
     pub said: Option<Box<Message>>,
-    /// What to do about it, from which `remedy` is rendered, where the place that fails knows better than the catalogue.
+    /// A remedy that is more exact than the catalogue's. `remedy` is rendered from it.
     pub advice: Option<Box<Message>>,
 }
 

@@ -192,14 +192,15 @@ impl Setup<'_> {
             && (self.configured_cloud().is_some() || self.value(&keys::ACCESS_TOKEN_URI).is_none())
     }
 
-    /// What somebody has set.
+    /// Returns the value if it is set, and not a default.
     fn configured(&self, key: &keys::Key) -> Option<String> {
         let source = self.setting(key)?.source;
         let is_set = !matches!(source, Source::Default | Source::Derived);
         self.value(key).filter(|_| is_set)
     }
 
-    /// What is set; a secret is masked. A value with the manual's angle brackets, or another placeholder, is not set.
+    /// Returns the value that is set, or nothing. A secret is masked. A placeholder, such as one of the manual's in angle brackets, counts
+    /// as not set.
     fn value(&self, key: &keys::Key) -> Option<String> {
         let setting = self.setting(key)?;
         let value = setting.value.clone()?;
