@@ -2,15 +2,20 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "catalogue/german.rs"]
+mod german;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use um_imap_oauth2::text::{Id, Language, entries};
 use um_standin::Standin;
 use um_standin::scenario::USER;
 
@@ -299,6 +304,136 @@ fn a_program_that_stops_reading_about_the_mails_is_told_so() {
         assert!(said.contains(told), "{said}");
     }
 }
+
+#[test]
+fn in_german_every_command_speaks_german_whatever_is_wrong() {
+    let standin = standin();
+    let works = properties(&standin) + "cmsbs.mail.imap.fetch.patience = 1s\n";
+    let with = |line: &str| Home::of(&format!("{works}{line}\n"));
+    let unconfigured = Home::of("");
+    fs::remove_dir_all(unconfigured.0.path().join("cmsbs-conf")).unwrap();
+    let mut english = Vec::new();
+    for home in [
+        with(""),
+        with("cmsbs.bounce.debug = true\ncmsbs.mail.imap.oauth2.clientSecretExpires = 2020-02-29"),
+        with("cmsbs.mail.imap.port = 1"),
+        with("cmsbs.mail.imap.oauth2.clientSecret = another"),
+        with("cmsbs.mail.imap.user = another@example.com"),
+        with("cmsbs.mail.imap.folder.debug = INBOX\nno line\ncmsbs.mail.imap.protocol = pop3"),
+        with("cmsbs.mail.imap.authenticationMethod = password\ncmsbs.mail.imap.password = \"secret"),
+        with("cmsbs.bounce.listeners = a, b\ncmsbs.mail.imap.oauth2.clientCertificate = nowhere.pem"),
+        Home::of(REFUSED),
+        Home::of(IMPLAUSIBLE),
+        unconfigured,
+    ] {
+        for command in COMMANDS {
+            let ran = home.run(command, &["--lang", "de"]);
+            english.extend(told_in_english(&(ran.out + &ran.err)).map(|text| format!("{command}: {text}")));
+        }
+    }
+    assert!(english.is_empty(), "{english:#?}");
+}
+
+#[test]
+fn in_german_the_help_and_wrong_arguments_are_german() {
+    let mut english = Vec::new();
+    let wrong: [&[&str]; 6] = [
+        &[],
+        &["--help"],
+        &["nothing"],
+        &["check"],
+        &["check", "--um-home"],
+        &["status", "--um-home", "x", "--max-age", "soon"],
+    ];
+    let help = COMMANDS.map(|command| [command, "--help"]);
+    for arguments in wrong.into_iter().chain(help.iter().map(|arguments| &arguments[..])) {
+        let ran = Home::ran(bare(arguments).args(["--lang", "de"]));
+        english.extend(told_in_english(&(ran.out + &ran.err)).map(|text| format!("{arguments:?}: {text}")));
+    }
+    assert!(english.is_empty(), "{english:#?}");
+}
+
+#[test]
+fn an_english_text_of_the_table_is_found_in_german_output() {
+    let output = "  OK  Zielordner\n      test folders created\n    Get-CASMailbox \"a@b.example\"\n";
+    assert_eq!(told_in_english(output).collect::<Vec<_>>(), ["test folders created"]);
+    assert_eq!(told_in_english("Das ist the mailbox.").collect::<Vec<_>>(), ["ist the mailbox"]);
+    assert_eq!(told_in_english("Führen Sie check --to the/file --is aus.").count(), 0);
+}
+
+/// The English of a text that should be German: words that only English has, and sentences of the table.
+fn told_in_english(text: &str) -> impl Iterator<Item = String> {
+    let prose = prose(text);
+    let is_said =
+        |sentence: &&String| prose.contains(sentence.as_str()) && !NAMES.contains(&sentence.as_str());
+    let sentences = english_sentences().iter().filter(is_said);
+    german::english(&prose).into_iter().chain(sentences.cloned()).collect::<Vec<_>>().into_iter()
+}
+
+/// The text without commands, options, paths, URLs and keys, which have no language.
+fn prose(text: &str) -> String {
+    let is_command = |line: &&str| {
+        let line = line.trim_start().trim_start_matches('(');
+        PROGRAMS.iter().any(|program| line.starts_with(program))
+    };
+    let is_word = |word: &&str| !word.starts_with(['-', '[']) && !word.contains(['/', '=', '_', '$', '@']);
+    let lines = text.lines().filter(|line| !is_command(line)).flat_map(str::split_whitespace);
+    lines.filter(is_word).collect::<Vec<_>>().join(" ")
+}
+
+/// The parts of several words between the values of the English texts that no German text has.
+fn english_sentences() -> &'static [String] {
+    static SENTENCES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let parts = |language: Language| {
+            let explained = entries().iter().flat_map(move |entry| {
+                let text = entry.text(language);
+                [text.cause.clone(), text.remedy.clone()]
+            });
+            let texts = Id::ALL.iter().map(move |id| id.sentence(language).to_owned()).chain(explained);
+            texts.flat_map(|text| {
+                let parts = text.split(['{', '}', '\n', '`', '|']).map(prose);
+                parts.filter(|part| part.contains(' ') && part.len() > 9).collect::<Vec<_>>()
+            })
+        };
+        let german: Vec<_> = parts(Language::German).collect();
+        let is_english = |part: &String| !german.iter().any(|text| text.contains(part));
+        parts(Language::English).filter(is_english).collect()
+    });
+    &SENTENCES
+}
+
+const COMMANDS: [&str; 7] = ["config", "check", "setup", "status", "drain", "fetch", "token"];
+
+/// A folder of the stand-in.
+const NAMES: [&str; 1] = ["Junk Email"];
+
+/// A line that begins so is a command to be copied.
+const PROGRAMS: [&str; 11] = [
+    "um-imap-oauth2",
+    "openssl",
+    "cat ",
+    "chmod",
+    "Connect-",
+    "New-",
+    "Get-",
+    "Add-",
+    "Set-",
+    "Install-",
+    "Remove-",
+];
+
+/// Everything that Microsoft's rules exclude.
+const IMPLAUSIBLE: &str = "\
+cmsbs.mail.imap.server = outlook.office.com
+cmsbs.mail.imap.port = 143
+cmsbs.mail.imap.ssl = true
+cmsbs.mail.imap.user = bounces
+cmsbs.mail.imap.authenticationMethod = oauth2
+cmsbs.mail.imap.oauth2.accessTokenUri = https://login.microsoftonline.com/common/oauth2/token
+cmsbs.mail.imap.oauth2.clientId = client_id
+cmsbs.mail.imap.oauth2.clientCertificate = nowhere.pem
+cmsbs.mail.imap.oauth2.scope = https://graph.microsoft.com/.default
+";
 
 /// A UM_HOME with these properties.
 struct Home(TempDir);

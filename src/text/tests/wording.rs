@@ -78,3 +78,43 @@ fn german_texts_address_the_reader_and_do_not_end_in_an_infinitive() {
         }
     }
 }
+
+#[test]
+fn no_german_text_has_english_words() {
+    let is_name = |word: &str| word.contains(|c: char| !c.is_alphabetic() && !".,:;".contains(c));
+    let is_german = |line: &&str| catalogue::command(line).is_none() && !line.contains(SHOWN_AS_IT_IS);
+    for (place, text) in texts(Language::German) {
+        // A quoted name, a command or an option is the same in every language.
+        let words = text.lines().filter(is_german).flat_map(str::split_whitespace);
+        let english: Vec<_> = words
+            .filter(|word| !is_name(word))
+            .map(|word| word.trim_end_matches(['.', ',', ':', ';']).to_lowercase())
+            .filter(|word| ENGLISH.contains(&word.as_str()))
+            .collect();
+        assert!(english.is_empty(), "{place}: {english:?}: {text}");
+    }
+}
+
+/// Exit codes have these names in every monitoring system.
+const SHOWN_AS_IT_IS: &str = "UNKNOWN:";
+
+#[test]
+fn the_languages_differ_unless_a_text_is_a_name() {
+    for id in Id::ALL {
+        let english = id.sentence(Language::English);
+        let words = english.split(['{', '}']).step_by(2).collect::<String>();
+        let is_word = |word: &&str| word.contains(char::is_alphabetic);
+        let is_name = words.split_whitespace().filter(is_word).count() < 2;
+        let is_same = ["document-entra", "document-for-exchange", "document-for-entra"].contains(&id.name());
+        assert!(is_name || is_same || english != id.sentence(Language::German), "{id:?}");
+    }
+}
+
+/// Words that stand in nearly each English sentence and in no German one.
+const ENGLISH: [&str; 54] = [
+    "the", "of", "and", "is", "are", "be", "been", "cannot", "not", "with", "which", "that", "this", "from",
+    "has", "have", "were", "to", "for", "it", "its", "but", "or", "if", "does", "than", "there", "into",
+    "only", "other", "may", "their", "them", "when", "while", "before", "each", "every", "without",
+    "between", "could", "should", "because", "your", "you", "unknown", "missing", "found", "wrong",
+    "another", "again", "no", "by", "at",
+];

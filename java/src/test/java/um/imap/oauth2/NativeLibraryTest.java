@@ -269,7 +269,7 @@ class NativeLibraryTest {
     void withoutADirectoryThatCanBeWrittenItIsSaidHowToInstallTheLibrary() throws Exception {
         Path mount = Files.createDirectory(directory.resolve("mount"));
         assertContains(jvm("ro", mount, "-Djava.io.tmpdir=" + mount).run(NAME, mount.resolve("work").toString()).out,
-                "Read-only file system", "Neither can be written. Let UM write to one of them, or", "install-native DIRECTORY", NativeLibrary.PROPERTY);
+                "Read-only file system", "UM can write to neither of them. Let UM write to one of them, or", "install-native DIRECTORY", NativeLibrary.PROPERTY);
     }
 
     @Test
@@ -358,7 +358,7 @@ class NativeLibraryTest {
             {"windows-aarch64", "Windows 11", "aarch64"},
         }) {
             assertContains(failureOn(application(), jvm[1], jvm[2], ""), jvm[0], String.join(", ", Platform.NAMES),
-                    "continue with UM's built-in reader");
+                    "continue to use UM's built-in reader");
         }
     }
 
@@ -373,13 +373,13 @@ class NativeLibraryTest {
     void aLibraryOfTheSameVersionThatLacksAMethodIsRefused() throws Throwable {
         for (String method : List.of("version", "openSettings")) {
             nameLibraryWithout(method);
-            assertContains(failure(application(), null), "is not the one of this jar", method, "from one build");
+            assertContains(failure(application(), null), "does not belong to this jar", method, "from one build");
         }
         nameLibraryWithout("flush");
         try (AutoCloseable mailbox = open(application(), null)) {
             Method flush = mailbox.getClass().getMethod("flush");
             Throwable e = assertThrows(InvocationTargetException.class, () -> flush.invoke(mailbox)).getCause();
-            assertContains(e.getMessage(), "library: ", "is not the one of this jar", "flush", "from one build");
+            assertContains(e.getMessage(), "library: ", "does not belong to this jar", "flush", "from one build");
         }
         nameLibraryWithout("close");
         AutoCloseable mailbox = open(application(), null);
