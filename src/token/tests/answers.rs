@@ -70,7 +70,10 @@ fn what_is_no_token_answer_is_a_clear_failure() {
             http("200 OK", as_json, r#"{"id_token":"Pl4nted"}"#),
             "HTTP 200, but the answer contains no access_token",
         ),
-        (http("200 OK", as_json, r#"{"access_token":7}"#), "HTTP 200, but the answer contains no access_token"),
+        (
+            http("200 OK", as_json, r#"{"access_token":7}"#),
+            "HTTP 200, but the answer contains no access_token",
+        ),
         (
             http("200 OK", as_json, r#"{"access_token":"Pl4nted\u0001"}"#),
             "HTTP 200, but the access_token in it is empty or contains characters that are not allowed in a token",

@@ -80,8 +80,10 @@ fn the_old_token_serves_on_when_an_early_renewal_fails() {
     }
     assert!(start.elapsed() < NO_TIME, "nobody waits for repetitions");
     assert_eq!(endpoint.asked(), 2, "one attempt, then a pause");
-    let warnings =
-        endpoint.logged().into_iter().filter(|text| text.contains("HTTP 503") && text.contains("the current one"));
+    let warnings = endpoint
+        .logged()
+        .into_iter()
+        .filter(|text| text.contains("HTTP 503") && text.contains("the current one"));
     assert_eq!(warnings.count(), 1);
 }
 

@@ -373,13 +373,13 @@ class NativeLibraryTest {
     void aLibraryOfTheSameVersionThatLacksAMethodIsRefused() throws Throwable {
         for (String method : List.of("version", "openSettings")) {
             nameLibraryWithout(method);
-            assertContains(failure(application(), null), "does not belong to this jar", method, "from one build");
+            assertContains(failure(application(), null), "does not belong to this jar", method, "from the same build");
         }
         nameLibraryWithout("flush");
         try (AutoCloseable mailbox = open(application(), null)) {
             Method flush = mailbox.getClass().getMethod("flush");
             Throwable e = assertThrows(InvocationTargetException.class, () -> flush.invoke(mailbox)).getCause();
-            assertContains(e.getMessage(), "library: ", "does not belong to this jar", "flush", "from one build");
+            assertContains(e.getMessage(), "library: ", "does not belong to this jar", "flush", "from the same build");
         }
         nameLibraryWithout("close");
         AutoCloseable mailbox = open(application(), null);
