@@ -136,7 +136,10 @@ fn apply(failure: &mut Failure, entry: &Entry, scene: &Scene) {
         } else {
             catalogue::fill(&unknown.support_named, &|_| Some(named.join(", ")))
         };
-        failure.remedy = format!("{} {support}", fill(&text.remedy));
+        let remedy = fill(&text.remedy);
+        let ends_with_command = remedy.lines().last().is_some_and(|line| catalogue::command(line).is_some());
+        let separator = if ends_with_command { '\n' } else { ' ' };
+        failure.remedy = format!("{remedy}{separator}{support}");
     } else if failure.remedy.is_empty() {
         failure.remedy = fill(&text.remedy);
     }

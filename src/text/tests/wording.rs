@@ -39,6 +39,25 @@ fn a_command_is_shown_without_backticks_where_it_is_copied_from() {
 }
 
 #[test]
+fn an_explanation_that_ends_with_a_command_goes_on_below_it() {
+    for language in [Language::English, Language::German] {
+        for values in [&value as &dyn Fn(&str) -> Option<String>, &|_| None] {
+            for step in Step::ALL {
+                let circumstances =
+                    Circumstances { language, names: &Names::default(), worked_before: false, values };
+                let remedy = explain(Failure::new(step, Kind::Refused, "xyzzy"), &circumstances).remedy;
+                let is_whole = |line: &str| catalogue::command(line).is_some() || !line.contains('`');
+                assert!(remedy.lines().all(is_whole), "{step}: {remedy}");
+                assert!(
+                    remedy.lines().all(|line| line.trim() == line && !line.is_empty()),
+                    "{step}: {remedy:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn each_thing_has_one_word() {
     let german = ["Nachweis", "Kennwort", "Oktett", "Geheimnis-ID", "unterschrieben", "berichtig"];
     let english = ["octets", "anew", "whoever", "is no GUID", "cannot be asked", "in its stead"];
