@@ -1,5 +1,6 @@
 # make        the library of this machine, the command line and the jar, for use (target/release, java/target)
 # make natives       the libraries of all platforms, and the jar with all of them; the command line where it needs nothing else (target/bin)
+# make natives try PLATFORMS='linux-x86_64 windows-x86_64'  of some platforms only
 # make try           each of them is run: in JVMs, under qemu and Wine, and against the stand-ins
 # make reproducible  two of them are built once more from a copy elsewhere: the same octets
 # make deny   licences and origins of all dependencies
@@ -30,25 +31,30 @@ ifneq (,$(findstring musl,$(HOST)))
 export RUSTFLAGS += -C target-feature=-crt-static
 endif
 
-.PHONY: all natives try reproducible deny bench demo simulate simulate-on faults faults-of-files servers test test-beside-servers interop interop-ci lint clean
+.PHONY: all jar natives try reproducible deny bench demo simulate simulate-on faults faults-of-files servers test test-beside-servers interop interop-ci lint clean
+
+all: jar
+	cargo build --release --locked --bins
 
 # The jar has what lies in target/natives, and must not have libraries of another day.
-all:
-	cargo build --release --locked
+jar:
+	cargo build --release --locked --lib
 	rm -rf target/natives
 	install -D $(TARGET)/release/$(LIBRARY) $(NATIVE)
 	$(MAVEN) -DskipTests package
 
+# Some of natives/platforms; empty: all of them.
+PLATFORMS :=
 natives:
 	rm -rf target/natives target/bin target/notices
-	natives/build target
+	natives/build target $(PLATFORMS)
 	natives/notices target/notices
 	$(MAVEN) -DskipTests package
 	@ls -l target/bin/* $(JAR) && [ $$(wc -c < $(JAR)) -lt 24000000 ] || { echo 'The jar must be smaller than 24 MB.' >&2; exit 1; }
 
 try:
 	cargo build --locked --manifest-path tests/standin/Cargo.toml
-	natives/try --built target --jar $(JAR) --standin $(STANDIN)
+	natives/try --built target --jar $(JAR) --standin $(STANDIN) $(PLATFORMS)
 
 # Each takes minutes. The format of Windows (PE) has room for the time of its making, that of Linux (ELF) has none.
 REPRODUCE := linux-x86_64 windows-x86_64
@@ -63,7 +69,7 @@ deny:
 demo: export MAVEN_OPTS += -Djansi.noreset=true
 demo:
 	@echo '[1/3] The library and its jar (the first time some minutes)'
-	@$(MAKE) --no-print-directory all MAVEN='$(MAVEN) --quiet'
+	@$(MAKE) --no-print-directory jar MAVEN='$(MAVEN) --quiet'
 	@echo '[2/3] The stand-ins for Entra ID and Exchange Online'
 	@cargo build --locked --manifest-path tests/standin/Cargo.toml
 	@echo "[3/3] UM's bounce loop"
@@ -81,7 +87,7 @@ servers:
 	tests/servers/install
 
 # Calls from many threads in no order (StormTest): STORM=1000000 takes minutes.
-STORM ?= 200000
+STORM ?= 20000
 
 test: servers
 	tests/servers/with-servers $(MAKE) --no-print-directory test-beside-servers

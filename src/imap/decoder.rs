@@ -176,11 +176,12 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Keeps octets of a literal, as far as there is room for them.
+    /// Keeps octets of a literal, as far as there is room and memory for them.
     fn buffer(&mut self, input: &[u8]) {
         let buffered: usize = self.literals.iter().map(Literal::len).sum();
         let room = limits::LITERAL.saturating_sub(buffered).min(input.len());
         if let Some(Literal::Buffered { octets, whole }) = self.literals.last_mut() {
+            let room = if octets.try_reserve(room).is_ok() { room } else { 0 };
             octets.extend_from_slice(&input[..room]);
             *whole &= room == input.len();
         }
