@@ -149,6 +149,51 @@ fn no_text_of_status_is_taken_for_performance_data() {
 }
 
 #[test]
+fn prometheus_gets_a_line_for_each_figure_of_each_mailbox() {
+    let standin = standin();
+    let home = Home::of(&properties(&standin));
+    let fetched = home.run("fetch", &["--settle", "keep"]);
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+    let listeners = properties(&standin) + "cmsbs.bounce.listeners = refused\n";
+    fs::write(home.0.path().join("cmsbs-conf/cmsbs.properties"), listeners).unwrap();
+    let ran = home.run("status", &["--prometheus"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let samples: Vec<_> = ran.out.lines().filter(|line| !line.starts_with('#')).collect();
+    for sample in [
+        "um_imap_oauth2_state{mailbox=\"primary\"} 0",
+        "um_imap_oauth2_state{mailbox=\"refused\"} 2",
+        "um_imap_oauth2_failures{mailbox=\"primary\"} 0",
+        "um_imap_oauth2_pending_messages{mailbox=\"primary\"} 0",
+    ] {
+        assert!(samples.contains(&sample), "{sample} is not in {}", ran.out);
+    }
+    for sample in samples {
+        let (name, value) = sample.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{sample}");
+        let metric = name.split('{').next().unwrap();
+        assert!(ran.out.contains(&format!("# TYPE {metric} gauge\n")), "{sample}");
+    }
+}
+
+#[test]
+fn manual_pages_and_completions_name_every_command() {
+    let commands = ["check", "config", "drain", "fetch", "setup", "status", "token"];
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = Home::ran(&mut bare(&["document", &format!("completions.{shell}")]));
+        assert!(commands.iter().all(|command| script.out.contains(command)), "{script:?}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let to = directory.path().to_str().unwrap();
+    let made = Home::ran(&mut bare(&["document", "man", "--to", to]));
+    assert_eq!(made.out.lines().count(), commands.len() + 1, "{made:?}");
+    for command in commands {
+        let page = fs::read_to_string(directory.path().join(format!("um-imap-oauth2-{command}.1"))).unwrap();
+        assert!(page.contains(&format!("um\\-imap\\-oauth2\\-{command}")), "{page}");
+    }
+    assert_eq!(Home::ran(&mut bare(&["document", "man"])).code, 2);
+}
+
+#[test]
 fn a_work_directory_that_only_the_code_of_um_names_can_be_named_here_too() {
     let standin = standin();
     let home = Home::of(&properties(&standin));
@@ -490,7 +535,7 @@ impl Home {
 fn bare(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_um-imap-oauth2"));
     command.args(arguments).stdin(Stdio::null());
-    for variable in ["LC_ALL", "LC_MESSAGES", "LANG", "HTTPS_PROXY", "https_proxy"] {
+    for variable in ["LC_ALL", "LC_MESSAGES", "LANG", "HTTPS_PROXY", "https_proxy", "UM_HOME"] {
         command.env_remove(variable);
     }
     command

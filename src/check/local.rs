@@ -64,7 +64,7 @@ pub(super) fn files(
             notes.see(format!("{key} = {shown}"));
             // Docker mounts secrets there for everybody; everybody is the container.
             if others_can_read(file) && !file.starts_with("/run/secrets") {
-                notes.warn(message!(CheckReadableByAll, path = &shown).in_language(language));
+                notes.see(message!(CheckReadableByAll, path = &shown).in_language(language));
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod keys;
 mod layers;
 mod mailbox;
 mod names;
+mod page;
 mod plausible;
 mod problem;
 mod reader;
@@ -32,6 +33,7 @@ pub use document::document;
 pub use explained::{explain_unconfigured, explain_unopened, mailbox_values, tenant};
 pub use layers::open_regular;
 pub(crate) use layers::{others_can_read, read};
+pub use page::Values;
 pub use report::{MailboxReport, Refusal, Report, Setting, Source, report};
 pub use values::is_placeholder;
 

@@ -68,11 +68,13 @@ impl Reader<'_> {
             return;
         }
         let shown = path.display();
-        self.warn(
-            value,
-            message!(ConfigReadableByAll, path = &shown),
-            message!(ConfigReadableByAllRemedy, path = &shown),
-        );
+        // A note: the machine may have no other users, and a file that was just copied works all the same.
+        self.problems.info(Problem {
+            origin: Some(value.origin.clone()),
+            key: value.name.clone(),
+            what: message!(ConfigReadableByAll, path = &shown),
+            remedy: message!(ConfigReadableByAllRemedy, path = &shown),
+        });
     }
 
     /// What is set, or the default; an error where there is neither.

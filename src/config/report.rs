@@ -1,6 +1,5 @@
 //! What is configured, value by value: where each one comes from, and everything that is odd about it.
 
-use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -14,12 +13,10 @@ use super::plausible;
 use super::problem::{Origin, Problems};
 use super::reader::{self, Lookup};
 use super::{
-    Ask, Authentication, Finding, Language, MailboxConfig, Proxy, Severity, names, syntax, values,
-    whatever_is_configured,
+    Ask, Authentication, Finding, Language, MailboxConfig, Proxy, names, values, whatever_is_configured,
 };
 use crate::failure::Result;
 use crate::message;
-use crate::sanitize;
 use crate::text::Message;
 
 /// Every mailbox below UM_HOME, or the one of `listener` alone. `language` is the one to speak; without it the configured one.
@@ -143,38 +140,6 @@ impl Report {
     /// Whether no mailbox is refused.
     pub fn is_usable(&self) -> bool {
         self.mailboxes.iter().all(|mailbox| mailbox.errors.is_empty())
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let say = |message: Message| message.in_language(self.language);
-        // So that it can be read back as it is.
-        writeln!(f, "# Pinuts File Encoding: UTF-8")?;
-        comment(f, &format!("UM_HOME: {}", self.um_home))?;
-        write_findings(f, &self.findings, self.language)?;
-        writeln!(f)?;
-        comment(f, &say(message!(ConfigReportShared)))?;
-        write_settings(f, &self.shared)?;
-        for mailbox in &self.mailboxes {
-            writeln!(f)?;
-            let name = match &mailbox.listener {
-                Some(name) => message!(ConfigReportListener, name = name),
-                None => message!(ConfigReportPrimary),
-            };
-            let state = match mailbox.errors.is_empty() {
-                true => message!(ConfigReportUsable),
-                false => message!(ConfigReportRefused),
-            };
-            comment(f, &format!("{} {}", say(name), say(state)))?;
-            for error in &mailbox.errors {
-                let label = say(message!(ConfigReportError));
-                comment(f, &format!("{label}: {}", error.text))?;
-            }
-            write_findings(f, &mailbox.findings, self.language)?;
-            write_settings(f, &mailbox.settings)?;
-        }
-        Ok(())
     }
 }
 
@@ -310,46 +275,7 @@ fn source(origin: &Origin) -> Source {
     }
 }
 
-fn write_findings(f: &mut fmt::Formatter<'_>, findings: &[Finding], language: Language) -> fmt::Result {
-    for finding in findings {
-        let label = match finding.severity {
-            Severity::Warning => message!(ConfigReportWarning),
-            Severity::Info => message!(ConfigReportNote),
-        };
-        comment(f, &format!("{}: {}", label.in_language(language), finding.text))?;
-    }
-    Ok(())
-}
-
-/// One line each, the sources below each other.
-fn write_settings(f: &mut fmt::Formatter<'_>, settings: &[Setting]) -> fmt::Result {
-    let line = |setting: &Setting| {
-        let key = syntax::escaped_name(&setting.key);
-        let value = setting.value.as_ref().map(|value| format!("\"{}\"", syntax::escaped(value)));
-        let mark = match setting.source {
-            Source::Default | Source::Derived | Source::Unreadable | Source::Unset => "# ",
-            Source::File | Source::Environment | Source::ValueFile | Source::Settings => "",
-        };
-        sanitize::line(format!("{mark}{key} = {}", value.unwrap_or_default()))
-    };
-    let lines: Vec<_> = settings.iter().map(|setting| (line(setting), &setting.place)).collect();
-    let lengths = lines.iter().map(|(line, _)| line.chars().count());
-    let width = lengths.filter(|length| *length <= WIDEST).max().unwrap_or_default();
-    lines.iter().try_for_each(|(line, place)| writeln!(f, "{line:<width$}  # {}", one_line(place)))
-}
-
-fn comment(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    writeln!(f, "# {}", one_line(text))
-}
-
-/// A line break in a file's name must not end a comment.
-fn one_line(text: &str) -> String {
-    sanitize::line(text)
-}
-
 const MASK: &str = "********";
-/// Characters of a line after which the others do not align.
-const WIDEST: usize = 90;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,15 @@
 //! `config`: what is configured, where each value comes from, and what is odd about it.
 
-use um_imap_oauth2::config::{self, Language, Report, Severity};
+use um_imap_oauth2::config::{self, Language, Report, Severity, Values};
 
-use super::{EveryMailbox, Exit, environment, fail, finish, json, unconfigured};
+use super::{EveryMailbox, Exit, environment, fail, finish, json, terminal, this_command, unconfigured};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     pub of: EveryMailbox,
+    #[arg(long)]
+    all: bool,
     #[arg(long)]
     json: bool,
 }
@@ -28,7 +30,12 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         true if warns(&report) => Exit::Warnings,
         true => Exit::Well,
     };
-    let text = if arguments.json { json(&report) } else { Ok(report.to_string()) };
+    let values = if arguments.all { Values::All } else { Values::Set };
+    let command = |name: &str| this_command(name, &arguments.of, None);
+    let text = match arguments.json {
+        true => json(&report),
+        false => Ok(report.text(&terminal::out(), values, &command)),
+    };
     finish(text, exit, language)
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod directory;
+mod document;
 mod drain;
 mod fetch;
 mod help;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Check(arguments) => check::run(&arguments, language(&arguments.of.um_home)),
         Command::Config(arguments) => config::run(&arguments, language(&arguments.of.um_home)),
-        Command::Document { page } => page.print(),
+        Command::Document(arguments) => document::run(&arguments, Arguments::command()),
         Command::Drain(arguments) => drain::run(&arguments, language(&arguments.of.um_home)),
         Command::Fetch(arguments) => fetch::run(&arguments, language(&arguments.of.um_home)),
         Command::Setup(arguments) => setup::run(&arguments, language(&arguments.of.um_home)),
@@ -149,9 +150,7 @@ enum Command {
     Check(check::Arguments),
     Config(config::Arguments),
     #[command(hide = true)]
-    Document {
-        page: Page,
-    },
+    Document(document::Arguments),
     Drain(drain::Arguments),
     Fetch(fetch::Arguments),
     Setup(setup::Arguments),
@@ -197,25 +196,6 @@ enum Lang {
     En,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Page {
-    Properties,
-    Troubleshooting,
-    #[value(name = "troubleshooting.de")]
-    TroubleshootingGerman,
-}
-
-impl Page {
-    fn print(self) -> Exit {
-        let page = match self {
-            Page::Properties => um_imap_oauth2::config::document(),
-            Page::Troubleshooting => um_imap_oauth2::text::document(Language::English),
-            Page::TroubleshootingGerman => um_imap_oauth2::text::document(Language::German),
-        };
-        finish(Ok(page), Exit::Well, Language::English)
-    }
-}
-
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
@@ -228,6 +208,16 @@ enum Exit {
 }
 
 impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Exit::Well => 0,
+            Exit::Warnings => 1,
+            Exit::Failed => 2,
+            Exit::TryLater => 3,
+            Exit::Interrupted => 130,
+        }
+    }
+
     /// What a failure means to whoever called the command.
     fn of(failure: &Failure) -> Self {
         match failure.retry {
@@ -239,13 +229,7 @@ impl Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(match exit {
-            Exit::Well => 0,
-            Exit::Warnings => 1,
-            Exit::Failed => 2,
-            Exit::TryLater => 3,
-            Exit::Interrupted => 130,
-        })
+        ExitCode::from(exit.code())
     }
 }
 

@@ -12,7 +12,7 @@ use um_imap_oauth2::failure::Failure;
 use um_imap_oauth2::mailbox::{Grade, Health, STATUS, Status, place};
 use um_imap_oauth2::message;
 use um_imap_oauth2::sanitize;
-use um_imap_oauth2::text::{Arg, Message};
+use um_imap_oauth2::text::{Arg, Layout, Message};
 
 use super::{
     EveryMailbox, Exit, WorkDirectory, environment, in_words, json, print, say, terminal, unconfigured,
@@ -28,6 +28,8 @@ pub struct Arguments {
     max_age: u32,
     #[arg(long)]
     json: bool,
+    #[arg(long, conflicts_with = "json")]
+    prometheus: bool,
 }
 
 pub fn run(arguments: &Arguments, language: Language) -> Exit {
@@ -35,7 +37,14 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     let wanted = arguments.of.listener.as_deref();
     let now = SystemTime::now().into();
     let max_age = TimeDelta::minutes(arguments.max_age.into());
-    let state = |listener, found| State { listener, language, now, max_age, found };
+    let layout = match terminal::out() {
+        // Lines are indented below the first.
+        Layout { width: Some(width), .. } if !arguments.json => {
+            Layout { width: Some(width.saturating_sub(INDENT.len())), colour: false }
+        }
+        _ => Layout::default(),
+    };
+    let state = |listener, found| State { listener, language, now, max_age, layout, found };
     let states = match config::report(home, wanted, &environment, Some(language)) {
         Ok(report) => {
             let listeners = report.mailboxes.into_iter().map(|mailbox| mailbox.listener);
@@ -56,9 +65,10 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
             vec![state(wanted.map(str::to_owned), Err(unread))]
         }
     };
-    let text = match arguments.json {
-        true => json(&states),
-        false => {
+    let text = match (arguments.json, arguments.prometheus) {
+        (true, _) => json(&states),
+        (_, true) => Ok(prometheus(&states)),
+        _ => {
             // Nagios and its like show the first line alone.
             let mut states: Vec<_> = states.iter().collect();
             states.sort_by_key(|state| Reverse(state.level()));
@@ -102,6 +112,7 @@ struct State {
     language: Language,
     now: DateTime<Utc>,
     max_age: TimeDelta,
+    layout: Layout,
     found: Result<Status<Health>, Unknown>,
 }
 
@@ -179,7 +190,7 @@ impl State {
         let heading = message!(StatusOf, mailbox = &health.mailbox, text = last);
         let lines = [heading].into_iter().chain(lines).map(|line| line.in_language(self.language));
         let failures = health.failure.iter().chain(&health.warnings);
-        lines.chain(failures.map(|failure| in_words(failure, self.language, &terminal::out()))).collect()
+        lines.chain(failures.map(|failure| in_words(failure, self.language, &self.layout))).collect()
     }
 
     fn unknown(&self, unknown: &Unknown) -> String {
@@ -192,7 +203,7 @@ impl State {
             // For the first line.
             Unknown::Refused(failure) => {
                 let first = failure.observed.lines().next().unwrap_or_default();
-                Arg::lines(&format!("{first}\n{}", in_words(failure, self.language, &terminal::out())))
+                Arg::lines(&format!("{first}\n{}", in_words(failure, self.language, &self.layout)))
             }
             Unknown::NoPlace => message!(StatusNoDirectory).into(),
             Unknown::NoFile(path) => message!(StatusNoFile, path = path.display()).into(),
@@ -211,7 +222,8 @@ impl fmt::Display for State {
             Level::Critical => "CRITICAL",
         };
         // Nagios takes what follows a | for performance data.
-        let text = sanitize::lines(self.lines().join("\n")).replace('\n', "\n  ").replace('|', "¦");
+        let text =
+            sanitize::lines(self.lines().join("\n")).replace('\n', &format!("\n{INDENT}")).replace('|', "¦");
         writeln!(f, "{level} - {text}")
     }
 }
@@ -252,6 +264,60 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Writes the text format of Prometheus ("Exposition formats", version 0.0.4), for the textfile collector of node_exporter.
+/// There are no times of samples, which that collector refuses.
+fn prometheus(states: &[State]) -> String {
+    let health = |state: &State| state.found.as_ref().ok().map(|status| status.health.clone());
+    let seconds = |time: DateTime<Utc>| time.timestamp() as f64;
+    type Value<'a> = &'a dyn Fn(&State) -> Option<f64>;
+    let metrics: [(&str, &str, Value); 8] = [
+        ("state", "0 is OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, as the exit code of status.", &|state| {
+            Some(f64::from(Exit::from(state.level()).code()))
+        }),
+        ("status_written_timestamp_seconds", "When UM last wrote down how the mailbox is.", &|state| {
+            state.found.as_ref().ok().map(|status| seconds(status.written))
+        }),
+        ("last_success_timestamp_seconds", "When the mailbox was last read.", &|state| {
+            health(state)?.last_success.map(seconds)
+        }),
+        ("failures", "Fetches that failed in a row.", &|state| {
+            health(state).map(|health| health.failures.into())
+        }),
+        ("pending_messages", "Messages whose decision the server has still to be told.", &|state| {
+            health(state).map(|health| health.pending as f64)
+        }),
+        ("set_aside_messages", "Messages that the last fetch could not deliver.", &|state| {
+            health(state).map(|health| health.set_aside as f64)
+        }),
+        ("throttled", "1 while the server asks to be left alone.", &|state| {
+            health(state)
+                .map(|health| f64::from(health.throttled_until.is_some_and(|until| until > state.now)))
+        }),
+        (
+            "credential_ends_timestamp_seconds",
+            "The last day of the client secret or certificate.",
+            &|state| {
+                health(state)?
+                    .credential_ends
+                    .map(|day| seconds(day.and_time(chrono::NaiveTime::MIN).and_utc()))
+            },
+        ),
+    ];
+    let mut text = String::new();
+    for (name, help, value) in metrics {
+        let name = format!("um_imap_oauth2_{name}");
+        text += &format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
+        for state in states {
+            let mailbox = sanitize::line(state.listener.as_deref().unwrap_or("primary"));
+            let mailbox = mailbox.replace('\\', r"\\").replace('"', "\\\"");
+            if let Some(value) = value(state) {
+                text += &format!("{name}{{mailbox=\"{mailbox}\"}} {value}\n");
+            }
+        }
+    }
+    text
+}
+
 /// In the largest unit that fits.
 fn ago(time: TimeDelta) -> Message {
     let number = |number: i64| number.unsigned_abs();
@@ -262,3 +328,6 @@ fn ago(time: TimeDelta) -> Message {
         _ => message!(AgoSeconds, number = number(time.num_seconds())),
     }
 }
+
+/// Before all lines of a mailbox but the first.
+const INDENT: &str = "  ";
