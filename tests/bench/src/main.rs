@@ -134,28 +134,9 @@ fn bare(
     commands: &str,
     depth: usize,
 ) -> Result<Reading, Box<dyn Error>> {
-    let socket = TcpStream::connect(("localhost", port.parse()?))?;
-    socket.set_nodelay(true)?;
-    let connection = ClientConnection::new(Arc::new(tls(ca)?), ServerName::try_from("localhost")?)?;
-    let mut stream = BufReader::with_capacity(32 * 1024, StreamOwned::new(connection, socket));
-    stream.read_line(&mut String::new())?;
-    let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let commands = fs::read_to_string(commands)?;
     let select = if commands.contains("UID MOVE") { "SELECT INBOX" } else { "EXAMINE INBOX" };
-    for command in [&format!("LOGIN {} {}", quote(user), quote(password)), select] {
-        stream.get_mut().write_all(format!("A {command}\r\n").as_bytes())?;
-        loop {
-            let mut line = String::new();
-            stream.read_line(&mut line)?;
-            if line.starts_with("A OK ") {
-                break;
-            }
-            if line.is_empty() || line.starts_with("A ") {
-                return Err(line.into());
-            }
-        }
-    }
-    let mut stream = stream.into_inner();
+    let mut stream = selected(port, ca, user, password, select)?;
     let mut commands: VecDeque<String> =
         (1..).zip(commands.lines()).map(|(tag, command)| format!("U{tag} {command}\r\n")).collect();
     let last = commands.len();
@@ -191,6 +172,36 @@ fn bare(
         kept = keep_end(&mut buffer, from, end);
     }
     Ok(read)
+}
+
+/// Opens a connection on which the inbox is selected.
+fn selected(
+    port: &str,
+    ca: &str,
+    user: &str,
+    password: &str,
+    select: &str,
+) -> Result<StreamOwned<ClientConnection, TcpStream>, Box<dyn Error>> {
+    let socket = TcpStream::connect(("localhost", port.parse()?))?;
+    socket.set_nodelay(true)?;
+    let connection = ClientConnection::new(Arc::new(tls(ca)?), ServerName::try_from("localhost")?)?;
+    let mut stream = BufReader::with_capacity(32 * 1024, StreamOwned::new(connection, socket));
+    stream.read_line(&mut String::new())?;
+    let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    for command in [&format!("LOGIN {} {}", quote(user), quote(password)), select] {
+        stream.get_mut().write_all(format!("A {command}\r\n").as_bytes())?;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line)?;
+            if line.starts_with("A OK ") {
+                break;
+            }
+            if line.is_empty() || line.starts_with("A ") {
+                return Err(line.into());
+            }
+        }
+    }
+    Ok(stream.into_inner())
 }
 
 /// A tag may lie across two reads: the end of what was read since `from` goes to the beginning of the buffer.
