@@ -8,7 +8,7 @@ use crate::config::Language;
 use crate::failure::{Failure, Retry};
 use crate::message;
 use crate::sanitize;
-use crate::text::{Colour, Layout, parts};
+use crate::text::{Colour, Layout, entries, parts};
 
 /// One mailbox, step by step. No secret is in it.
 #[derive(Debug, Clone)]
@@ -116,6 +116,16 @@ impl Report {
     /// What is to be said of all of it.
     pub fn outcome(&self) -> Outcome {
         self.steps.iter().map(Step::outcome).max().unwrap_or(Outcome::Well)
+    }
+
+    /// Says whether the mailbox cannot be read now, and time alone may mend that: all that failed passes by itself, or is what
+    /// one sees until Microsoft has applied a change.
+    pub fn may_pass(&self) -> bool {
+        let slow = |failure: &Failure| {
+            entries().iter().any(|entry| entry.slow && Some(&entry.id) == failure.id.as_ref())
+        };
+        let mut failures = self.steps.iter().filter_map(|step| step.failure.as_ref()).peekable();
+        failures.peek().is_some() && failures.all(|failure| failure.retry != Retry::Never || slow(failure))
     }
 
     /// The line before the steps.

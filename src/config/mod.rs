@@ -17,6 +17,7 @@ mod syntax;
 mod values;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use secrecy::{ExposeSecret, SecretString};
@@ -36,6 +37,11 @@ pub(crate) use layers::{others_can_read, read};
 pub use page::Values;
 pub use report::{MailboxReport, Refusal, Report, Setting, Source, report};
 pub use values::is_placeholder;
+
+/// Reads a time such as `90`, `30s`, `60m` or `2h`.
+pub fn duration(text: &str) -> Option<Duration> {
+    values::duration(text).ok()
+}
 
 /// The primary mailbox, or a listener's, from the files below UM_HOME and the environment over them.
 ///

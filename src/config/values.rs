@@ -213,7 +213,7 @@ pub(super) fn number(key: &Key) -> impl Fn(&str) -> Parsed<usize> {
 }
 
 /// Seconds, minutes or hours.
-pub(super) fn duration(text: &str) -> Parsed<Duration> {
+pub fn duration(text: &str) -> Parsed<Duration> {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let factor = match unit.trim() {
         "" | "s" => Some(1),

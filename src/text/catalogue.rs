@@ -65,6 +65,8 @@ pub struct Entry {
     /// Where the mailbox was never read, the settings are to blame, and trying again does not help.
     #[serde(default)]
     pub lasting: bool,
+    #[serde(default)]
+    pub slow: bool,
     /// The property to look at, in the primary mailbox's form, or [`KEY_OF_HOST`] or [`KEY_OF_PORT`].
     #[serde(default)]
     pub key: Option<String>,

@@ -342,3 +342,25 @@ fn ctrl_c_ends_it_while_a_server_is_silent() {
     let greeting = steps.iter().find(|step| step["step"] == "greeting").unwrap();
     assert_eq!((&greeting["status"], &greeting["failure"]), (&"not_reached".into(), &Value::Null));
 }
+
+#[test]
+fn waiting_ends_when_a_permission_has_taken_effect() {
+    let fault = json!({"on": "NAMESPACE", "times": 2,
+        "do": [{"send": "{tag} BAD User is authenticated but not connected.\r\n"}]});
+    let case = Case::new(json!({"faults": [fault]}));
+    let (code, out, err) = case.run(&["--lang", "en", "--wait", "60s"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let said: Vec<_> = err.lines().collect();
+    assert_eq!(said.len(), 2, "{err}");
+    assert!(said.iter().all(|line| line.starts_with("not yet: BAD User is authenticated")), "{err}");
+}
+
+#[test]
+fn nothing_is_waited_for_that_time_does_not_mend() {
+    let case = Case::new(json!({})).with("cmsbs.mail.imap.oauth2.clientSecret", "wrong-secret-of-sixteen");
+    let (code, out, err) = case.run(&["--wait", "60m"]);
+    assert_eq!((code, err.as_str()), (2, ""), "{out}");
+    let (code, out, err) = case.run(&["--lang", "en", "--wait", "soon"]);
+    assert_eq!(code, 2, "{out}");
+    assert!(err.contains("--wait <TIME>"), "{err}");
+}

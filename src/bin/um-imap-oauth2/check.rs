@@ -1,6 +1,8 @@
 //! `check`: tests mailboxes step by step, and says what to do where a step fails.
 
 use std::io::{self, IsTerminal};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use um_imap_oauth2::check::{self, Detail, Options, Outcome, Progress as News, Report};
@@ -11,7 +13,7 @@ use um_imap_oauth2::message;
 use um_imap_oauth2::net::{Anchors, Cancel};
 
 use super::{
-    EveryMailbox, Exit, WorkDirectory, by_proxy_of_environment, environment, fail, print, terminal,
+    EveryMailbox, Exit, WorkDirectory, by_proxy_of_environment, environment, fail, print, say, terminal,
     this_command,
 };
 
@@ -28,6 +30,8 @@ pub struct Arguments {
     /// Every step, with what was seen at it.
     #[arg(short, long)]
     verbose: bool,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    wait: Option<Duration>,
 }
 
 /// Fails as the worst mailbox does.
@@ -37,9 +41,13 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
     if let Err(error) = ctrlc::set_handler(move || interrupted.cancel()) {
         return fail(&Failure::internal(error), language);
     }
+    let listeners = mailboxes(arguments, language);
+    if let Some(time) = arguments.wait {
+        wait(arguments, &listeners, language, &cancel, time);
+    }
     let mut reports = Vec::new();
     let mut printed = Ok(());
-    for listener in mailboxes(arguments, language) {
+    for listener in listeners {
         if !cancel.is_cancelled() {
             reports.push(one(arguments, listener.as_deref(), language, &cancel, &mut printed));
         }
@@ -71,6 +79,49 @@ fn mailboxes(arguments: &Arguments, language: Language) -> Vec<Option<String>> {
         Ok(report) => report.mailboxes.into_iter().map(|mailbox| mailbox.listener).collect(),
         Err(_) => vec![arguments.of.listener.clone()],
     }
+}
+
+/// Tests the mailboxes again and again until they can be read, until time cannot mend what is wrong, or until `time` is over.
+fn wait(
+    arguments: &Arguments,
+    listeners: &[Option<String>],
+    language: Language,
+    cancel: &Cancel,
+    time: Duration,
+) {
+    let end = Instant::now() + time;
+    let pause = (time / 30).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+    while Instant::now() + pause <= end && !cancel.is_cancelled() {
+        let reports = listeners.iter().map(|listener| {
+            let loaded = load(arguments, listener.as_deref(), language);
+            quietly(&loaded, listener.as_deref(), language, cancel)
+        });
+        let failing: Vec<_> = reports.filter(|report| report.outcome() > Outcome::Warnings).collect();
+        let Some(first) = failing.first() else { return };
+        if cancel.is_cancelled() || !failing.iter().all(Report::may_pass) {
+            return;
+        }
+        let Some(failure) = first.steps.iter().find_map(|step| step.failure.as_ref()) else { return };
+        let left = (end - Instant::now()).as_secs() / 60;
+        let said = message!(CheckWaiting, observed = failure.told(), pause = pause.as_secs(), minutes = left);
+        say(&said.in_language(language));
+        let next = Instant::now() + pause;
+        while Instant::now() < next && !cancel.is_cancelled() {
+            thread::sleep(CANCEL_IS_SEEN_WITHIN);
+        }
+    }
+}
+
+fn quietly(loaded: &Result<Loaded>, listener: Option<&str>, language: Language, cancel: &Cancel) -> Report {
+    let options = Options {
+        anchors: Anchors::platform(),
+        write: false,
+        language,
+        cancel,
+        log: &Log::default(),
+        watch: &mut |_| {},
+    };
+    check::check(loaded, listener, options)
 }
 
 /// `printed` keeps the first failure to print: the steps go on, and the exit code tells it.
@@ -163,3 +214,12 @@ fn load(arguments: &Arguments, listener: Option<&str>, language: Language) -> Re
     }
     Ok(loaded)
 }
+
+fn time(text: &str) -> std::result::Result<Duration, String> {
+    config::duration(text).ok_or_else(String::new)
+}
+
+/// Between two tests of `--wait`.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(180);
+const CANCEL_IS_SEEN_WITHIN: Duration = Duration::from_millis(100);
