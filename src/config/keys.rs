@@ -3,9 +3,9 @@
 //! From this table come the names that are asked for, the defaults, what is masked, and the documentation.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use crate::text::{Id, Message};
+use crate::message;
+use crate::text::{Id, Language, Message};
 
 /// One key, by its name for the primary mailbox.
 #[derive(Debug)]
@@ -148,25 +148,27 @@ impl Default {
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Kind::Text => f.write_str("text"),
-            Kind::Host => f.write_str("host"),
-            Kind::Port => f.write_str("1–65535"),
-            Kind::Truth => f.write_str("true | false"),
-            Kind::OneOf(values) => f.write_str(&values.join(" | ")),
-            Kind::Folder => f.write_str("folder"),
-            Kind::Path => f.write_str("path"),
-            Kind::HttpsUrl => f.write_str("https://…"),
-            Kind::Proxy => f.write_str("http://user:password@host:port/"),
-            Kind::NoneOrProxy => f.write_str("none | http://user:password@host:port/"),
-            Kind::Size => f.write_str("octets, 512K, 16M"),
-            Kind::Number(least, most) => write!(f, "{least}–{most}"),
-            Kind::Duration => f.write_str("seconds, 90s, 5m"),
-            Kind::Date => f.write_str("YYYY-MM-DD"),
-            Kind::Words => f.write_str("words, separated by blanks"),
-        }
+impl Kind {
+    /// Returns the values that are allowed.
+    pub fn values(&self, language: Language) -> String {
+        let word = match self {
+            Kind::Text => message!(KeyKindText),
+            Kind::Host => message!(KeyKindHost),
+            Kind::Folder => message!(KeyKindFolder),
+            Kind::Path => message!(KeyKindPath),
+            Kind::Size => message!(KeyKindSize),
+            Kind::Duration => message!(KeyKindDuration),
+            Kind::Date => message!(KeyKindDate),
+            Kind::Words => message!(KeyKindWords),
+            Kind::Port => return "1–65535".to_owned(),
+            Kind::Truth => return "true | false".to_owned(),
+            Kind::OneOf(values) => return values.join(" | "),
+            Kind::HttpsUrl => return "https://…".to_owned(),
+            Kind::Proxy => return "http://user:password@host:port/".to_owned(),
+            Kind::NoneOrProxy => return "none | http://user:password@host:port/".to_owned(),
+            Kind::Number(least, most) => return format!("{least}–{most}"),
+        };
+        word.in_language(language)
     }
 }
 

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use clap_complete::Shell;
 use um_imap_oauth2::config::{self, Language};
 use um_imap_oauth2::failure::{Failure, Kind, Result, Step};
+use um_imap_oauth2::message;
 use um_imap_oauth2::text;
 
 use super::{Exit, finish, help};
@@ -22,6 +23,8 @@ pub struct Arguments {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Page {
     Properties,
+    #[value(name = "properties.de")]
+    PropertiesGerman,
     Troubleshooting,
     #[value(name = "troubleshooting.de")]
     TroubleshootingGerman,
@@ -41,7 +44,8 @@ enum Page {
 pub fn run(arguments: &Arguments, command: clap::Command) -> Exit {
     let command = help::in_language(command, Language::English);
     let page = match arguments.page {
-        Page::Properties => Ok(config::document()),
+        Page::Properties => Ok(config::document(Language::English)),
+        Page::PropertiesGerman => Ok(config::document(Language::German)),
         Page::Troubleshooting => Ok(text::document(Language::English)),
         Page::TroubleshootingGerman => Ok(text::document(Language::German)),
         Page::Man => manual(&command, arguments),
@@ -70,7 +74,8 @@ fn manual(command: &clap::Command, arguments: &Arguments) -> Result<String> {
         let mut page = Vec::new();
         let written = clap_mangen::Man::new(command).render(&mut page).and_then(|()| fs::write(&path, page));
         written.map_err(|error| {
-            Failure::new(Step::Storage, Kind::Storage, format!("{}: {error}", path.display()))
+            let said = message!(FileFailed, path = path.display(), error = error.to_string());
+            Failure::own(Step::Storage, Kind::Storage, said)
         })?;
         pages += &format!("{}\n", path.display());
     }
