@@ -49,6 +49,30 @@ impl Layout {
         lines
     }
 
+    /// Wraps a page whose paragraphs stand between empty lines. Lines that are indented by four blanks or more are for copying,
+    /// and a heading has a line of its own: they stay as they are. Further lines of a paragraph begin where its second one does.
+    pub fn page(&self, text: &str) -> String {
+        let mut page = String::new();
+        let mut lines = text.lines().peekable();
+        while let Some(line) = lines.next() {
+            let is_heading = lines.peek().is_some_and(|next| is_rule(next));
+            if line.is_empty() || is_verbatim(line) || is_rule(line) || is_heading {
+                page += &format!("{line}\n");
+                continue;
+            }
+            let mut paragraph = line.trim().to_owned();
+            let first = indent(line);
+            let mut rest = first;
+            while let Some(next) = lines.next_if(|next| !next.is_empty() && !is_verbatim(next)) {
+                rest = indent(next);
+                paragraph += " ";
+                paragraph += next.trim();
+            }
+            page += &self.wrapped(&" ".repeat(first), &" ".repeat(rest), &paragraph);
+        }
+        page
+    }
+
     /// Colours `text` (ECMA-48 §8.3.117) where there is colour.
     pub fn painted(&self, text: &str, colour: Colour) -> String {
         if self.colour { format!("\x1b[{}m{text}\x1b[0m", colour as u8) } else { text.to_owned() }
@@ -153,6 +177,19 @@ fn property(text: &str) -> Option<(usize, usize)> {
     }
 }
 
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start_matches(' ').len()
+}
+
+fn is_verbatim(line: &str) -> bool {
+    indent(line) >= INDENT.len()
+}
+
+/// Says whether a line underlines a heading.
+fn is_rule(line: &str) -> bool {
+    line.len() > 3 && line.chars().all(|char| char == '-')
+}
+
 /// Says whether a parenthesis is open at the end of `before`.
 fn is_aside(before: &str) -> bool {
     before.matches('(').count() > before.matches(')').count()
@@ -199,6 +236,15 @@ mod tests {
             UNWRAPPED.prose("", "`Get-Mailbox -Identity a` first, then `Get-Mailbox -Identity b`."),
             "    Get-Mailbox -Identity a\nfirst, then\n    Get-Mailbox -Identity b\n"
         );
+    }
+
+    #[test]
+    fn a_page_is_wrapped_but_for_headings_and_what_is_to_be_copied() {
+        let page = "1. A heading that is longer than the line is wide\n-----------------\n\na) One two three four five six\n   \
+                    seven eight nine ten.\n\n    Add-MailboxPermission -Identity 'somebody@example.com'\n";
+        let wrapped = "1. A heading that is longer than the line is wide\n-----------------\n\na) One two three four five six seven\n   \
+                       eight nine ten.\n\n    Add-MailboxPermission -Identity 'somebody@example.com'\n";
+        assert_eq!(NARROW.page(page), wrapped);
     }
 
     #[test]

@@ -2,13 +2,21 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use um_imap_oauth2::config::tenant;
-use um_imap_oauth2::config::{self, Language, MailboxReport, Setting, Severity, Source, keys};
+use um_imap_oauth2::config::{
+    self, Authentication, Language, MailboxReport, Setting, Severity, Source, keys,
+};
+use um_imap_oauth2::log::Log;
 use um_imap_oauth2::message;
-use um_imap_oauth2::text::{Arg, Message};
+use um_imap_oauth2::net::{Anchors, Cancel, Deadline, Trust};
+use um_imap_oauth2::text::{Arg, Layout, Message};
+use um_imap_oauth2::token;
 
-use super::{Exit, OneMailbox, environment, fail, finish, quoted, say, unconfigured};
+use super::{
+    Exit, OneMailbox, by_proxy_of_environment, environment, fail, finish, quoted, say, terminal, unconfigured,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -35,8 +43,25 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
             (Vec::new(), Exit::Warnings)
         }
     };
-    let text = Setup { settings, language, listener, um_home: &arguments.of.um_home }.text();
-    finish(Ok(text), exit, language)
+    let um_home = &arguments.of.um_home;
+    let object_id = object_id(arguments, language);
+    let text = Setup { settings, language, listener, um_home, object_id }.text();
+    let width = terminal::out().width.map_or(WIDEST, |width| width.min(WIDEST));
+    finish(Ok(Layout { width: Some(width), colour: false }.page(&text)), exit, language)
+}
+
+/// Asks for an access token, which tells the Object ID of the enterprise application. That can fail for any reason before the
+/// set-up is complete; then the page says where to look the ID up.
+fn object_id(arguments: &Arguments, language: Language) -> Option<String> {
+    let listener = arguments.of.listener.as_deref();
+    let loaded =
+        config::from_um_home_in(Some(language), &arguments.of.um_home, listener, &environment).ok()?;
+    let config = loaded.config;
+    let Authentication::OAuth2(oauth2) = &config.authentication else { return None };
+    let oauth2 = by_proxy_of_environment(oauth2, &environment).ok()?;
+    let trust = Trust::new(Anchors::platform(), config.ca_file.as_deref()).ok()?;
+    let (deadline, cancel, log) = (Deadline::after(LIMIT), Cancel::default(), Log::default());
+    token::ask_once(&oauth2, &config.names, &trust, deadline, &cancel, &log).token.ok()?.claims()?.object_id
 }
 
 /// The problems that `config` finds with values that are set. A missing value is marked in the text.
@@ -60,6 +85,8 @@ struct Setup<'a> {
     language: Language,
     listener: Option<&'a str>,
     um_home: &'a Path,
+    /// Of the enterprise application.
+    object_id: Option<String>,
 }
 
 impl Setup<'_> {
@@ -83,10 +110,18 @@ impl Setup<'_> {
             environment = cloud.environment,
             values = Arg::lines(&self.values()),
             credential = self.credential(),
+            enterprise = match &self.object_id {
+                Some(id) => message!(SetupEnterpriseKnown, value = id),
+                None => message!(SetupEnterprise),
+            },
             properties = Arg::lines(&self.properties()),
             check = format!("um-imap-oauth2 check --um-home {home}{}", listener.unwrap_or_default()),
         );
-        text.in_language(self.language) + "\n"
+        let text = text.in_language(self.language) + "\n";
+        match &self.object_id {
+            Some(id) => text.replace("'ENTERPRISE-OBJECT-ID'", id),
+            None => text,
+        }
     }
 
     /// Where the five values of the set-up stand.
@@ -110,8 +145,11 @@ impl Setup<'_> {
             Some(key) => line("client_certificate", self.value(key), key, 3),
         }
         line("mailbox_name", self.value(&keys::USER), &keys::USER, 6);
-        let elsewhere = said(message!(SetupValueElsewhere, step = 4_u32));
-        let _ = write!(lines, "    {:<22} {elsewhere}", "enterprise_object_id");
+        let object_id = said(match &self.object_id {
+            Some(id) => message!(SetupValueToken, value = id),
+            None => message!(SetupValueElsewhere, step = 4_u32),
+        });
+        let _ = write!(lines, "    {:<22} {object_id}", "enterprise_object_id");
         lines
     }
 
@@ -250,6 +288,12 @@ static CLOUDS: [Cloud; 3] = [
     },
 ];
 
+/// The page is of use without a token, too.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Columns beyond which prose is hard to read.
+const WIDEST: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -262,7 +306,7 @@ mod tests {
         fs::write(home.path().join("cmsbs-conf/cmsbs.properties"), properties).unwrap();
         let report = config::report(home.path(), listener, &|_| None, Some(language)).unwrap();
         let settings = report.mailboxes.into_iter().next().unwrap().settings;
-        Setup { settings, language, listener, um_home: Path::new("/opt/um") }.text()
+        Setup { settings, language, listener, um_home: Path::new("/opt/um"), object_id: None }.text()
     }
 
     #[test]
@@ -349,6 +393,18 @@ mod tests {
     }
 
     #[test]
+    fn an_object_id_from_the_token_stands_in_the_commands() {
+        let id = "c2f4e6a8-1357-4b9d-8ace-02468ace1357";
+        for language in [Language::English, Language::German] {
+            let object_id = Some(id.to_owned());
+            let um_home = Path::new("/opt/um");
+            let text = Setup { settings: Vec::new(), language, listener: None, um_home, object_id }.text();
+            assert!(text.contains(&format!("-ObjectId {id} ")), "{text}");
+            assert!(!text.contains("ENTERPRISE-OBJECT-ID"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_marked_even_where_everything_is() {
         for (language, mark) in [(Language::English, "MISSING"), (Language::German, "FEHLT")] {
             let text = text("cmsbs.mail.imap.oauth2.clientId = <client_id>\n", None, language);
@@ -356,8 +412,14 @@ mod tests {
             for missing in ["microsoftonline.com/<tenant_id>/", "-AppId <client_id>", "\"<mailbox_name>\""] {
                 assert!(text.contains(missing), "{missing} is not in {text}");
             }
-            let nothing =
-                Setup { settings: Vec::new(), language, listener: None, um_home: Path::new("/o m") }.text();
+            let nothing = Setup {
+                settings: Vec::new(),
+                language,
+                listener: None,
+                um_home: Path::new("/o m"),
+                object_id: None,
+            }
+            .text();
             assert_eq!(nothing.matches(mark).count(), 4, "{nothing}");
             assert!(nothing.ends_with("check --um-home '/o m'\n"), "{nothing}");
         }
