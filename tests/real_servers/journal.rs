@@ -102,7 +102,7 @@ fn drain_carries_out_what_is_in_the_journal_and_fetches_nothing() {
     mailbox.close();
     assert_eq!(account.on_disk("").len(), 5);
     let said = mailbox.said();
-    assert!(said.iter().any(|text| text.contains("3 settled mails; they are in the journal")), "{said:?}");
+    assert!(said.iter().any(|text| text.contains("closed before 3 settled mails were reported")), "{said:?}");
 
     let of_three = |done, left| {
         format!(
@@ -146,7 +146,7 @@ fn drain_says_what_is_in_the_journal_of_a_mailbox_that_is_not_configured_any_mor
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     let mailbox = format!("{}/INBOX at localhost:{}", account.user, relay.port);
-    assert!(said.contains(": 1 settled mail\n") && said.contains(&mailbox), "{said}");
+    assert!(said.contains(": 1 settled mail pending\n") && said.contains(&mailbox), "{said}");
     relay.set(Flow::Free);
     let account = account.with("cmsbs.mail.imap.port", &relay.port.to_string());
     assert_eq!(drain(&account).0, 0);
@@ -178,9 +178,12 @@ fn drain_goes_through_every_mailbox_and_ends_as_the_worst_does() {
     relay.set(Flow::Free);
     let (code, said) = drain(&account);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains(&format!("{}/INBOX: nothing is left", account.user)), "{said}");
+    assert!(said.contains(&format!("{}/INBOX: nothing is pending", account.user)), "{said}");
     assert!(
-        said.contains(&format!("{}/INBOX: 1 settled mail in the journal, 1 carried out", other.user)),
+        said.contains(&format!(
+            "{}/INBOX: 1 settled mail in the journal, 1 applied on the server",
+            other.user
+        )),
         "{said}"
     );
     assert_eq!((other.on_disk("").len(), other.on_disk(".error").len()), (1, 1));
