@@ -308,8 +308,11 @@ impl Shared {
     fn write_status(self: &Arc<Self>, core: &mut Core, after: Duration) {
         if core.asked {
             let due = Instant::now() + after;
-            core.status_due = Some(core.status_due.map_or(due, |before| before.min(due)));
-            self.wake_files(core, false);
+            // Each message asks for it: the thread need not wake up for those that come before it is due.
+            if core.status_due.is_none_or(|before| due < before) {
+                core.status_due = Some(due);
+                self.wake_files(core, false);
+            }
         }
     }
 
