@@ -8,7 +8,7 @@ use crate::config::Language;
 use crate::failure::{Failure, Retry};
 use crate::message;
 use crate::sanitize;
-use crate::text::{Colour, Layout, entries, parts};
+use crate::text::{Colour, Layout, entry_of, parts};
 
 /// One mailbox, step by step. No secret is in it.
 #[derive(Debug, Clone)]
@@ -121,9 +121,7 @@ impl Report {
     /// Says whether the mailbox cannot be read now, and time alone may mend that: all that failed passes by itself, or is what
     /// one sees until Microsoft has applied a change.
     pub fn may_pass(&self) -> bool {
-        let slow = |failure: &Failure| {
-            entries().iter().any(|entry| entry.slow && Some(&entry.id) == failure.id.as_ref())
-        };
+        let slow = |failure: &Failure| entry_of(failure).is_some_and(|entry| entry.slow);
         let mut failures = self.steps.iter().filter_map(|step| step.failure.as_ref()).peekable();
         failures.peek().is_some() && failures.all(|failure| failure.retry != Retry::Never || slow(failure))
     }

@@ -8,7 +8,7 @@ use crate::message;
 use crate::sanitize;
 use crate::text::{Layout, Message};
 
-/// What [`Report::text`] shows.
+/// The values that [`Report::text`] shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Values {
     /// Those that are set somewhere.
@@ -75,7 +75,7 @@ impl Page<'_> {
         text
     }
 
-    /// One line each, the places below each other where a line has room for both.
+    /// Writes a line for each setting. Its place stands in the same line if there is room, otherwise in the next one.
     fn settings(&self, settings: &[&Setting]) -> String {
         let lines: Vec<_> =
             settings.iter().map(|setting| (line(setting), one_line(&setting.place))).collect();
@@ -168,7 +168,7 @@ impl Page<'_> {
         commented(&self.inner().lines("", &one_line(text)))
     }
 
-    /// What is left beside the mark of a comment.
+    /// Returns the layout for the text behind a comment's mark.
     fn inner(&self) -> Layout {
         Layout { width: self.layout.width.map(|width| width.saturating_sub(2)), ..*self.layout }
     }

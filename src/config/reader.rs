@@ -13,7 +13,7 @@ use super::values::{self, Wrong};
 use crate::message;
 use crate::text::Message;
 
-/// What a mailbox has for a key.
+/// The result of looking a key up for a mailbox.
 pub(super) enum Lookup {
     Set(Value),
     /// `key$file` names a file that cannot be read.
@@ -77,7 +77,7 @@ impl Reader<'_> {
         });
     }
 
-    /// What is set, or the default; an error where there is neither.
+    /// Returns the value that is set, or the default. It is an error if there is neither.
     pub fn required<T>(
         &mut self,
         key: &'static Key,
@@ -92,7 +92,7 @@ impl Reader<'_> {
         Err(self.refuse_unset(key, key.meaning()))
     }
 
-    /// What is set, and where.
+    /// Returns the value that is set, and its place.
     pub fn optional<T>(
         &mut self,
         key: &'static Key,
@@ -133,7 +133,7 @@ impl Reader<'_> {
         Some(counts)
     }
 
-    /// Where a key without a value stands.
+    /// Returns the place of a key that has no value.
     fn empty(&self, key: &Key) -> Option<Origin> {
         let mut ignored = Problems::default();
         let mut names = key.names(self.listener).into_iter();

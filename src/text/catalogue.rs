@@ -161,6 +161,11 @@ pub(super) fn best(failure: &Failure, scene: &Scene) -> Option<&'static Entry> {
     })
 }
 
+/// Returns the entry that explains a failure, by the id that it got from it.
+pub(crate) fn entry_of(failure: &Failure) -> Option<&'static Entry> {
+    entries().iter().find(|entry| Some(&entry.id) == failure.id.as_ref())
+}
+
 /// What to add where only a fallback fits.
 pub(super) fn unknown(language: Language) -> &'static Unknown {
     CATALOGUE.unknown.of(language)

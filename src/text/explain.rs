@@ -54,7 +54,7 @@ pub fn on_first_use(mut failure: Failure, language: Language) -> Failure {
 
 /// A server that breaks the protocol does so again.
 fn is_lasting(failure: &Failure) -> bool {
-    let entry = catalogue::entries().iter().find(|entry| Some(&entry.id) == failure.id.as_ref());
+    let entry = catalogue::entry_of(failure);
     let unexplained = entry.is_none_or(|entry| entry.rank == Rank::Fallback);
     entry.is_some_and(|entry| entry.lasting) || unexplained && failure.kind == Kind::Protocol
 }

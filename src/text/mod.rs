@@ -21,8 +21,8 @@ mod message;
 mod parts;
 mod pattern;
 
-pub(crate) use catalogue::is_exchange_online;
 pub use catalogue::{Entry, Rank, Text, entries};
+pub(crate) use catalogue::{entry_of, is_exchange_online};
 pub use document::document;
 pub use explain::{Circumstances, KeyNames, MOVED_TO, OBJECT_ID, explain, on_first_use};
 pub use layout::{Colour, Layout};

@@ -68,6 +68,8 @@ pub fn access_token(
         });
     if let Ok(token) = &token {
         sanitize::remember([token.secret()]);
+    }
+    if let Some(token) = token.as_ref().ok().filter(|token| token.is_fresh()) {
         object_id::remember(oauth2, token);
     }
     // The failure may be another mailbox's that has the same credential.

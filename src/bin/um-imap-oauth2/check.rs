@@ -92,10 +92,9 @@ fn wait(
     let end = Instant::now() + time;
     let pause = (time / 30).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     while Instant::now() + pause <= end && !cancel.is_cancelled() {
-        let reports = listeners.iter().map(|listener| {
-            let loaded = load(arguments, listener.as_deref(), language);
-            quietly(&loaded, listener.as_deref(), language, cancel)
-        });
+        let reports = listeners
+            .iter()
+            .map(|listener| test(arguments, listener.as_deref(), language, cancel, false, &mut |_| {}));
         let failing: Vec<_> = reports.filter(|report| report.outcome() > Outcome::Warnings).collect();
         let Some(first) = failing.first() else { return };
         if cancel.is_cancelled() || !failing.iter().all(Report::may_pass) {
@@ -112,16 +111,18 @@ fn wait(
     }
 }
 
-fn quietly(loaded: &Result<Loaded>, listener: Option<&str>, language: Language, cancel: &Cancel) -> Report {
-    let options = Options {
-        anchors: Anchors::platform(),
-        write: false,
-        language,
-        cancel,
-        log: &Log::default(),
-        watch: &mut |_| {},
-    };
-    check::check(loaded, listener, options)
+/// Tests one mailbox, and tells `watch` how far it has got.
+fn test(
+    arguments: &Arguments,
+    listener: Option<&str>,
+    language: Language,
+    cancel: &Cancel,
+    write: bool,
+    watch: &mut dyn FnMut(News),
+) -> Report {
+    let loaded = load(arguments, listener, language);
+    let (anchors, log) = (Anchors::platform(), &Log::default());
+    check::check(&loaded, listener, Options { anchors, write, language, cancel, log, watch })
 }
 
 /// `printed` keeps the first failure to print: the steps go on, and the exit code tells it.
@@ -132,7 +133,6 @@ fn one(
     cancel: &Cancel,
     printed: &mut Result<()>,
 ) -> Report {
-    let loaded = load(arguments, listener, language);
     let layout = terminal::out();
     let progress = Progress::new(arguments);
     let mut tell = |text: &str| {
@@ -145,15 +145,7 @@ fn one(
         News::Step(step) if arguments.verbose => tell(&step.text(language, &layout)),
         News::Step(step) => progress.passed(&step.title),
     };
-    let options = Options {
-        anchors: Anchors::platform(),
-        write: arguments.write,
-        language,
-        cancel,
-        log: &Log::default(),
-        watch: &mut watch,
-    };
-    let report = check::check(&loaded, listener, options);
+    let report = test(arguments, listener, language, cancel, arguments.write, &mut watch);
     progress.end();
     if !arguments.verbose {
         tell(&report.steps_text(&layout, Detail::Problems));
@@ -164,7 +156,7 @@ fn one(
     report
 }
 
-/// What to do next, as a command.
+/// Returns the command to run next.
 fn next(arguments: &Arguments, reports: &[Report], language: Language) -> String {
     let layout = terminal::out();
     let failed = reports.iter().filter(|report| report.outcome() > Outcome::Warnings).count();
@@ -178,7 +170,8 @@ fn next(arguments: &Arguments, reports: &[Report], language: Language) -> String
         (0, false) => (message!(CheckNextWrite), true),
         (_, write) => (message!(CheckNextCheck), write),
     };
-    let command = this_command("check", &arguments.of, write.then_some("--write"));
+    let of = &arguments.of;
+    let command = this_command("check", write.then_some("--write"), &of.um_home, of.listener.as_deref());
     text + &layout.prose("", &format!("{} `{command}`", said.in_language(language)))
 }
 

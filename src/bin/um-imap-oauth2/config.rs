@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments, language: Language) -> Exit {
         true => Exit::Well,
     };
     let values = if arguments.all { Values::All } else { Values::Set };
-    let command = |name: &str| this_command(name, &arguments.of, None);
+    let command = |name: &str| this_command(name, None, um_home, arguments.of.listener.as_deref());
     let text = match arguments.json {
         true => json(&report),
         false => Ok(report.text(&terminal::out(), values, &command)),

@@ -122,7 +122,7 @@ fn help_of(argument: &Arg, command: &str, language: Language) -> Option<String> 
             help += " ";
             help += &message!(MisuseValues, values = values.join(", ")).in_language(language);
         }
-        // Where UM is, its own text says.
+        // The text of this option says what its default is.
         if option != "um-home"
             && let [default] = argument.get_default_values()
         {

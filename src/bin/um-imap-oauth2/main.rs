@@ -248,12 +248,12 @@ fn unconfigured(failure: Failure, listener: Option<&str>, language: Language) ->
     explain_unconfigured(failure, language, &Names::of(listener))
 }
 
-/// Returns the command that tests or shows the same mailboxes.
-fn this_command(name: &str, of: &EveryMailbox, option: Option<&str>) -> String {
+/// Returns the command `name` for the same mailboxes.
+fn this_command(name: &str, option: Option<&str>, um_home: &Path, listener: Option<&str>) -> String {
     let mut words = vec!["um-imap-oauth2".to_owned(), name.to_owned()];
     words.extend(option.map(str::to_owned));
-    words.extend(["--um-home".to_owned(), quoted(&of.um_home.display().to_string())]);
-    words.extend(of.listener.iter().flat_map(|listener| ["--listener".to_owned(), quoted(listener)]));
+    words.extend(["--um-home".to_owned(), quoted(&um_home.display().to_string())]);
+    words.extend(listener.iter().flat_map(|listener| ["--listener".to_owned(), quoted(listener)]));
     sanitize::line(words.join(" "))
 }
 

@@ -15,7 +15,8 @@ use um_imap_oauth2::text::{Arg, Layout, Message};
 use um_imap_oauth2::token;
 
 use super::{
-    Exit, OneMailbox, by_proxy_of_environment, environment, fail, finish, quoted, say, terminal, unconfigured,
+    Exit, OneMailbox, by_proxy_of_environment, environment, fail, finish, say, terminal, this_command,
+    unconfigured,
 };
 
 #[derive(Debug, clap::Args)]
@@ -94,8 +95,6 @@ impl Setup<'_> {
         let or_missing = |value: Option<String>, name: &str| value.unwrap_or_else(|| format!("<{name}>"));
         let user = or_missing(self.value(&keys::USER), "mailbox_name");
         let cloud = self.cloud();
-        let listener = self.listener.map(|listener| format!(" --listener {}", quoted(listener)));
-        let home = quoted(&self.um_home.display().to_string());
         let text = message!(
             Setup,
             mailbox_name = &user,
@@ -115,7 +114,7 @@ impl Setup<'_> {
                 None => message!(SetupEnterprise),
             },
             properties = Arg::lines(&self.properties()),
-            check = format!("um-imap-oauth2 check --um-home {home}{}", listener.unwrap_or_default()),
+            check = this_command("check", None, self.um_home, self.listener),
         );
         let text = text.in_language(self.language) + "\n";
         match &self.object_id {

@@ -1,16 +1,16 @@
-//! What the streams of the program can show.
+//! Finds out the width and the colours of the terminal.
 
 use std::io::{self, IsTerminal};
 
 use terminal_size::{Width, terminal_size_of};
 use um_imap_oauth2::text::Layout;
 
-/// What is written to stdout.
+/// Returns the layout for stdout.
 pub fn out() -> Layout {
     of(&io::stdout())
 }
 
-/// What is written to stderr.
+/// Returns the layout for stderr.
 pub fn err() -> Layout {
     of(&io::stderr())
 }

@@ -53,12 +53,7 @@ fn of_both_forms_the_manuals_wins_and_a_difference_is_said() {
 
 #[test]
 fn a_listener_with_a_password_that_inherits_oauth2_is_said() {
-    let home = Home::new(
-        "cmsbs.bounce.listeners = x\n\
-         cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
-         cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n\
-         cmsbs.bouncelistener.x.mail.imap.password = Pl4nted\n",
-    );
+    let home = with_password("");
     let loaded = home.load_listener("x");
     assert!(matches!(loaded.config.authentication, Authentication::OAuth2(_)));
     assert_eq!(warnings(&loaded).len(), 1);
@@ -108,13 +103,7 @@ fn a_listeners_keys_are_written_where_they_stand() {
 
 #[test]
 fn a_listener_that_inherits_oauth2_may_have_user_and_password() {
-    let home = Home::new(
-        "cmsbs.bounce.listeners = x\n\
-         cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
-         cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n\
-         cmsbs.bouncelistener.x.mail.imap.password = Pl4nted\n\
-         cmsbs.bouncelistener.x.authenticationMethod = password\n",
-    );
+    let home = with_password("cmsbs.bouncelistener.x.authenticationMethod = password\n");
     assert!(warnings(&home.load_listener("x")).is_empty());
     home.add("cmsbs-conf/conf.d/x.properties", "cmsbs.bouncelistener.x.oauth2.scope = y");
     assert!(warnings(&home.load_listener("x"))[0].contains("cmsbs.bouncelistener.x.oauth2.scope"));
@@ -170,4 +159,14 @@ fn listeners_that_are_separated_by_commas_have_the_line_to_write() {
     let text = texts(&without_settings.load().findings);
     assert_eq!(text.matches("Names are separated by blanks").count(), 1, "{text}");
     assert!(text.contains("Set cmsbs.bouncelistener.big.mail.imap.server"), "{text}");
+}
+
+/// A listener `x` that has a password, and `more`.
+fn with_password(more: &str) -> Home {
+    Home::new(&format!(
+        "cmsbs.bounce.listeners = x\n\
+         cmsbs.bouncelistener.x.mail.imap.server = imap.example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.user = x@example.org\n\
+         cmsbs.bouncelistener.x.mail.imap.password = Pl4nted\n{more}"
+    ))
 }
